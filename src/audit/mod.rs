@@ -1,0 +1,1 @@
+//! Rank 3: the journal of every call.

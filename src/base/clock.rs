@@ -1,0 +1,99 @@
+//! The only clock. Everything that needs the time asks here, so that a simulation can give another.
+
+use std::cell::Cell;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+thread_local! {
+    static SIMULATED: Cell<Option<Simulated>> = const { Cell::new(None) };
+}
+
+#[derive(Clone, Copy)]
+struct Simulated {
+    monotonic_ns: u64,
+    wall_ms: u64,
+}
+
+/// A point on the monotonic clock, in nanoseconds since an arbitrary start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(pub u64);
+
+impl Instant {
+    /// Time passed since `earlier`; zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+    fn sub(self, rhs: Self) -> Duration {
+        self.since(rhs)
+    }
+}
+
+/// A time of day: milliseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WallTime(pub u64);
+
+/// The clock of this thread: the machine's, or a simulation's.
+pub struct Clock;
+
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place that reads the machine's clocks")]
+impl Clock {
+    /// Now on the monotonic clock.
+    pub fn now() -> Instant {
+        if let Some(simulated) = SIMULATED.get() {
+            return Instant(simulated.monotonic_ns);
+        }
+        let elapsed = std::time::Instant::now().duration_since(process_start());
+        Instant(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Now as a time of day.
+    pub fn wall() -> WallTime {
+        if let Some(simulated) = SIMULATED.get() {
+            return WallTime(simulated.wall_ms);
+        }
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Puts this thread on a simulated clock that moves only by further calls.
+    pub fn simulate(now: Instant, wall: WallTime) {
+        SIMULATED.set(Some(Simulated { monotonic_ns: now.0, wall_ms: wall.0 }));
+    }
+
+    /// Puts this thread back on the machine's clock.
+    pub fn end_simulation() {
+        SIMULATED.set(None);
+    }
+}
+
+#[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the start that every Instant counts from")]
+fn process_start() -> std::time::Instant {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    *START.get_or_init(std::time::Instant::now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simulated_time_stands_still() {
+        Clock::simulate(Instant(5), WallTime(7));
+        assert_eq!((Clock::now(), Clock::wall()), (Instant(5), WallTime(7)));
+        Clock::end_simulation();
+        let before = Clock::now();
+        assert!(Clock::now() >= before);
+        assert!(Clock::wall().0 > 1_700_000_000_000);
+    }
+}

@@ -1,0 +1,90 @@
+//! Newtype ids: one per kind of thing, so that a server's number is never taken for a tool's.
+
+use std::fmt;
+
+/// A shard of this process, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+/// An upstream server's place in one `Snapshot`. Its name is what lasts; this number lives as long as the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerId(pub u16);
+
+/// A tool's place in one `Catalog`. Lives as long as the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ToolId(pub u32);
+
+/// A distinct `Grant` of one `Snapshot`; keys with equal rights share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GrantId(pub u32);
+
+/// The number of a `Snapshot`, counted up from 1 at every swap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Epoch(pub u64);
+
+/// The number of an `Entry` in one shard's journal, counted from 1 without gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seq(pub u64);
+
+/// The public half of a virtual key: up to 16 characters of `[a-z0-9]`; `anonymous` is reserved.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId {
+    len: u8,
+    text: [u8; 16],
+}
+
+impl KeyId {
+    /// The principal of a request without a key where the configuration allows one.
+    pub const ANONYMOUS: Self = {
+        let mut text = [0; 16];
+        let word = b"anonymous";
+        let mut at = 0;
+        while at < word.len() {
+            text[at] = word[at];
+            at += 1;
+        }
+        Self { len: 9, text }
+    };
+
+    /// Reads an id; nothing if it is empty, longer than 16 or holds anything but `[a-z0-9]`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let fits = (1..=16).contains(&bytes.len());
+        if !fits || !bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+            return None;
+        }
+        let mut id = Self { len: u8::try_from(bytes.len()).ok()?, text: [0; 16] };
+        id.text[..bytes.len()].copy_from_slice(bytes);
+        Some(id)
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..usize::from(self.len)]).unwrap_or("")
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({})", self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_id_takes_only_its_alphabet() {
+        assert_eq!(KeyId::parse("anonymous"), Some(KeyId::ANONYMOUS));
+        for bad in ["", "Upper", "has_underscore", "seventeen-letters", "12345678901234567", "é"] {
+            assert_eq!(KeyId::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Every bound in one file; the unit, or `_MAX`, stands last in the name.
+//!
+//! A bound that an operator may change is the default of a configuration field; the others are fixed. Asserts below tie
+//! the bounds to each other, so that a change to one that breaks another does not compile.
+
+/// Longest request line accepted, in bytes (security defaults, line 7).
+pub const REQUEST_LINE_MAX: usize = 8 * 1024;
+/// Longest request or response head accepted (request line and all headers), in bytes.
+pub const HEAD_MAX: usize = 32 * 1024;
+/// Most headers in one head.
+pub const HEADERS_MAX: usize = 100;
+/// Default for the longest request body, in bytes. Configurable.
+pub const BODY_MAX: usize = 4 * 1024 * 1024;
+/// Longest answer read from an upstream for one call, in bytes. Configurable.
+pub const UPSTREAM_BODY_MAX: usize = 32 * 1024 * 1024;
+/// Longest chunk-size line, extensions included, in bytes.
+pub const CHUNK_LINE_MAX: usize = 256;
+/// Longest single SSE event (all its lines), in bytes.
+pub const SSE_EVENT_MAX: usize = 4 * 1024 * 1024;
+/// Longest JSON line read from a stdio server, in bytes.
+pub const STDIO_LINE_MAX: usize = 32 * 1024 * 1024;
+/// Kept tail of a stdio server's stderr line before it is cut, in bytes.
+pub const STDERR_LINE_MAX: usize = 4 * 1024;
+/// Deepest nesting of arrays and objects in any JSON we read.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Most keys in one JSON object that is checked for duplicates.
+pub const JSON_KEYS_MAX: usize = 4096;
+/// Longest JSON-RPC id (its raw text), in bytes.
+pub const RPC_ID_MAX: usize = 256;
+/// Most messages in one JSON-RPC batch (2025-03-26 only).
+pub const RPC_BATCH_MAX: usize = 64;
+/// Longest exposed tool name: the shortest limit among clients and model providers.
+pub const TOOL_NAME_MAX: usize = 64;
+/// Longest tool name an upstream may give, in bytes.
+pub const UPSTREAM_TOOL_NAME_MAX: usize = 256;
+/// Longest server name in the configuration.
+pub const SERVER_NAME_MAX: usize = 32;
+/// Most servers one gate fronts.
+pub const SERVERS_MAX: usize = 1024;
+/// Most tools taken from one server; more is refused with a warning.
+pub const SERVER_TOOLS_MAX: usize = 8192;
+/// Most pages walked of one upstream's list.
+pub const LIST_PAGES_MAX: usize = 256;
+/// Longest single tool definition kept, in bytes.
+pub const TOOL_DEFINITION_MAX: usize = 256 * 1024;
+/// Longest sealed session id, in bytes (visible ASCII).
+pub const SESSION_ID_MAX: usize = 1024;
+/// Longest client name or version kept from a handshake, in bytes.
+pub const CLIENT_INFO_MAX: usize = 64;
+/// Ended sessions remembered by each shard until they would have expired.
+pub const ENDED_SESSIONS_MAX: usize = 65_536;
+/// Life of a legacy session without renewal, in seconds.
+pub const SESSION_TTL_S: u64 = 24 * 60 * 60;
+/// Most connections one shard accepts; more wait in the kernel's backlog.
+pub const CONNECTIONS_PER_SHARD_MAX: usize = 16_384;
+/// Most idle upstream connections kept by one shard to one endpoint.
+pub const IDLE_PER_ENDPOINT_MAX: usize = 64;
+/// Most idle listen and GET streams per key on one shard.
+pub const STREAMS_PER_KEY_MAX: usize = 256;
+/// Calls in flight to one stdio server.
+pub const STDIO_IN_FLIGHT_MAX: usize = 256;
+/// Messages waiting in one shard's mailbox.
+pub const MAILBOX_MAX: usize = 4096;
+/// Events of one relayed answer waiting for a slow client before it is cut.
+pub const RELAY_EVENTS_MAX: usize = 256;
+/// Bytes of one relayed answer waiting for a slow client before it is cut.
+pub const RELAY_BYTES_MAX: usize = SSE_EVENT_MAX * 2;
+/// Ring entries of one shard's io_uring.
+pub const RING_ENTRIES: u32 = 1024;
+/// Time a peer has to send a whole head, in milliseconds.
+pub const HEAD_DEADLINE_MS: u64 = 5_000;
+/// Time a peer has to send a whole body, in milliseconds.
+pub const BODY_DEADLINE_MS: u64 = 30_000;
+/// Time a connection may idle between requests, in milliseconds.
+pub const IDLE_DEADLINE_MS: u64 = 60_000;
+/// Time one write to a peer may take before the peer counts as a slow reader, in milliseconds.
+pub const WRITE_DEADLINE_MS: u64 = 30_000;
+/// Time one call may take in all, in milliseconds. Configurable.
+pub const CALL_DEADLINE_MS: u64 = 60_000;
+/// Hard cap of a call whose idle timer progress keeps resetting, in milliseconds.
+pub const CALL_CAP_MS: u64 = 15 * 60_000;
+/// Time a `server/discover` probe may take, in milliseconds. Configurable per server.
+pub const PROBE_DEADLINE_MS: u64 = 3_000;
+/// Time an upstream connection may take to open, in milliseconds.
+pub const CONNECT_DEADLINE_MS: u64 = 5_000;
+/// Idle time after which a pooled upstream connection is closed, in milliseconds.
+pub const POOL_IDLE_MS: u64 = 30_000;
+/// Bytes of one shard's journal ring.
+pub const JOURNAL_RING_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of one journal segment file.
+pub const JOURNAL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Longest journal record, frame included, in bytes.
+pub const JOURNAL_RECORD_MAX: usize = 8 * 1024;
+/// Default time between group commits of the journal, in milliseconds.
+pub const JOURNAL_COMMIT_MS: u64 = 50;
+
+const _: () = assert!(REQUEST_LINE_MAX < HEAD_MAX);
+const _: () = assert!(SESSION_ID_MAX < HEAD_MAX / 4, "a session id must fit a head beside everything else");
+const _: () = assert!(BODY_MAX <= UPSTREAM_BODY_MAX, "an upstream may echo what a client sent");
+const _: () = assert!(SERVER_NAME_MAX + 2 < TOOL_NAME_MAX, "a prefix must leave room for a name");
+const _: () = assert!(JOURNAL_RECORD_MAX * 64 <= JOURNAL_RING_BYTES, "the ring must hold a burst");
+const _: () = assert!(JOURNAL_RING_BYTES as u64 <= JOURNAL_SEGMENT_BYTES, "a full ring must fit one segment");
+const _: () = assert!(HEAD_DEADLINE_MS < IDLE_DEADLINE_MS);
+const _: () = assert!(SSE_EVENT_MAX <= RELAY_BYTES_MAX);
+const _: () = assert!(CALL_DEADLINE_MS < CALL_CAP_MS);

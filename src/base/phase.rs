@@ -1,0 +1,91 @@
+//! The phases of an exchange and when each ended.
+
+use crate::base::clock::{Clock, Instant};
+use std::time::Duration;
+
+/// The way of a request, one direction only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Phase {
+    /// The head is read.
+    Read,
+    /// The principal is known.
+    Identify,
+    /// The body is read and understood.
+    Decode,
+    /// Policy has said its verdict.
+    Decide,
+    /// The upstream has answered.
+    Call,
+    /// The answer is written.
+    Write,
+    /// The outcome is recorded.
+    Record,
+}
+
+impl Phase {
+    /// All phases, in order.
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Identify, Self::Decode, Self::Decide, Self::Call, Self::Write, Self::Record];
+
+    /// The phase's name in metrics and records.
+    pub fn name(self) -> &'static str {
+        ["read", "identify", "decode", "decide", "call", "write", "record"][self as usize]
+    }
+}
+
+/// When each phase of one exchange ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamps {
+    start: Instant,
+    ends: [Option<Instant>; Phase::ALL.len()],
+}
+
+impl Stamps {
+    /// Starts the clock: the first byte of the head has arrived.
+    pub fn start() -> Self {
+        Self { start: Clock::now(), ends: [None; Phase::ALL.len()] }
+    }
+
+    /// Marks the end of a phase.
+    pub fn end(&mut self, phase: Phase) {
+        self.ends[phase as usize] = Some(Clock::now());
+    }
+
+    /// When the exchange began.
+    pub fn began(&self) -> Instant {
+        self.start
+    }
+
+    /// Time spent in a phase: from the end of the latest earlier phase that ended; zero if it has not ended.
+    pub fn spent(&self, phase: Phase) -> Duration {
+        let Some(end) = self.ends[phase as usize] else { return Duration::ZERO };
+        let before = self.ends[..phase as usize].iter().rev().flatten().next().copied();
+        end.since(before.unwrap_or(self.start))
+    }
+
+    /// Time since the exchange began.
+    pub fn total(&self) -> Duration {
+        Clock::now().since(self.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::WallTime;
+
+    #[test]
+    fn a_phase_counts_from_the_one_before_that_ended() {
+        Clock::simulate(Instant(100), WallTime(0));
+        let mut stamps = Stamps::start();
+        Clock::simulate(Instant(150), WallTime(0));
+        stamps.end(Phase::Read);
+        Clock::simulate(Instant(180), WallTime(0));
+        stamps.end(Phase::Decode);
+        assert_eq!(stamps.spent(Phase::Read), Duration::from_nanos(50));
+        assert_eq!(stamps.spent(Phase::Identify), Duration::ZERO);
+        assert_eq!(stamps.spent(Phase::Decode), Duration::from_nanos(30));
+        Clock::end_simulation();
+    }
+}

@@ -1,0 +1,1 @@
+//! Rank 3: tool definitions, names, grants and rendered views.

@@ -1,0 +1,1 @@
+//! Rank 8: one file per command.

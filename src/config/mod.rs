@@ -1,0 +1,1 @@
+//! Rank 6: as written → Snapshot, all errors at once.

@@ -1,0 +1,1 @@
+//! Rank 7: the control thread: admin listener, reload, discovery results.

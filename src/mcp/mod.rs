@@ -1,0 +1,1 @@
+//! Rank 4: what MCP messages mean, per era. Pure.

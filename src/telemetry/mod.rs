@@ -1,0 +1,1 @@
+//! Rank 3: counters, histograms and their names.

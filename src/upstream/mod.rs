@@ -1,0 +1,1 @@
+//! Rank 5: upstream servers, one transport a file.

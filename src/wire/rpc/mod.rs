@@ -1,0 +1,1 @@
+//! The JSON-RPC envelope as borrowed slices, validated in one pass.
