@@ -48,6 +48,7 @@ mod tests {
         let big = Vec::<u8>::with_capacity(POOLED_CAPACITY_MAX * 2);
         let place = big.as_ptr();
         give(big);
-        assert_ne!(take().as_ptr(), place);
+        let fresh = take();
+        assert_ne!(fresh.as_ptr(), place);
     }
 }
