@@ -81,6 +81,8 @@ pub const CALL_DEADLINE_MS: u64 = 60_000;
 pub const CALL_CAP_MS: u64 = 15 * 60_000;
 /// Time a `server/discover` probe may take, in milliseconds. Configurable per server.
 pub const PROBE_DEADLINE_MS: u64 = 3_000;
+/// Default time between two listings of a server that announces no changes, in milliseconds. Configurable per server.
+pub const LIST_REFRESH_MS: u64 = 5 * 60_000;
 /// Time an upstream connection may take to open, in milliseconds.
 pub const CONNECT_DEADLINE_MS: u64 = 5_000;
 /// Idle time after which a pooled upstream connection is closed, in milliseconds.

@@ -1,1 +1,3 @@
 //! Rank 5: upstream servers, one transport a file.
+
+pub mod spec;
