@@ -1,1 +1,18 @@
 //! Rank 1: the machine. The only folder that names the io_uring runtime, libc or mmap.
+//!
+//! One runtime a thread: monoio on io_uring, monoio on epoll, or the seeded simulation. `shard::block_on` and
+//! `shard::spawn_shard` start one; `task`, `time`, `local`, `net` and `file` work in whichever runs on this thread.
+
+pub mod local;
+mod mode;
+pub mod net;
+mod pollable;
+pub mod probe;
+pub mod random;
+pub mod shard;
+pub mod sim;
+pub mod stream;
+mod sys;
+pub mod task;
+pub mod time;
+mod yielder;

@@ -1,0 +1,16 @@
+//! A whole shard from a seed: one thread, virtual time, the same order of everything for the same seed.
+//!
+//! Inside [`run`], `task`, `time`, `local`, `random` and the clock work as ever, but time moves only when nobody can
+//! run, and which ready task runs next follows from the seed.
+
+mod executor;
+mod rng;
+
+pub use executor::run;
+pub(super) use executor::{sleep, spawn, yield_now};
+pub use rng::Rng;
+
+/// Random bytes that follow from the running simulation's seed.
+pub(super) fn fill_random(into: &mut [u8]) {
+    executor::with_rng(|rng| rng.fill(into));
+}

@@ -1,0 +1,139 @@
+//! The system calls that std does not wrap, each in one safe function.
+#![allow(unsafe_code, reason = "system calls")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Turns a `-1` into the thread's last error.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// A non-blocking, close-on-exec eventfd that counts from 0.
+pub(super) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers; a result that is not -1 is a descriptor nobody else owns.
+    unsafe {
+        let fd = check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Fills `into` from the kernel's generator; blocks only before the machine has gathered its first entropy.
+pub(super) fn getrandom(mut into: &mut [u8]) -> io::Result<()> {
+    while !into.is_empty() {
+        // SAFETY: the pointer and length are those of a live mutable slice.
+        let got = unsafe { libc::getrandom(into.as_mut_ptr().cast(), into.len(), 0) };
+        match usize::try_from(got) {
+            Ok(got) => into = &mut into[got..],
+            Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(io::Error::last_os_error()),
+        }
+    }
+    Ok(())
+}
+
+/// Pins the calling thread to one processor.
+pub(super) fn pin_thread(core: usize) -> io::Result<()> {
+    // SAFETY: `set` is plain data for which zeroes are valid, and CPU_SET stays inside it because of the check.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if core >= size_of::<libc::cpu_set_t>() * 8 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no processor {core}")));
+        }
+        libc::CPU_SET(core, &mut set);
+        check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)).map(drop)
+    }
+}
+
+/// The processors the calling thread may run on, in ascending order.
+pub(super) fn allowed_cores() -> io::Result<Vec<usize>> {
+    // SAFETY: `set` is plain data for which zeroes are valid; the kernel writes at most its size; indices stay inside.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        check(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set))?;
+        let all = 0..size_of::<libc::cpu_set_t>() * 8;
+        Ok(all.filter(|&core| libc::CPU_ISSET(core, &set)).collect())
+    }
+}
+
+/// The soft limit on locked memory, in bytes; nothing if unlimited.
+pub(super) fn memlock_limit() -> io::Result<Option<u64>> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is that of a live struct of the right type.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) })?;
+    Ok((limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur))
+}
+
+/// What waits in a socket's receive queue, without taking it.
+pub(super) enum Peeked {
+    /// At least one byte.
+    Bytes,
+    /// Nothing yet.
+    Nothing,
+    /// The end.
+    End,
+}
+
+/// Looks into a socket's receive queue without waiting.
+pub(super) fn peek(socket: BorrowedFd<'_>) -> io::Result<Peeked> {
+    let mut byte = 0u8;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the pointer is that of one live byte and the length says so.
+    let got = unsafe { libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, flags) };
+    match got {
+        0 => Ok(Peeked::End),
+        1.. => Ok(Peeked::Bytes),
+        _ => match io::Error::last_os_error() {
+            e if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(Peeked::Nothing),
+            e => Err(e),
+        },
+    }
+}
+
+/// One `read` into the spare capacity of `buf`.
+pub(super) fn read_spare(fd: BorrowedFd<'_>, buf: &mut Vec<u8>) -> io::Result<usize> {
+    let spare = buf.spare_capacity_mut();
+    // SAFETY: the kernel writes at most `spare.len()` bytes into the spare room of a live vector.
+    let got = unsafe { libc::read(fd.as_raw_fd(), spare.as_mut_ptr().cast(), spare.len()) };
+    let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has just written `got` bytes behind the current length, within the capacity.
+    unsafe { buf.set_len(buf.len() + got) };
+    Ok(got)
+}
+
+/// One `write`.
+pub(super) fn write_some(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and length are those of a live slice.
+    let put = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+    usize::try_from(put).map_err(|_| io::Error::last_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn an_eventfd_counts_and_does_not_block() {
+        let fd = eventfd().unwrap();
+        let mut buf = Vec::with_capacity(8);
+        assert_eq!(read_spare(fd.as_fd(), &mut buf).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        for _ in 0..3 {
+            assert_eq!(write_some(fd.as_fd(), &1u64.to_ne_bytes()).unwrap(), 8);
+        }
+        assert_eq!(read_spare(fd.as_fd(), &mut buf).unwrap(), 8);
+        assert_eq!(buf, 3u64.to_ne_bytes());
+    }
+
+    #[test]
+    fn a_thread_can_be_pinned_to_a_core_it_may_use_and_to_no_other() {
+        std::thread::spawn(|| {
+            let last = *allowed_cores().unwrap().last().unwrap();
+            pin_thread(last).unwrap();
+            assert_eq!(allowed_cores().unwrap(), [last]);
+            assert!(pin_thread(100_000).is_err());
+        })
+        .join()
+        .unwrap();
+    }
+}
