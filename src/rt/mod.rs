@@ -3,12 +3,18 @@
 //! One runtime a thread: monoio on io_uring, monoio on epoll, or the seeded simulation. `shard::block_on` and
 //! `shard::spawn_shard` start one; `task`, `time`, `local`, `net` and `file` work in whichever runs on this thread.
 
+pub mod file;
 pub mod local;
+pub mod mailbox;
+pub mod mmap;
 mod mode;
 pub mod net;
+pub mod offload;
 mod pollable;
 pub mod probe;
+mod queue;
 pub mod random;
+mod resolve;
 pub mod shard;
 pub mod sim;
 pub mod stream;

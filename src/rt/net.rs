@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+pub use super::resolve::resolve;
+
 /// Connections the kernel completes before we accept them; more are turned away by it.
 const BACKLOG: i32 = 4096;
 /// Silence after which the kernel asks whether a peer still lives.

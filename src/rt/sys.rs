@@ -64,6 +64,13 @@ pub(super) fn memlock_limit() -> io::Result<Option<u64>> {
     Ok((limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur))
 }
 
+/// Gives a file `len` bytes of storage, zeroed where new, and at least that length.
+pub(super) fn allocate(file: &std::fs::File, len: u64) -> io::Result<()> {
+    let len = libc::off_t::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len) }).map(drop)
+}
+
 /// What waits in a socket's receive queue, without taking it.
 pub(super) enum Peeked {
     /// At least one byte.

@@ -32,6 +32,8 @@ struct World {
     count: Cell<u64>,
     tasks: RefCell<BTreeMap<u64, Task>>,
     timers: RefCell<BTreeMap<(u64, u64), Waker>>,
+    /// Sleeping mailboxes.
+    bells: RefCell<BTreeMap<usize, Waker>>,
     rng: RefCell<Rng>,
 }
 
@@ -63,6 +65,7 @@ pub fn run<F: Future>(seed: u64, future: F) -> F::Output {
         count: Cell::new(MAIN + 1),
         tasks: RefCell::default(),
         timers: RefCell::default(),
+        bells: RefCell::default(),
         rng: RefCell::new(Rng::new(seed)),
     });
     let _running = Running::start(world.clone(), entered);
@@ -164,6 +167,19 @@ pub(in crate::rt) fn spawn(task: Task) {
     let id = world.next_number();
     world.tasks.borrow_mut().insert(id, task);
     wake_later(id);
+}
+
+/// Wakes `waker` when the mailbox of this name rings.
+pub(in crate::rt) fn on_ring(name: usize, waker: Waker) {
+    world().bells.borrow_mut().insert(name, waker);
+}
+
+/// Rings for a mailbox; nothing if nobody sleeps there.
+pub(in crate::rt) fn ring(name: usize) {
+    let sleeper = world().bells.borrow_mut().remove(&name);
+    if let Some(waker) = sleeper {
+        waker.wake();
+    }
 }
 
 /// Lets other ready tasks run.

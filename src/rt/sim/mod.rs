@@ -7,7 +7,7 @@ mod executor;
 mod rng;
 
 pub use executor::run;
-pub(super) use executor::{sleep, spawn, yield_now};
+pub(super) use executor::{on_ring, ring, sleep, spawn, yield_now};
 pub use rng::Rng;
 
 /// Random bytes that follow from the running simulation's seed.
