@@ -1,0 +1,162 @@
+//! The inside of JSON strings: runs of plain bytes found eight at a time, escapes read and written.
+
+use std::borrow::Cow;
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Bytes of `word` equal to zero, marked in their high bit; exact up to and including the first.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGHS
+}
+
+/// Bytes of `word` that end a plain run (`"`, `\`, below 0x20); exact up to and including the first.
+const fn stops(word: u64) -> u64 {
+    let quote = zeros(word ^ (ONES * b'"' as u64));
+    let backslash = zeros(word ^ (ONES * b'\\' as u64));
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    quote | backslash | control
+}
+
+/// The first place at or after `at` that holds `"`, `\` or a control character; the length if there is none.
+pub(super) fn plain_run_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let found = stops(u64::from_le_bytes(*chunk));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while at < text.len() && text[at] >= 0x20 && text[at] != b'"' && text[at] != b'\\' {
+        at += 1;
+    }
+    at
+}
+
+/// The value of four hex digits at `at`; nothing if they are not there.
+pub(super) fn hex4(text: &[u8], at: usize) -> Option<u32> {
+    let digits = text.get(at..at + 4)?;
+    digits.iter().try_fold(0, |sum, &digit| Some(sum << 4 | char::from(digit).to_digit(16)?))
+}
+
+/// The character of the escape whose backslash stands at `at`, and where it ends; nothing for what RFC 8259 section 7
+/// does not know, and for a surrogate without its other half.
+pub(super) fn escape(text: &[u8], at: usize) -> Option<(char, usize)> {
+    let plain = match *text.get(at + 1)? {
+        same @ (b'"' | b'\\' | b'/') => char::from(same),
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return unicode_escape(text, at),
+        _ => return None,
+    };
+    Some((plain, at + 2))
+}
+
+fn unicode_escape(text: &[u8], at: usize) -> Option<(char, usize)> {
+    let first = hex4(text, at + 2)?;
+    if !(0xD800..0xDC00).contains(&first) {
+        return Some((char::from_u32(first)?, at + 6));
+    }
+    if text.get(at + 6..at + 8)? != b"\\u" {
+        return None;
+    }
+    let second = hex4(text, at + 8)?;
+    if !(0xDC00..0xE000).contains(&second) {
+        return None;
+    }
+    let joined = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+    Some((char::from_u32(joined)?, at + 12))
+}
+
+/// The inside of a string (without its quotes) with its escapes read. Borrowed where it has none.
+pub(super) fn unescape(inside: &[u8]) -> Option<Cow<'_, str>> {
+    if memchr::memchr(b'\\', inside).is_none() {
+        return std::str::from_utf8(inside).ok().map(Cow::Borrowed);
+    }
+    let mut out = Vec::with_capacity(inside.len());
+    let mut at = 0;
+    while at < inside.len() {
+        let run = memchr::memchr(b'\\', &inside[at..]).map_or(inside.len(), |found| at + found);
+        out.extend_from_slice(&inside[at..run]);
+        at = run;
+        if at < inside.len() {
+            let (character, after) = escape(inside, at)?;
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            at = after;
+        }
+    }
+    String::from_utf8(out).ok().map(Cow::Owned)
+}
+
+/// Appends `text` as a JSON string, quotes included.
+pub(super) fn quote(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    out.push(b'"');
+    let mut at = 0;
+    while at < bytes.len() {
+        let run = plain_run_end(bytes, at);
+        out.extend_from_slice(&bytes[at..run]);
+        if let Some(&byte) = bytes.get(run) {
+            write_escape(out, byte);
+        }
+        at = run + 1;
+    }
+    out.push(b'"');
+}
+
+fn write_escape(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    match byte {
+        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        _ => {
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_run_ends_at_the_first_stop_wherever_it_stands() {
+        for stop in [b'"', b'\\', 0, 0x1f, b'\n'] {
+            for place in 0..40 {
+                let mut text = vec![b'a'; 40];
+                text[place] = stop;
+                assert_eq!(plain_run_end(&text, 0), place, "{stop:#x} at {place}");
+            }
+        }
+        let high = "é".repeat(20) + " !#[]~\u{7f}";
+        assert_eq!(plain_run_end(high.as_bytes(), 0), high.len());
+    }
+
+    #[test]
+    fn escapes_read_as_rfc_8259_section_7_says() {
+        let read = |text: &'static [u8]| unescape(text).map(Cow::into_owned);
+        assert_eq!(read(br#"\"\\\/\b\f\n\r\t"#).as_deref(), Some("\"\\/\u{8}\u{c}\n\r\t"));
+        assert_eq!(read(br"met\u0068od").as_deref(), Some("method"));
+        assert_eq!(read(br"\ud83d\uDE00").as_deref(), Some("😀"));
+        for bad in [&br"\x"[..], br"\u12", br"\u12g4", br"\ud83d", br"\ud83dx", br"\ud83d\u0041", br"\ude00", br"\"] {
+            assert_eq!(unescape(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
+        assert!(matches!(unescape(b"plain"), Some(Cow::Borrowed("plain"))));
+    }
+
+    #[test]
+    fn quoting_and_reading_back_gives_the_same_text() {
+        bolero::check!().with_type::<String>().for_each(|text| {
+            let mut out = Vec::new();
+            quote(&mut out, text);
+            assert_eq!(unescape(&out[1..out.len() - 1]).as_deref(), Some(text.as_str()));
+            assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), *text);
+        });
+    }
+}

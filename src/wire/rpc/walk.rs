@@ -1,0 +1,237 @@
+//! Fields, items and values of a JSON text that `validate` or `parse` has accepted.
+//!
+//! On a text that was never accepted the answers are undefined but safe: iterators end early, values are absent.
+
+use super::text;
+use std::borrow::Cow;
+
+/// One member of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The key, escapes read.
+    pub key: Cow<'a, str>,
+    /// The value's span.
+    pub value: &'a [u8],
+    /// The whole member's span, from the key's quote to the value's end.
+    pub member: &'a [u8],
+}
+
+/// The members of an object, in order.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+/// The elements of an array, in order.
+#[derive(Clone, Debug)]
+pub struct Items<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+/// The members of an object; none if `raw` is no object.
+pub fn object_fields(raw: &[u8]) -> Fields<'_> {
+    let at = if is_object(raw) { 1 } else { raw.len() };
+    Fields { text: raw, at }
+}
+
+/// The elements of an array; none if `raw` is no array.
+pub fn array_items(raw: &[u8]) -> Items<'_> {
+    let at = if is_array(raw) { 1 } else { raw.len() };
+    Items { text: raw, at }
+}
+
+/// The value of one member of an object; nothing if it is not there or `raw` is no object.
+pub fn field<'a>(raw: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    object_fields(raw).find(|field| field.key == key).map(|field| field.value)
+}
+
+/// The text of a string, escapes read; nothing if `raw` is no string.
+pub fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
+    text::unescape(raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
+}
+
+/// The value of an integer that fits 64 bits; nothing for anything else, `1.0` and `1e3` included.
+pub fn integer(raw: &[u8]) -> Option<i64> {
+    std::str::from_utf8(raw).ok().filter(|text| !text.starts_with('+'))?.parse().ok()
+}
+
+/// The value of a boolean; nothing for anything else.
+pub fn boolean(raw: &[u8]) -> Option<bool> {
+    match raw {
+        b"true" => Some(true),
+        b"false" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether the value is `null`.
+pub fn is_null(raw: &[u8]) -> bool {
+    raw == b"null"
+}
+
+/// Whether the value is an object.
+pub fn is_object(raw: &[u8]) -> bool {
+    raw.first() == Some(&b'{')
+}
+
+/// Whether the value is an array.
+pub fn is_array(raw: &[u8]) -> bool {
+    raw.first() == Some(&b'[')
+}
+
+/// Whether the value is a string.
+pub fn is_string(raw: &[u8]) -> bool {
+    raw.first() == Some(&b'"')
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let start = next_element(self.text, self.at)?;
+        let key_end = value_end(self.text, start);
+        let colon = blank_end(self.text, key_end);
+        let value_start = blank_end(self.text, colon + 1);
+        self.at = value_end(self.text, value_start);
+        let key = string(self.text.get(start..key_end)?)?;
+        Some(Field { key, value: self.text.get(value_start..self.at)?, member: self.text.get(start..self.at)? })
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let start = next_element(self.text, self.at)?;
+        self.at = value_end(self.text, start);
+        self.text.get(start..self.at)
+    }
+}
+
+/// Where the next element begins: behind blanks and one comma; nothing at the closing bracket or the end.
+fn next_element(text: &[u8], at: usize) -> Option<usize> {
+    let mut at = blank_end(text, at);
+    if text.get(at) == Some(&b',') {
+        at = blank_end(text, at + 1);
+    }
+    text.get(at).filter(|byte| !matches!(byte, b'}' | b']')).map(|_| at)
+}
+
+fn blank_end(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the value that begins at `at` ends.
+fn value_end(text: &[u8], at: usize) -> usize {
+    match text.get(at) {
+        Some(b'"') => string_end(text, at),
+        Some(b'{' | b'[') => container_end(text, at),
+        _ => {
+            let rest = text.get(at..).unwrap_or_default();
+            let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+            at + rest.iter().position(is_end).unwrap_or(rest.len())
+        }
+    }
+}
+
+fn string_end(text: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    loop {
+        match memchr::memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
+            Some(found) if text[at + found] == b'"' => return at + found + 1,
+            Some(found) => at += found + 2,
+            None => return text.len(),
+        }
+    }
+}
+
+fn container_end(text: &[u8], mut at: usize) -> usize {
+    let mut depth = 0_usize;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(text, at);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => (),
+        }
+        at += 1;
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate;
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn fields_and_items_give_raw_spans() {
+        let raw = br#"{ "a" : [1, {"x":"]}"}] , "b\n":"q\"\\", "c":-1.5e3 ,"d":{}}"#;
+        let seen: Vec<_> = object_fields(raw).map(|f| (f.key.into_owned(), f.value)).collect();
+        let expected: [(&str, &[u8]); 4] =
+            [("a", br#"[1, {"x":"]}"}]"#), ("b\n", br#""q\"\\""#), ("c", b"-1.5e3"), ("d", b"{}")];
+        assert_eq!(seen.len(), 4);
+        for ((key, value), (want_key, want)) in seen.iter().zip(expected) {
+            assert_eq!((key.as_str(), *value), (want_key, want));
+        }
+        let items: Vec<_> = array_items(field(raw, "a").unwrap()).collect();
+        assert_eq!(items, [&b"1"[..], br#"{"x":"]}"}"#]);
+        assert_eq!(object_fields(b"[1]").count() + array_items(b"{}").count() + array_items(b"[ ]").count(), 0);
+    }
+
+    #[test]
+    fn values_read_as_what_they_are() {
+        assert_eq!(integer(b"-42"), Some(-42));
+        for no in [&b"1.0"[..], b"1e3", b"\"1\"", b"null", b"+1", b"99999999999999999999"] {
+            assert_eq!(integer(no), None);
+        }
+        assert_eq!((boolean(b"true"), boolean(b"false"), boolean(b"1")), (Some(true), Some(false), None));
+        assert_eq!(string(br#""a\tb""#).as_deref(), Some("a\tb"));
+        assert_eq!((string(b"1"), string(b"\""), string(b"")), (None, None, None));
+    }
+
+    fn rebuild(raw: &[u8]) -> Value {
+        if is_object(raw) {
+            return object_fields(raw).map(|field| (field.key.into_owned(), rebuild(field.value))).collect();
+        }
+        if is_array(raw) {
+            return array_items(raw).map(rebuild).collect();
+        }
+        serde_json::from_slice(raw).unwrap()
+    }
+
+    #[test]
+    fn walking_sees_what_serde_json_sees() {
+        for text in [
+            r#"{"a":{"b":[1,2,{"c":null}],"d":"\"}]"},"e":[[],[[]]],"f":"\\","":0}"#,
+            " [ { } , [ ] , \"a,b\" , 1 , true ] ",
+        ] {
+            let span = validate(text.as_bytes()).unwrap();
+            assert_eq!(rebuild(span), serde_json::from_str::<Value>(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_text_that_was_never_accepted_does_no_harm() {
+        bolero::check!().for_each(|text: &[u8]| {
+            assert!(object_fields(text).count() <= text.len());
+            assert!(array_items(text).count() <= text.len());
+            let _ = (string(text), integer(text));
+            if let Ok(span) = validate(text) {
+                assert_eq!(rebuild(span), serde_json::from_slice::<Value>(text).unwrap());
+            }
+        });
+    }
+}
