@@ -96,6 +96,17 @@ pub const JOURNAL_RECORD_MAX: usize = 8 * 1024;
 /// Default time between group commits of the journal, in milliseconds.
 pub const JOURNAL_COMMIT_MS: u64 = 50;
 
+/// Longest configuration or import file read, in bytes.
+pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Most findings reported about one configuration.
+pub const CONFIG_FINDINGS_MAX: usize = 100;
+/// Longest file a `${file:…}` or `${credential:…}` reference reads, in bytes.
+pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Most virtual keys one gate knows.
+pub const KEYS_MAX: usize = 100_000;
+/// Most allow patterns of one key.
+pub const PATTERNS_PER_KEY_MAX: usize = 256;
+
 const _: () = assert!(REQUEST_LINE_MAX < HEAD_MAX);
 const _: () = assert!(SESSION_ID_MAX < HEAD_MAX / 4, "a session id must fit a head beside everything else");
 const _: () = assert!(BODY_MAX <= UPSTREAM_BODY_MAX, "an upstream may echo what a client sent");

@@ -1,0 +1,230 @@
+//! Everything found in a configuration, shown at once with file, line and caret.
+
+use crate::base::error::{Error, Kind};
+use crate::config::document::{Document, Fault, Step};
+use crate::config::mask;
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
+use std::fmt;
+use std::ops::Range;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, but somebody should look.
+    Warning,
+}
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Which document, counted in the order they were added; none where no file is at fault.
+    pub document: Option<usize>,
+    /// Where in it, in bytes.
+    pub span: Range<usize>,
+}
+
+/// All findings over the documents of one configuration.
+#[derive(Debug, Default)]
+pub struct Report {
+    documents: Vec<(String, String)>,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Adds a document that findings may point into, with its faults of form; secrets are masked in what is shown.
+    pub fn add(&mut self, document: &Document, faults: Vec<Fault>) -> usize {
+        let at = self.documents.len();
+        self.documents.push((document.name.clone(), mask::text(document)));
+        for fault in faults {
+            let (what, help) = crate::config::words::explain(&fault.message);
+            self.push(Level::Error, what, help, Some(at), fault.span);
+        }
+        at
+    }
+
+    /// Adds an error that lies in no file.
+    pub fn error(&mut self, what: impl Into<String>, help: impl Into<String>) {
+        self.push(Level::Error, what.into(), Some(help.into()), None, 0..0);
+    }
+
+    /// Adds a warning that lies in no file.
+    pub fn warning(&mut self, what: impl Into<String>, help: impl Into<String>) {
+        self.push(Level::Warning, what.into(), Some(help.into()), None, 0..0);
+    }
+
+    /// Whether the configuration cannot be used.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.level == Level::Error)
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// What was found, in file order, errors and warnings alike.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter()
+    }
+
+    /// The 1-based line and column of a finding, with its file's name.
+    pub fn position(&self, finding: &Finding) -> Option<(&str, usize, usize)> {
+        let (name, text) = self.documents.get(finding.document?)?;
+        let before = text.get(..finding.span.start)?;
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        Some((name, line, column))
+    }
+
+    /// The findings in the order of the file.
+    pub fn sort(&mut self) {
+        self.findings.sort_by_key(|finding| (finding.document.is_none(), finding.document, finding.span.start));
+    }
+
+    /// All findings with their lines and carets, for a terminal where `colour`, else plain.
+    pub fn render(&self, colour: bool) -> String {
+        let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(120).with_context_lines(0).with_links(false);
+        let mut out = String::new();
+        for finding in &self.findings {
+            let shown = Shown { finding, source: self.source(finding) };
+            if handler.render_report(&mut out, &shown).is_err() {
+                out.push_str(&finding.what);
+            }
+        }
+        out
+    }
+
+    /// One line for each finding, without the source: `file:line:column: error: what; help`.
+    pub fn lines(&self) -> Vec<String> {
+        self.findings.iter().map(|finding| self.line(finding)).collect()
+    }
+
+    fn line(&self, finding: &Finding) -> String {
+        let place = match self.position(finding) {
+            Some((name, line, column)) => format!("{name}:{line}:{column}: "),
+            None => String::new(),
+        };
+        let help = finding.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
+        format!("{place}{}: {}{help}", finding.level.name(), finding.what)
+    }
+
+    fn source(&self, finding: &Finding) -> Option<NamedSource<String>> {
+        let (name, text) = self.documents.get(finding.document?)?;
+        Some(NamedSource::new(name, text.clone()))
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        level: Level,
+        what: String,
+        help: Option<String>,
+        document: Option<usize>,
+        span: Range<usize>,
+    ) {
+        let finding = Finding { level, what, help, document, span };
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl From<Report> for Error {
+    fn from(report: Report) -> Self {
+        let errors: Vec<String> = report.lines();
+        Self::new(Kind::Config, errors.join("\n"))
+    }
+}
+
+/// Where findings about one document go.
+pub struct Notes<'a> {
+    /// The document they are about.
+    pub document: &'a Document,
+    report: &'a mut Report,
+    index: usize,
+}
+
+impl<'a> Notes<'a> {
+    /// Notes about the document that was added as number `index`.
+    pub fn new(document: &'a Document, report: &'a mut Report, index: usize) -> Self {
+        Self { document, report, index }
+    }
+
+    /// An error at the value of a path.
+    pub fn error(&mut self, path: &[Step<'_>], what: impl Into<String>, help: impl Into<String>) {
+        let span = self.document.place(path);
+        self.report.push(Level::Error, what.into(), Some(help.into()), Some(self.index), span);
+    }
+
+    /// An error at a key of the table at `path`.
+    pub fn key_error(&mut self, path: &[Step<'_>], key: &str, what: impl Into<String>, help: impl Into<String>) {
+        let span = self.document.key_place(path, key);
+        self.report.push(Level::Error, what.into(), Some(help.into()), Some(self.index), span);
+    }
+
+    /// A warning at the value of a path.
+    pub fn warning(&mut self, path: &[Step<'_>], what: impl Into<String>, help: impl Into<String>) {
+        let span = self.document.place(path);
+        self.report.push(Level::Warning, what.into(), Some(help.into()), Some(self.index), span);
+    }
+
+    /// An error at a place already known.
+    pub fn error_at(&mut self, span: Range<usize>, what: impl Into<String>, help: impl Into<String>) {
+        self.report.push(Level::Error, what.into(), Some(help.into()), Some(self.index), span);
+    }
+}
+
+/// A finding as miette shows it.
+#[derive(Debug)]
+struct Shown<'a> {
+    finding: &'a Finding,
+    source: Option<NamedSource<String>>,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.finding.level.name(), self.finding.what)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn severity(&self) -> Option<Severity> {
+        Some(match self.finding.level {
+            Level::Error => Severity::Error,
+            Level::Warning => Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.finding.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.source.as_ref()?;
+        let span = self.finding.span.clone();
+        Some(Box::new(std::iter::once(LabeledSpan::underline(span))))
+    }
+}

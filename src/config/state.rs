@@ -1,0 +1,373 @@
+//! The state directory: keys made by the command line, the pepper they are hashed with, the pid file, and the last
+//! good tool lists. Files are replaced whole, readable by their owner only.
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::limits;
+use crate::config::document::Document;
+use crate::config::file::{Key, StoredKeys};
+use crate::rt::random;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes of the pepper.
+pub const PEPPER_LEN: usize = 32;
+
+/// The state directory of one gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// The directory at `path`; nothing is made yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where keys made by `tollgate key new` are kept.
+    pub fn keys_file(&self) -> PathBuf {
+        self.0.join("keys.toml")
+    }
+
+    /// The pepper that secrets are hashed with.
+    pub fn pepper_file(&self) -> PathBuf {
+        self.0.join("pepper")
+    }
+
+    /// The pid of the gate that runs on this directory.
+    pub fn pid_file(&self) -> PathBuf {
+        self.0.join("tollgate.pid")
+    }
+
+    /// The last good tool lists, one file a server.
+    pub fn lists_dir(&self) -> PathBuf {
+        self.0.join("lists")
+    }
+
+    /// The file of one server's last good tool list. Server names hold nothing that a path gives a meaning.
+    pub fn list_file(&self, server: &str) -> PathBuf {
+        self.lists_dir().join(format!("{server}.json"))
+    }
+
+    /// The journal's directory unless the configuration names another.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    /// Makes the directory and its parents, for its owner only.
+    ///
+    /// # Errors
+    /// `Kind::Io` with the path where it cannot be made.
+    pub fn create(&self) -> Result<()> {
+        make_dir(&self.0)?;
+        make_dir(&self.lists_dir())
+    }
+
+    /// The pepper; made at first use.
+    ///
+    /// # Errors
+    /// `Kind::Config` where others can read it or it is not 64 hex digits; `Kind::Io` where it cannot be read or made.
+    pub fn pepper(&self) -> Result<[u8; PEPPER_LEN]> {
+        let path = self.pepper_file();
+        match read_bounded(&path) {
+            Ok(text) => {
+                refuse_open(&path)?;
+                unhex(text.trim())
+                    .ok_or_else(|| bad(&path, "is not 64 hex digits; restore it, or delete it and make new keys"))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => self.make_pepper(),
+            Err(error) => Err(Error::from(error).at(&path.display().to_string())),
+        }
+    }
+
+    fn make_pepper(&self) -> Result<[u8; PEPPER_LEN]> {
+        self.create()?;
+        let mut pepper = [0; PEPPER_LEN];
+        random::fill(&mut pepper);
+        let path = self.pepper_file();
+        // `create_new`: of two processes that start together, one makes it and the other reads it.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(mut file) => {
+                let written = file.write_all(format!("{}\n", hex(&pepper)).as_bytes()).and_then(|()| file.sync_all());
+                written.map_err(|error| Error::from(error).at(&path.display().to_string()))?;
+                sync_dir(&self.0)?;
+                Ok(pepper)
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => self.pepper(),
+            Err(error) => Err(Error::from(error).at(&path.display().to_string())),
+        }
+    }
+
+    /// The keys file as a document; an empty one where there is none yet.
+    ///
+    /// # Errors
+    /// `Kind::Io` where it cannot be read.
+    pub fn keys_document(&self) -> Result<Document> {
+        let path = self.keys_file();
+        let name = path.display().to_string();
+        match read_bounded(&path) {
+            Ok(text) => Ok(Document::parse(&name, &text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Document::parse(&name, "")),
+            Err(error) => Err(Error::from(error).at(&name)),
+        }
+    }
+
+    /// The stored keys.
+    ///
+    /// # Errors
+    /// `Kind::Config` where the file is not what we write; `Kind::Io` where it cannot be read.
+    pub fn keys(&self) -> Result<StoredKeys> {
+        let document = self.keys_document()?;
+        let (keys, faults) = document.read::<StoredKeys>();
+        match faults.first() {
+            None => Ok(keys),
+            Some(fault) => Err(bad(&self.keys_file(), &format!("{}; see `tollgate check`", fault.message))),
+        }
+    }
+
+    /// Reads, changes and writes the keys under a lock, so that two commands at once lose nothing.
+    ///
+    /// # Errors
+    /// As [`Self::keys`], and whatever `change` says; then nothing is written.
+    pub fn change_keys<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
+        self.create()?;
+        let lock_path = self.0.join("keys.lock");
+        let in_place = |error: std::io::Error| Error::from(error).at(&lock_path.display().to_string());
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
+        let lock = lock.map_err(in_place)?;
+        lock.lock().map_err(in_place)?;
+        let mut stored = self.keys()?;
+        let out = change(&mut stored.keys)?;
+        if stored.keys.len() > limits::KEYS_MAX {
+            return Err(Error::new(Kind::Config, format!("more than {} keys; revoke some", limits::KEYS_MAX)));
+        }
+        let text = toml::to_string(&stored).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        let head = "# Keys made by `tollgate key new`. The gate reads this at start and on SIGHUP.\n\n";
+        replace(&self.keys_file(), format!("{head}{text}").as_bytes())?;
+        Ok(out)
+    }
+
+    /// Writes this process's pid.
+    ///
+    /// # Errors
+    /// `Kind::Io` where it cannot be written.
+    pub fn write_pid(&self) -> Result<()> {
+        replace(&self.pid_file(), format!("{}\n", std::process::id()).as_bytes())
+    }
+
+    /// Removes the pid file if it is this process's.
+    pub fn remove_pid(&self) {
+        if self.running() == Some(std::process::id()) {
+            let _ = fs::remove_file(self.pid_file());
+        }
+    }
+
+    /// The pid of the gate that runs on this directory, if one does.
+    pub fn running(&self) -> Option<u32> {
+        let pid = fs::read_to_string(self.pid_file()).ok()?.trim().parse::<u32>().ok()?;
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        // A pid is reused after its process has gone; only a process that carries our name counts.
+        (pid > 1 && name.trim_end().starts_with("tollgate")).then_some(pid)
+    }
+
+    /// Writes one server's last good list.
+    ///
+    /// # Errors
+    /// `Kind::Io` where it cannot be written.
+    pub fn write_list(&self, server: &str, json: &[u8]) -> Result<()> {
+        make_dir(&self.lists_dir())?;
+        replace(&self.list_file(server), json)
+    }
+
+    /// One server's last good list as written; nothing where there is none.
+    ///
+    /// # Errors
+    /// `Kind::Io` where it is there and cannot be read.
+    pub fn read_list(&self, server: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.list_file(server);
+        match fs::read(&path) {
+            Ok(json) => Ok(Some(json)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::from(error).at(&path.display().to_string())),
+        }
+    }
+}
+
+/// Replaces a file whole: a reader sees the old or the new one, also after a crash. Only its owner may read it; if the
+/// superuser replaces another's file, it stays that other's.
+///
+/// # Errors
+/// `Kind::Io` with the path.
+pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let shown = path.display().to_string();
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = directory.join(format!(".{name}.{}.new", std::process::id()));
+    let written = write_new(&temporary, content).and_then(|file| keep_owner(&file, directory));
+    let replaced = written.and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = replaced {
+        let _ = fs::remove_file(&temporary);
+        return Err(Error::from(error).at(&shown));
+    }
+    sync_dir(directory)
+}
+
+fn write_new(path: &Path, content: &[u8]) -> std::io::Result<File> {
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Gives a file to the owner of its directory: root may run `tollgate key new` for a gate that runs as another user.
+fn keep_owner(file: &File, directory: &Path) -> std::io::Result<()> {
+    let (is, should) = (file.metadata()?, fs::metadata(directory)?);
+    if is.uid() == should.uid() || is.uid() != 0 {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(should.uid()), Some(should.gid()))
+}
+
+fn sync_dir(directory: &Path) -> Result<()> {
+    let synced = File::open(directory).and_then(|dir| dir.sync_all());
+    synced.map_err(|error| Error::from(error).at(&directory.display().to_string()))
+}
+
+fn make_dir(path: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| Error::from(error).at(&path.display().to_string()))
+}
+
+/// Reads a text file no longer than a configuration may be.
+pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(limits::CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > limits::CONFIG_BYTES_MAX {
+        let what = format!("longer than {} bytes", limits::CONFIG_BYTES_MAX);
+        return Err(std::io::Error::new(ErrorKind::InvalidData, what));
+    }
+    Ok(text)
+}
+
+fn refuse_open(path: &Path) -> Result<()> {
+    let meta = fs::metadata(path).map_err(|error| Error::from(error).at(&path.display().to_string()))?;
+    match meta.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => Err(bad(
+            path,
+            "can be read by others; run `chmod 600` on it, and make new keys if others used this machine",
+        )),
+    }
+}
+
+/// Whether every user of the machine can read a file.
+pub(crate) fn is_world_readable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
+}
+
+fn bad(path: &Path, what: &str) -> Error {
+    Error::new(Kind::Config, format!("{} {what}", path.display()))
+}
+
+/// Bytes as lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Hex digits as exactly `N` bytes.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let sane = text.len() == N * 2 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut out = [0; N];
+    for (at, byte) in out.iter_mut().enumerate().take(if sane { N } else { 0 }) {
+        *byte = u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).ok()?;
+    }
+    sane.then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> (tempfile::TempDir, StateDir) {
+        let dir = tempfile::tempdir().expect("dir");
+        let state = StateDir::new(dir.path().join("a/state"));
+        (dir, state)
+    }
+
+    #[test]
+    fn the_pepper_is_made_once_and_for_the_owner_only() {
+        let (_dir, state) = state();
+        let pepper = state.pepper().expect("made");
+        assert_eq!(state.pepper().expect("read"), pepper);
+        let mode = |mode| fs::set_permissions(state.pepper_file(), fs::Permissions::from_mode(mode)).expect("mode");
+        assert_eq!(fs::metadata(state.pepper_file()).expect("meta").mode() & 0o777, 0o600);
+        mode(0o644);
+        assert!(state.pepper().expect_err("open").context.contains("chmod 600"));
+        mode(0o600);
+        fs::write(state.pepper_file(), "short").expect("write");
+        assert_eq!(state.pepper().expect_err("short").kind, Kind::Config);
+    }
+
+    #[test]
+    fn keys_are_kept_and_a_failed_change_changes_nothing() {
+        let (_dir, state) = state();
+        assert_eq!(state.keys().expect("none").keys, []);
+        let key = Key { id: "a1".into(), name: "n\"\n".into(), allow: vec!["s/*".into()], ..Key::default() };
+        state.change_keys(|keys| Ok(keys.push(key.clone()))).expect("change");
+        let failed: Result<()> = state.change_keys(|keys| {
+            keys.clear();
+            Err(Error::new(Kind::Config, "no"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(state.keys().expect("keys").keys, [key]);
+        assert_eq!(fs::metadata(state.keys_file()).expect("meta").mode() & 0o777, 0o600);
+        let left: Vec<_> =
+            fs::read_dir(state.path()).expect("dir").map(|entry| entry.expect("entry").file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".new")), "{left:?}");
+    }
+
+    #[test]
+    fn changes_at_once_lose_nothing() {
+        let (_dir, state) = state();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let state = &state;
+                scope.spawn(move || {
+                    for at in 0..5 {
+                        let key = Key { id: format!("k{thread}x{at}"), ..Key::default() };
+                        state.change_keys(|keys| Ok(keys.push(key))).expect("change");
+                    }
+                });
+            }
+        });
+        assert_eq!(state.keys().expect("keys").keys.len(), 20);
+    }
+
+    #[test]
+    fn a_foreign_pid_does_not_count() {
+        let (_dir, state) = state();
+        state.create().expect("create");
+        assert_eq!(state.running(), None);
+        for text in ["1\n", "0", "-1", "junk", "999999999"] {
+            fs::write(state.pid_file(), text).expect("write");
+            assert_eq!(state.running(), None, "{text}");
+        }
+        state.write_pid().expect("pid");
+        let own = fs::read_to_string("/proc/self/comm").expect("comm");
+        assert_eq!(state.running().is_some(), own.starts_with("tollgate"));
+    }
+
+    #[test]
+    fn hex_goes_both_ways() {
+        assert_eq!(unhex::<2>(&hex(&[0, 255])), Some([0, 255]));
+        for bad in ["", "00f", "00fg", "00ff0", "+1+1"] {
+            assert_eq!(unhex::<2>(bad), None, "{bad}");
+        }
+    }
+}
