@@ -43,6 +43,8 @@ pub const SERVER_TOOLS_MAX: usize = 8192;
 pub const LIST_PAGES_MAX: usize = 256;
 /// Longest single tool definition kept, in bytes.
 pub const TOOL_DEFINITION_MAX: usize = 256 * 1024;
+/// Most items in one request's `x-tollgate-tools` header.
+pub const NARROWING_ITEMS_MAX: usize = 64;
 /// Longest sealed session id, in bytes (visible ASCII).
 pub const SESSION_ID_MAX: usize = 1024;
 /// Longest client name or version kept from a handshake, in bytes.

@@ -1,1 +1,11 @@
 //! Rank 4: who may call what. Pure: state and now in, verdict out.
+
+mod call;
+mod decide;
+mod key;
+mod token;
+
+pub use call::{Admission, Asked, unknown_tool};
+pub use decide::{Question, Reason, Verdict, decide};
+pub use key::{KeyEntry, KeyRing, Pepper, Principal, Refusal, VirtualKey};
+pub use token::{Credential, Mac, Presented, Token};

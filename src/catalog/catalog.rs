@@ -1,0 +1,212 @@
+//! All tools of all servers: their order, their names, and the maps that resolve a name. Built whole, never changed.
+
+use super::{Grant, Leg, ServerList, Tool};
+use crate::base::clock::WallTime;
+use crate::base::ids::{ServerId, ToolId};
+use crate::base::limits::SERVER_TOOLS_MAX;
+use crate::invariant;
+use foldhash::{HashMap, HashMapExt};
+use std::fmt;
+use std::ops::Range;
+
+/// The way by which a client came in, which settles what tools are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// `/mcp`: all servers, exposed names; bare names where they are unique.
+    All,
+    /// `/mcp/<server>`: one server, its own names.
+    Server(ServerId),
+}
+
+/// One server in a catalogue.
+#[derive(Clone, Debug)]
+pub struct ServerEntry {
+    /// Its place in the snapshot.
+    pub id: ServerId,
+    /// Its name in the configuration.
+    pub name: Box<str>,
+    /// The era its list was fetched over.
+    pub leg: Leg,
+    /// When its list was fetched.
+    pub fetched_at: WallTime,
+    /// Whether its list is a last good one and the server does not answer now.
+    pub stale: bool,
+    tools: Range<u32>,
+    own_names: HashMap<Box<str>, ToolId>,
+}
+
+/// Why a tool of a server is not in the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The server's name.
+    pub server: Box<str>,
+    /// Which of the tools it listed, counted from 0.
+    pub position: usize,
+    /// What is wrong with it, with its name where it has one.
+    pub text: Box<str>,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server {}: tool {} is not listed: {}", self.server, self.position, self.text)
+    }
+}
+
+/// All tools in a fixed order (servers as configured, each server's tools as it listed them) with the maps by which
+/// names resolve.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    tools: Vec<Tool>,
+    servers: Vec<ServerEntry>,
+    /// Places in `servers` by `ServerId`.
+    places: Vec<Option<u16>>,
+    server_ids: HashMap<Box<str>, ServerId>,
+    exposed: HashMap<Box<str>, ToolId>,
+    /// Every tool that bears an upstream name, whatever its server.
+    bare: HashMap<Box<str>, Vec<ToolId>>,
+    warnings: Vec<Warning>,
+}
+
+impl Catalog {
+    /// Builds a catalogue. Tools that break a rule are left out, each with a warning; they never cost another tool
+    /// its place.
+    pub fn build(servers: &[(ServerId, &str, &ServerList)]) -> Self {
+        let mut catalog = Self::default();
+        for (id, name, list) in servers {
+            catalog.add_server(*id, name, list);
+        }
+        catalog
+    }
+
+    fn add_server(&mut self, id: ServerId, name: &str, list: &ServerList) {
+        let start = self.end();
+        let mut own_names = HashMap::with_capacity(list.tools.len());
+        for (position, definition) in list.tools.iter().take(SERVER_TOOLS_MAX).enumerate() {
+            let tool = Tool::parse(id, name, definition);
+            if let Err(text) = tool.and_then(|tool| self.add_tool(tool, &mut own_names)) {
+                self.warn(name, position, text);
+            }
+        }
+        if list.tools.len() > SERVER_TOOLS_MAX {
+            self.warn(name, SERVER_TOOLS_MAX, format!("it and all after it: more than {SERVER_TOOLS_MAX} tools"));
+        }
+        let tools = start..self.end();
+        let (leg, fetched_at, stale) = (list.leg, list.fetched_at, list.stale);
+        self.add_entry(ServerEntry { id, name: name.into(), leg, fetched_at, stale, tools, own_names });
+    }
+
+    fn warn(&mut self, server: &str, position: usize, text: String) {
+        self.warnings.push(Warning { server: server.into(), position, text: text.into() });
+    }
+
+    fn add_tool(&mut self, tool: Tool, own_names: &mut HashMap<Box<str>, ToolId>) -> Result<(), String> {
+        if self.exposed.contains_key(&tool.exposed) || own_names.contains_key(&tool.unprefixed) {
+            return Err(format!("{:?}: an earlier tool has this name", tool.name));
+        }
+        let id = ToolId(self.end());
+        self.exposed.insert(tool.exposed.clone(), id);
+        own_names.insert(tool.unprefixed.clone(), id);
+        self.bare.entry(tool.name.clone()).or_default().push(id);
+        self.tools.push(tool);
+        Ok(())
+    }
+
+    fn add_entry(&mut self, entry: ServerEntry) {
+        let place = invariant!(u16::try_from(self.servers.len()), "a snapshot holds at most SERVERS_MAX servers");
+        let slot = usize::from(entry.id.0);
+        self.places.resize(self.places.len().max(slot + 1), None);
+        self.places[slot] = Some(place);
+        self.server_ids.insert(entry.name.clone(), entry.id);
+        self.servers.push(entry);
+    }
+
+    fn end(&self) -> u32 {
+        invariant!(u32::try_from(self.tools.len()), "servers times tools per server fit 32 bits")
+    }
+
+    /// All tools, in order.
+    pub fn tools(&self) -> &[Tool] {
+        &self.tools
+    }
+
+    /// All tools with their ids, in order.
+    pub fn tools_with_ids(&self) -> impl Iterator<Item = (ToolId, &Tool)> {
+        (0..self.end()).map(ToolId).zip(&self.tools)
+    }
+
+    /// A tool by an id of this catalogue.
+    pub fn tool(&self, id: ToolId) -> &Tool {
+        &self.tools[id.0 as usize]
+    }
+
+    /// All servers, in order.
+    pub fn servers(&self) -> &[ServerEntry] {
+        &self.servers
+    }
+
+    /// A server by an id of this catalogue.
+    pub fn server(&self, id: ServerId) -> Option<&ServerEntry> {
+        let place = self.places.get(usize::from(id.0)).copied().flatten()?;
+        self.servers.get(usize::from(place))
+    }
+
+    /// A server's name; empty for an id that is not of this catalogue.
+    pub fn server_name(&self, id: ServerId) -> &str {
+        self.server(id).map_or("", |server| &server.name)
+    }
+
+    /// A server's id by its name.
+    pub fn server_id(&self, name: &str) -> Option<ServerId> {
+        self.server_ids.get(name).copied()
+    }
+
+    /// One more than the greatest server id.
+    pub(super) fn servers_end(&self) -> usize {
+        self.places.len()
+    }
+
+    /// What was left out and why.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// The tools behind a door, in order.
+    pub fn behind(&self, door: Door) -> impl Iterator<Item = ToolId> + use<> {
+        let range = match door {
+            Door::All => 0..self.end(),
+            Door::Server(id) => self.server(id).map_or(0..0, |server| server.tools.clone()),
+        };
+        range.map(ToolId)
+    }
+
+    /// The name under which a tool is listed at a door.
+    pub fn listed_name(&self, door: Door, id: ToolId) -> &str {
+        let tool = self.tool(id);
+        match door {
+            Door::All => &tool.exposed,
+            Door::Server(_) => &tool.unprefixed,
+        }
+    }
+
+    /// The tool of a name at a door: as it is listed there, else by the upstream's own name where that is unique
+    /// among the tools the grant allows. Other tools count only where none of those bears the name, so that they
+    /// neither disturb nor show. What is found may still be denied: that is for `policy::decide` to say.
+    pub fn resolve(&self, door: Door, name: &str, grant: &Grant) -> Option<ToolId> {
+        let listed = match door {
+            Door::All => self.exposed.get(name),
+            Door::Server(id) => self.server(id)?.own_names.get(name),
+        };
+        listed.copied().or_else(|| self.resolve_bare(door, name, grant))
+    }
+
+    fn resolve_bare(&self, door: Door, name: &str, grant: &Grant) -> Option<ToolId> {
+        let here = |id: &ToolId| door == Door::All || door == Door::Server(self.tool(*id).server);
+        let bearers = self.bare.get(name)?.iter().copied().filter(here);
+        let mut allowed = bearers.clone().filter(|id| grant.allows(*id));
+        match (allowed.next(), allowed.next()) {
+            (Some(id), None) => Some(id),
+            (Some(_), Some(_)) => None,
+            (None, _) => bearers.last(),
+        }
+    }
+}

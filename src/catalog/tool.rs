@@ -1,0 +1,172 @@
+//! One tool of one server: its definition as it came, and what the gate reads out of it once.
+
+use super::canonical::Node;
+use super::header_params::{HeaderParam, header_params};
+use super::names;
+use crate::base::ids::ServerId;
+use crate::base::limits::{TOOL_DEFINITION_MAX, UPSTREAM_TOOL_NAME_MAX};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::ops::Range;
+
+/// A definition, its names and its hash. Never changes; lives as long as its catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// The server that listed it.
+    pub server: ServerId,
+    /// The upstream's own name, the one to call it by.
+    pub name: Box<str>,
+    /// The name at the door that serves all servers ([`names::expose`]).
+    pub exposed: Box<str>,
+    /// The name at its own server's door ([`names::unprefixed`]).
+    pub unprefixed: Box<str>,
+    /// The JSON object exactly as the server wrote it.
+    pub definition: Bytes,
+    /// SHA-256 over the definition's canonical form (RFC 8785): equal for equal definitions however they are written.
+    pub hash: [u8; 32],
+    /// Arguments that modern clients mirror into `Mcp-Param-*` headers.
+    pub header_params: Box<[HeaderParam]>,
+    /// Where in `definition` the value of `name` stands, quotes included.
+    name_at: Range<usize>,
+}
+
+#[derive(Deserialize)]
+struct NameOnly<'a> {
+    #[serde(borrow)]
+    name: &'a RawValue,
+}
+
+impl Tool {
+    /// Reads a definition; the error says what is wrong with it. A tool whose definition would make a client refuse
+    /// the whole list is refused here.
+    pub(super) fn parse(server: ServerId, server_name: &str, definition: &Bytes) -> Result<Self, String> {
+        if definition.len() > TOOL_DEFINITION_MAX {
+            return Err(format!("its definition is longer than {TOOL_DEFINITION_MAX} bytes"));
+        }
+        let definition = definition.slice_ref(definition.trim_ascii());
+        let node = Node::parse(&definition)?;
+        let name = name_of(&node)?;
+        let header_params = read_schema(&node).map_err(|text| format!("{name:?}: {text}"))?;
+        Ok(Self {
+            server,
+            exposed: names::expose(server_name, name),
+            unprefixed: names::unprefixed(name),
+            name: name.into(),
+            hash: node.hash(),
+            header_params,
+            name_at: name_span(&definition)?,
+            definition,
+        })
+    }
+
+    /// Appends the definition under another name, everything else byte for byte. The name must be one that
+    /// [`names`] made: it is written unescaped.
+    pub(super) fn write_as(&self, name: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.definition[..self.name_at.start]);
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'"');
+        out.extend_from_slice(&self.definition[self.name_at.end..]);
+    }
+}
+
+fn name_of(definition: &Node) -> Result<&str, String> {
+    let name = definition.member("name").and_then(Node::text).ok_or("it has no name")?;
+    if name.is_empty() || name.len() > UPSTREAM_TOOL_NAME_MAX {
+        return Err(format!("its name is empty or longer than {UPSTREAM_TOOL_NAME_MAX} bytes"));
+    }
+    if name.chars().any(char::is_control) {
+        return Err("its name holds control characters".into());
+    }
+    Ok(name)
+}
+
+fn read_schema(definition: &Node) -> Result<Box<[HeaderParam]>, String> {
+    check_shape(definition)?;
+    header_params(definition.member("inputSchema").ok_or("it has no inputSchema")?)
+}
+
+/// What the official clients check before they accept a list.
+fn check_shape(definition: &Node) -> Result<(), String> {
+    let is_text = |node: &Node| node.text().is_some();
+    let is_object = |node: &Node| node.members().is_some();
+    let is_array = |node: &Node| matches!(node, Node::Array(_));
+    let is_object_schema = |node: &Node| node.member("type").and_then(Node::text) == Some("object");
+    let rules: [(&str, &dyn Fn(&Node) -> bool, &str); 7] = [
+        ("inputSchema", &is_object_schema, "a schema of type \"object\""),
+        ("outputSchema", &is_object, "an object"),
+        ("description", &is_text, "a string"),
+        ("title", &is_text, "a string"),
+        ("annotations", &is_object, "an object"),
+        ("_meta", &is_object, "an object"),
+        ("icons", &is_array, "an array"),
+    ];
+    for (key, holds, what) in rules {
+        if definition.member(key).is_some_and(|member| !holds(member)) {
+            return Err(format!("its {key} is not {what}"));
+        }
+    }
+    Ok(())
+}
+
+fn name_span(definition: &Bytes) -> Result<Range<usize>, String> {
+    let found: NameOnly<'_> = serde_json::from_slice(definition).map_err(|error| error.to_string())?;
+    let raw = found.name.get();
+    let start = raw.as_ptr() as usize - definition.as_ptr() as usize;
+    Ok(start..start + raw.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(definition: &str) -> Result<Tool, String> {
+        Tool::parse(ServerId(0), "s", &Bytes::copy_from_slice(definition.as_bytes()))
+    }
+
+    #[test]
+    fn only_the_name_is_replaced() {
+        let json = " {\"_meta\":{\"name\":\"inner\"}, \"n\\u0061me\" :  \"q\\\"x\" ,\"inputSchema\":{\"type\":\"object\",\
+            \"n\":1.0e2}}\n";
+        let tool = parse(json).unwrap();
+        assert_eq!(&*tool.name, "q\"x");
+        let mut out = Vec::new();
+        tool.write_as("s__y", &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), json.trim().replace("\"q\\\"x\"", "\"s__y\""));
+    }
+
+    #[test]
+    fn the_hash_sees_meaning_and_not_spelling() {
+        let one = parse(r#"{"name":"a","inputSchema":{"type":"object","max":1e2}}"#).unwrap();
+        let two = parse(r#"{"inputSchema":{"max":100, "type":"\u006fbject"},"name":"a"}"#).unwrap();
+        let other = parse(r#"{"name":"a","inputSchema":{"type":"object","max":101}}"#).unwrap();
+        assert_eq!(one.hash, two.hash);
+        assert_ne!(one.hash, other.hash);
+    }
+
+    #[test]
+    fn a_definition_that_breaks_a_list_is_refused() {
+        let long = format!(r#"{{"name":"{}","inputSchema":{{"type":"object"}}}}"#, "x".repeat(257));
+        let bad = [
+            "",
+            "[]",
+            "{}",
+            r#"{"name":"a"}"#,
+            r#"{"name":7,"inputSchema":{"type":"object"}}"#,
+            r#"{"name":"","inputSchema":{"type":"object"}}"#,
+            r#"{"name":"a\u0000","inputSchema":{"type":"object"}}"#,
+            r#"{"name":"a","inputSchema":{"type":"array"}}"#,
+            r#"{"name":"a","inputSchema":{}}"#,
+            r#"{"name":"a","name":"b","inputSchema":{"type":"object"}}"#,
+            r#"{"name":"a","inputSchema":{"type":"object","type":"object"}}"#,
+            r#"{"name":"a","inputSchema":{"type":"object"},"description":null}"#,
+            r#"{"name":"a","inputSchema":{"type":"object"},"icons":{}}"#,
+            r#"{"name":"a","inputSchema":{"type":"object","properties":{"x":{"x-mcp-header":"R"}}}}"#,
+            &long,
+        ];
+        for definition in bad {
+            assert!(parse(definition).is_err(), "{definition}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The one decision, asked by every door: may this principal call this tool now. The order of the checks is fixed.
+
+use crate::base::ids::ToolId;
+use crate::catalog::{Catalog, Door, Grant, Narrowing};
+
+/// Everything the decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The catalogue the grant was compiled for.
+    pub catalog: &'a Catalog,
+    /// What the principal may see.
+    pub grant: &'a Grant,
+    /// What the request asked to be narrowed to, if it did.
+    pub narrowing: Option<&'a Narrowing>,
+    /// The door the call came by.
+    pub door: Door,
+    /// The tool the name stands for; nothing if it stands for none.
+    pub tool: Option<ToolId>,
+}
+
+/// The outcome of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The tool may be called.
+    Allow(ToolId),
+    /// It may not.
+    Deny(Reason),
+}
+
+/// Why not. For records alone: the client is told the same for every one ([`super::unknown_tool`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No tool has this name.
+    UnknownTool,
+    /// The key does not allow the tool.
+    NotGranted,
+    /// The request itself asked not to see the tool.
+    Narrowed,
+}
+
+impl Reason {
+    /// The reason's name in records, metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnknownTool => "unknown_tool",
+            Self::NotGranted => "not_granted",
+            Self::Narrowed => "narrowed",
+        }
+    }
+}
+
+/// Decides. First the grant, then the request's own narrowing.
+pub fn decide(question: &Question<'_>) -> Verdict {
+    let Some(tool) = question.tool else { return Verdict::Deny(Reason::UnknownTool) };
+    if !question.grant.allows(tool) {
+        return Verdict::Deny(Reason::NotGranted);
+    }
+    let asked_for = |narrowing: &Narrowing| narrowing.covers(question.catalog, question.door, tool);
+    if !question.narrowing.is_none_or(asked_for) {
+        return Verdict::Deny(Reason::Narrowed);
+    }
+    Verdict::Allow(tool)
+}
