@@ -97,6 +97,14 @@ pub const JOURNAL_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 pub const JOURNAL_RECORD_MAX: usize = 8 * 1024;
 /// Default time between group commits of the journal, in milliseconds.
 pub const JOURNAL_COMMIT_MS: u64 = 50;
+/// Longest free text (a tool name, a reason) kept in a journal entry, in bytes.
+pub const JOURNAL_TEXT_MAX: usize = 256;
+/// Room kept in the journal's ring and segment for the outcome of each admitted call, in bytes.
+pub const JOURNAL_OUTCOME_BYTES: usize = 512;
+/// Longest wait of one call for room in the journal, in milliseconds.
+pub const JOURNAL_ROOM_MS: u64 = 2_000;
+/// Most servers with metrics of their own; calls to more are counted under `other`.
+pub const METRIC_SERVERS_MAX: usize = 256;
 
 /// Longest configuration or import file read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;

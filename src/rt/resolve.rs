@@ -38,7 +38,7 @@ mod tests {
     fn literals_and_names_resolve_and_nonsense_does_not() {
         on_each_driver(|| async {
             for (host, ip) in [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("[::1]", "[::1]:80")] {
-                assert_eq!(resolve(host, 80).await.unwrap(), [ip.parse().unwrap()]);
+                assert_eq!(resolve(host, 80).await.unwrap(), [ip.parse::<SocketAddr>().unwrap()]);
             }
             let local = resolve("localhost", 81).await.unwrap();
             assert!(local.iter().all(|addr| addr.ip().is_loopback() && addr.port() == 81));

@@ -1,1 +1,14 @@
-//! Rank 3: counters, histograms and their names.
+//! What the gate tells about itself: meters that only their own shard writes, their text for Prometheus, log events.
+
+mod encode;
+pub mod events;
+mod metrics;
+pub mod names;
+mod process;
+
+pub use encode::{CONTENT_TYPE, encode};
+pub use metrics::{
+    CallOutcome, Counter, Gauge, HISTOGRAM_BOUNDS_US, Histogram, JournalGauges, ServerCalls, ServerSlot, ServerTable,
+    ShardMetrics,
+};
+pub use process::ProcessInfo;

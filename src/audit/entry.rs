@@ -1,0 +1,502 @@
+//! What an entry says: its kinds, their fields, and the flat rkyv body they are written as.
+//!
+//! Bodies hold integers, fixed arrays and strings only: nothing shared, nothing recursive, no hash tables. Writing
+//! borrows from the caller and reading borrows from the checked bytes, so neither side allocates.
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::Seq;
+use crate::base::limits;
+use crate::base::phase::{Phase, Stamps};
+use rkyv::rancor::{self, Strategy};
+use rkyv::ser::writer::Buffer;
+use rkyv::with::InlineAsBox;
+use rkyv::{Archive, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 digest.
+pub type Digest = [u8; 32];
+
+/// The version of the bodies below; stands in every frame.
+pub(crate) const SCHEMA: u16 = 1;
+
+/// SHA-256 of `bytes`, as the digests of arguments and results are made.
+pub fn digest(bytes: &[u8]) -> Digest {
+    Sha256::digest(bytes).into()
+}
+
+/// SHA-256 and size of a result that comes in pieces.
+#[derive(Clone, Default)]
+pub struct Digester {
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Digester {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.hash.update(piece);
+        self.bytes += piece.len() as u64;
+    }
+
+    /// Digest and size in bytes of all pieces.
+    pub fn finish(self) -> (Digest, u64) {
+        (self.hash.finalize().into(), self.bytes)
+    }
+}
+
+/// The kind of an entry, as its number in a frame. Numbers are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum EntryKind {
+    /// A writer began.
+    Boot = 1,
+    /// A call was admitted and is about to go upstream.
+    Intent = 2,
+    /// How an admitted call ended.
+    Outcome = 3,
+    /// A call was refused.
+    Denied = 4,
+    /// What an earlier crash left was found again.
+    Recovered = 5,
+}
+
+impl EntryKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Boot, Self::Intent, Self::Outcome, Self::Denied, Self::Recovered];
+
+    /// The kind of a number in a frame.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u16 == number)
+    }
+
+    /// The kind's name in listings and filters.
+    pub fn name(self) -> &'static str {
+        ["boot", "intent", "outcome", "denied", "recovered"][self as usize - 1]
+    }
+}
+
+/// The protocol era a client spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Era {
+    /// `initialize` and sessions (up to 2025-11-25).
+    Legacy,
+    /// Stateless (2026-07-28 on).
+    Modern,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Status {
+    /// A result without `isError`.
+    Ok,
+    /// A result with `isError`.
+    ToolError,
+    /// An error, the upstream's or ours.
+    Error,
+}
+
+impl Status {
+    /// The status in listings.
+    pub fn name(self) -> &'static str {
+        ["ok", "tool_error", "error"][self as usize]
+    }
+}
+
+/// A writer began.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+pub struct Boot<'a> {
+    /// Version of the gate.
+    #[rkyv(with = InlineAsBox)]
+    pub version: &'a str,
+    /// Process id.
+    pub pid: u32,
+    /// Shards of that process.
+    pub shards: u16,
+}
+
+/// A call was admitted and is about to go upstream. Texts longer than the journal's bounds are cut when written.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+pub struct Intent<'a> {
+    /// Key id, or `anonymous`.
+    #[rkyv(with = InlineAsBox)]
+    pub key: &'a str,
+    /// Client name from the handshake or `_meta`.
+    #[rkyv(with = InlineAsBox)]
+    pub client: &'a str,
+    /// Client version from the same place.
+    #[rkyv(with = InlineAsBox)]
+    pub client_version: &'a str,
+    /// Era the client spoke.
+    pub era: Era,
+    /// Protocol revision the client spoke.
+    #[rkyv(with = InlineAsBox)]
+    pub revision: &'a str,
+    /// Server name; empty if no server has such a tool.
+    #[rkyv(with = InlineAsBox)]
+    pub server: &'a str,
+    /// Exposed tool name, or the name asked for where it is not known.
+    #[rkyv(with = InlineAsBox)]
+    pub tool: &'a str,
+    /// SHA-256 of the tool's canonical definition; zeros if it is not known.
+    #[serde(serialize_with = "hex")]
+    pub definition_hash: Digest,
+    /// SHA-256 of the raw arguments as the client sent them; zeros if there were none.
+    #[serde(serialize_with = "hex")]
+    pub arguments_digest: Digest,
+    /// Size of the raw arguments in bytes.
+    pub arguments_bytes: u64,
+    /// The verdict's name: `allow`, `deny`, `hold`.
+    #[rkyv(with = InlineAsBox)]
+    pub verdict: &'a str,
+    /// W3C trace id; zeros if there is none.
+    #[serde(serialize_with = "hex")]
+    pub trace_id: [u8; 16],
+    /// Epoch of the snapshot that decided.
+    pub epoch: u64,
+    /// Sequence of the entry this call came from (a script, a model's request); 0 if none. Reserved.
+    pub parent: u64,
+    /// Shard of `parent`. Reserved.
+    pub parent_shard: u16,
+}
+
+/// How an admitted call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+pub struct Outcome<'a> {
+    /// Result, tool error or error.
+    pub status: Status,
+    /// Error class ([`Kind::name`]); empty if there was none.
+    #[rkyv(with = InlineAsBox)]
+    pub error: &'a str,
+    /// JSON-RPC error code answered; 0 if there was none.
+    pub code: i32,
+    /// SHA-256 of the raw result or error as it came from upstream; zeros if nothing came.
+    #[serde(serialize_with = "hex")]
+    pub result_digest: Digest,
+    /// Size of the raw result or error in bytes.
+    pub result_bytes: u64,
+    /// Nanoseconds spent in each [`Phase`], in their order; zero for one that has not ended.
+    pub phase_ns: [u64; Phase::ALL.len()],
+    /// Nanoseconds from the first byte of the request to this record.
+    pub total_ns: u64,
+}
+
+impl<'a> Outcome<'a> {
+    /// An outcome with the latencies of `stamps`.
+    pub fn new(status: Status, error: Option<Kind>, result: (Digest, u64), stamps: &Stamps) -> Self {
+        Self {
+            status,
+            error: error.map_or("", Kind::name),
+            code: error.map_or(0, Kind::rpc_code),
+            result_digest: result.0,
+            result_bytes: result.1,
+            phase_ns: Phase::ALL.map(|phase| nanos(stamps.spent(phase))),
+            total_ns: nanos(stamps.total()),
+        }
+    }
+}
+
+fn nanos(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// An outcome together with the entry it ends.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+pub struct Ended<'a> {
+    /// Sequence of the intent on the same shard.
+    pub intent: u64,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome<'a>,
+}
+
+/// A call was refused; nothing went upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+pub struct Denied<'a> {
+    /// The call, as far as it was understood.
+    #[serde(flatten)]
+    pub call: Intent<'a>,
+    /// Why, in the words of policy: never shown to the client.
+    #[rkyv(with = InlineAsBox)]
+    pub reason: &'a str,
+}
+
+/// What an earlier crash left was found again.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+pub struct Recovered {
+    /// First sequence taken over from the ring; 0 if the ring held nothing.
+    pub from_seq: u64,
+    /// Entries taken over from the ring.
+    pub count: u64,
+    /// Segment (its first sequence) that ends in a torn tail; 0 if none does.
+    pub torn_segment: u64,
+    /// Where in that segment the torn tail begins, in bytes.
+    pub torn_offset: u64,
+    /// SHA-256 of that segment from there to its end; zeros if none is torn.
+    #[serde(serialize_with = "hex")]
+    pub torn_digest: Digest,
+}
+
+/// One entry, borrowed from the bytes it was read from.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub enum Entry<'a> {
+    /// See [`Boot`].
+    Boot(Boot<'a>),
+    /// See [`Intent`].
+    Intent(Intent<'a>),
+    /// See [`Outcome`].
+    Outcome(Ended<'a>),
+    /// See [`Denied`].
+    Denied(Denied<'a>),
+    /// See [`Recovered`].
+    Recovered(Recovered),
+}
+
+impl Entry<'_> {
+    /// The entry's kind.
+    pub fn kind(&self) -> EntryKind {
+        match self {
+            Self::Boot(_) => EntryKind::Boot,
+            Self::Intent(_) => EntryKind::Intent,
+            Self::Outcome(_) => EntryKind::Outcome,
+            Self::Denied(_) => EntryKind::Denied,
+            Self::Recovered(_) => EntryKind::Recovered,
+        }
+    }
+
+    /// Writes the body into `out` and tells its length. Texts are cut to their bounds first.
+    pub(crate) fn encode(&self, out: &mut [u8]) -> Result<usize> {
+        match self {
+            Self::Boot(boot) => encode(boot, out),
+            Self::Intent(intent) => encode(&cut_intent(intent), out),
+            Self::Outcome(ended) => encode(ended, out),
+            Self::Denied(denied) => {
+                let reason = cut(denied.reason, limits::JOURNAL_TEXT_MAX);
+                encode(&Denied { call: cut_intent(&denied.call), reason }, out)
+            }
+            Self::Recovered(recovered) => encode(recovered, out),
+        }
+    }
+}
+
+type Flat<'a> = Strategy<Buffer<'a>, rancor::Error>;
+
+fn encode<'a>(body: &impl Serialize<Flat<'a>>, out: &'a mut [u8]) -> Result<usize> {
+    let mut buffer = Buffer::from(out);
+    rkyv::api::serialize_using(body, Strategy::<_, rancor::Error>::wrap(&mut buffer))
+        .map_err(|_| Error::new(Kind::Journal, "the entry is longer than a journal record may be"))?;
+    Ok(buffer.len())
+}
+
+fn cut_intent<'a>(intent: &Intent<'a>) -> Intent<'a> {
+    let info = limits::CLIENT_INFO_MAX;
+    Intent {
+        key: cut(intent.key, info),
+        client: cut(intent.client, info),
+        client_version: cut(intent.client_version, info),
+        revision: cut(intent.revision, info),
+        server: cut(intent.server, info),
+        tool: cut(intent.tool, limits::JOURNAL_TEXT_MAX),
+        verdict: cut(intent.verdict, info),
+        ..*intent
+    }
+}
+
+/// The longest prefix of at most `max` bytes that ends at a character.
+fn cut(text: &str, max: usize) -> &str {
+    text.get(..text.floor_char_boundary(max)).unwrap_or("")
+}
+
+/// Reads a body of the given kind and schema; the bytes must be aligned to 16.
+pub(crate) fn decode(kind: u16, schema: u16, body: &[u8]) -> Result<Entry<'_>> {
+    if schema != SCHEMA {
+        return Err(Error::new(Kind::Journal, format!("schema {schema} is newer than this program")));
+    }
+    match EntryKind::from_number(kind) {
+        Some(EntryKind::Boot) => access::<ArchivedBoot<'_>>(body).map(|b| Entry::Boot(boot(b))),
+        Some(EntryKind::Intent) => access::<ArchivedIntent<'_>>(body).map(|b| Entry::Intent(intent(b))),
+        Some(EntryKind::Outcome) => access::<ArchivedEnded<'_>>(body).map(|b| Entry::Outcome(ended(b))),
+        Some(EntryKind::Denied) => access::<ArchivedDenied<'_>>(body)
+            .map(|b| Entry::Denied(Denied { call: intent(&b.call), reason: &b.reason })),
+        Some(EntryKind::Recovered) => access::<ArchivedRecovered>(body).map(|b| Entry::Recovered(recovered(b))),
+        None => Err(Error::new(Kind::Journal, format!("kind {kind} is not known to this program"))),
+    }
+}
+
+fn access<A>(body: &[u8]) -> Result<&A>
+where
+    A: rkyv::Portable + for<'b> rkyv::bytecheck::CheckBytes<rkyv::api::high::HighValidator<'b, rancor::Error>>,
+{
+    rkyv::access::<A, rancor::Error>(body).map_err(|e| Error::new(Kind::Journal, format!("body is malformed: {e}")))
+}
+
+fn boot<'a>(from: &'a ArchivedBoot<'_>) -> Boot<'a> {
+    Boot { version: &from.version, pid: from.pid.to_native(), shards: from.shards.to_native() }
+}
+
+fn intent<'a>(from: &'a ArchivedIntent<'_>) -> Intent<'a> {
+    Intent {
+        key: &from.key,
+        client: &from.client,
+        client_version: &from.client_version,
+        era: match from.era {
+            ArchivedEra::Legacy => Era::Legacy,
+            ArchivedEra::Modern => Era::Modern,
+        },
+        revision: &from.revision,
+        server: &from.server,
+        tool: &from.tool,
+        definition_hash: from.definition_hash,
+        arguments_digest: from.arguments_digest,
+        arguments_bytes: from.arguments_bytes.to_native(),
+        verdict: &from.verdict,
+        trace_id: from.trace_id,
+        epoch: from.epoch.to_native(),
+        parent: from.parent.to_native(),
+        parent_shard: from.parent_shard.to_native(),
+    }
+}
+
+fn ended<'a>(from: &'a ArchivedEnded<'_>) -> Ended<'a> {
+    let outcome = &from.outcome;
+    let outcome = Outcome {
+        status: match outcome.status {
+            ArchivedStatus::Ok => Status::Ok,
+            ArchivedStatus::ToolError => Status::ToolError,
+            ArchivedStatus::Error => Status::Error,
+        },
+        error: &outcome.error,
+        code: outcome.code.to_native(),
+        result_digest: outcome.result_digest,
+        result_bytes: outcome.result_bytes.to_native(),
+        phase_ns: outcome.phase_ns.map(|ns| ns.to_native()),
+        total_ns: outcome.total_ns.to_native(),
+    };
+    Ended { intent: from.intent.to_native(), outcome }
+}
+
+fn recovered(from: &ArchivedRecovered) -> Recovered {
+    Recovered {
+        from_seq: from.from_seq.to_native(),
+        count: from.count.to_native(),
+        torn_segment: from.torn_segment.to_native(),
+        torn_offset: from.torn_offset.to_native(),
+        torn_digest: from.torn_digest,
+    }
+}
+
+/// Bytes as lower-case hexadecimal; empty if they are all zero, which stands for "none".
+pub(crate) fn hex_text(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    if bytes.iter().all(|b| *b == 0) {
+        return text;
+    }
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn hex<S: serde::Serializer>(bytes: &[u8], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hex_text(bytes))
+}
+
+/// An outcome of `intent`, ready to write.
+pub(crate) fn ending<'a>(intent: Seq, outcome: &Outcome<'a>) -> Entry<'a> {
+    Entry::Outcome(Ended { intent: intent.0, outcome: outcome.clone() })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use rkyv::util::AlignedVec;
+
+    pub(crate) fn some_intent() -> Intent<'static> {
+        Intent {
+            key: "anonymous",
+            client: "claude-code",
+            client_version: "2.1.0",
+            era: Era::Modern,
+            revision: "2026-07-28",
+            server: "github",
+            tool: "github__get_issue",
+            definition_hash: [7; 32],
+            arguments_digest: digest(b"{}"),
+            arguments_bytes: 2,
+            verdict: "allow",
+            trace_id: [9; 16],
+            epoch: 1,
+            parent: 0,
+            parent_shard: 0,
+        }
+    }
+
+    pub(crate) fn some_outcome() -> Outcome<'static> {
+        Outcome {
+            status: Status::Ok,
+            error: "",
+            code: 0,
+            result_digest: digest(b"[]"),
+            result_bytes: 2,
+            phase_ns: [1, 2, 3, 4, 5, 6, 7],
+            total_ns: 28,
+        }
+    }
+
+    fn through(entry: &Entry<'_>) -> AlignedVec<16> {
+        let mut out = [0xa5; limits::JOURNAL_RECORD_MAX];
+        let len = entry.encode(&mut out).unwrap();
+        let mut body = AlignedVec::new();
+        body.extend_from_slice(&out[..len]);
+        body
+    }
+
+    #[test]
+    fn every_kind_comes_back_as_it_was() {
+        let recovered = Recovered { from_seq: 1, count: 2, torn_segment: 3, torn_offset: 4, torn_digest: [5; 32] };
+        let entries = [
+            Entry::Boot(Boot { version: "0.1.0", pid: 1, shards: 2 }),
+            Entry::Intent(some_intent()),
+            ending(Seq(4), &some_outcome()),
+            Entry::Denied(Denied { call: some_intent(), reason: "no grant" }),
+            Entry::Recovered(recovered),
+        ];
+        for entry in &entries {
+            let body = through(entry);
+            assert_eq!(&decode(entry.kind() as u16, SCHEMA, &body).unwrap(), entry);
+            assert_eq!(body[..], through(entry)[..], "equal entries must give equal bytes");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character_and_still_fit() {
+        let long = "é".repeat(100_000);
+        let call = Intent { key: &long, client: &long, tool: &long, server: &long, ..some_intent() };
+        let body = through(&Entry::Denied(Denied { call, reason: &long }));
+        assert!(body.len() < limits::JOURNAL_RECORD_MAX / 2);
+        let Entry::Denied(back) = decode(4, SCHEMA, &body).unwrap() else { panic!("another kind") };
+        assert_eq!(back.call.client, "é".repeat(limits::CLIENT_INFO_MAX / 2));
+    }
+
+    #[test]
+    fn no_cut_or_flipped_body_panics() {
+        let body = through(&Entry::Intent(some_intent()));
+        for len in 0..body.len() {
+            let mut short = AlignedVec::<16>::new();
+            short.extend_from_slice(&body[..len]);
+            let _ = decode(2, SCHEMA, &short);
+        }
+        for at in 0..body.len() {
+            let mut bent = body.clone();
+            bent[at] ^= 0xff;
+            let _ = decode(2, SCHEMA, &bent);
+        }
+        assert!(decode(99, SCHEMA, &body).is_err());
+        assert!(decode(2, SCHEMA + 1, &body).is_err());
+    }
+}
