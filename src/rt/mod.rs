@@ -3,7 +3,9 @@
 //! One runtime a thread: monoio on io_uring, monoio on epoll, or the seeded simulation. `shard::block_on` and
 //! `shard::spawn_shard` start one; `task`, `time`, `local`, `net` and `file` work in whichever runs on this thread.
 
+pub mod child;
 pub mod file;
+pub mod guard;
 pub mod local;
 pub mod mailbox;
 pub mod mmap;
@@ -12,6 +14,7 @@ pub mod net;
 pub mod offload;
 mod pollable;
 pub mod probe;
+mod process;
 mod queue;
 pub mod random;
 mod resolve;
