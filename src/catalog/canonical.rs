@@ -255,4 +255,13 @@ mod tests {
         assert!(Node::parse(&deep.as_bytes()[1..129]).is_ok());
         assert!(Node::parse(b"\"\xff\"").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_number_reads_back_as_itself(value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
+            let written = number(value);
+            proptest::prop_assert_eq!(written.parse(), Ok(value));
+            proptest::prop_assert_eq!(canonical(&written), written);
+        }
+    }
 }

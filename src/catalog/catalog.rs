@@ -201,12 +201,116 @@ impl Catalog {
 
     fn resolve_bare(&self, door: Door, name: &str, grant: &Grant) -> Option<ToolId> {
         let here = |id: &ToolId| door == Door::All || door == Door::Server(self.tool(*id).server);
-        let bearers = self.bare.get(name)?.iter().copied().filter(here);
+        let mut bearers = self.bare.get(name)?.iter().copied().filter(here);
         let mut allowed = bearers.clone().filter(|id| grant.allows(*id));
         match (allowed.next(), allowed.next()) {
             (Some(id), None) => Some(id),
             (Some(_), Some(_)) => None,
-            (None, _) => bearers.last(),
+            (None, _) => bearers.next(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Pattern, catalogue, testing};
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn grant(catalog: &Catalog, patterns: &[&str]) -> Grant {
+        let patterns: Vec<_> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+        Grant::compile(&patterns, catalog)
+    }
+
+    fn resolved(catalog: &Catalog, door: Door, name: &str, patterns: &[&str]) -> Option<String> {
+        let id = catalog.resolve(door, name, &grant(catalog, patterns))?;
+        Some(catalog.tool(id).exposed.to_string())
+    }
+
+    #[test]
+    fn every_tool_of_both_catalogues_has_its_own_name() {
+        for servers in [catalogue::any(), catalogue::generated()] {
+            let catalog = testing::build(&servers);
+            assert_eq!((catalog.tools().len(), catalog.warnings()), (catalogue::TOOLS, &[][..]));
+            let names: BTreeSet<_> = catalog.tools().iter().map(|tool| &tool.exposed).collect();
+            assert_eq!(names.len(), catalogue::TOOLS);
+            assert!(names.iter().all(|name| name.len() <= 64));
+            let all = grant(&catalog, &["*/*"]);
+            for (id, tool) in catalog.tools_with_ids() {
+                assert_eq!(catalog.resolve(Door::All, &tool.exposed, &all), Some(id));
+                let door = Door::Server(tool.server);
+                assert_eq!(catalog.resolve(door, &tool.unprefixed, &all), Some(id));
+                assert_eq!(catalog.resolve(door, &tool.name, &all), Some(id));
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_order_do_not_depend_on_other_servers() {
+        let servers = catalogue::generated();
+        let together = testing::build(&servers);
+        for (at, server) in servers.iter().enumerate() {
+            let alone = testing::build(std::slice::from_ref(server));
+            let names = |catalog: &Catalog, door| -> Vec<_> {
+                catalog.behind(door).map(|id| catalog.tool(id).exposed.clone()).collect()
+            };
+            let door = Door::Server(ServerId(u16::try_from(at).unwrap()));
+            assert_eq!(names(&alone, Door::All), names(&together, door));
+        }
+    }
+
+    #[test]
+    fn names_that_run_together_stay_apart() {
+        let catalog = testing::plain(&[("a", &["b_c", "b__c"]), ("a_b", &["c"]), ("a__b", &["c"]), ("a_", &["b"])]);
+        assert_eq!(catalog.tools().len(), 5);
+        let names: BTreeSet<_> = catalog.tools().iter().map(|tool| tool.exposed.as_ref()).collect();
+        assert_eq!(names.len(), 5);
+        assert!(names.contains("a__b_c") && names.contains("a__b__c") && names.contains("a_b__c"));
+    }
+
+    #[test]
+    fn a_bare_name_is_taken_where_it_is_unique_among_what_is_allowed() {
+        let catalog = testing::plain(&[("a", &["search", "x"]), ("b", &["search", "a__x"])]);
+        let at = |name, patterns| resolved(&catalog, Door::All, name, patterns);
+        assert_eq!(at("a__search", &["*/*"]).as_deref(), Some("a__search"));
+        assert_eq!(at("search", &["*/*"]), None);
+        assert_eq!(at("search", &["b/*"]).as_deref(), Some("b__search"));
+        assert_eq!(at("a__x", &["b/*"]).as_deref(), Some("a__x"), "a listed name goes before a bare one");
+        assert_eq!(at("x", &[]).as_deref(), Some("a__x"), "found, for the record, though not allowed");
+        assert_eq!(at("nothing", &["*/*"]), None);
+    }
+
+    #[test]
+    fn one_servers_door_knows_its_own_names_only() {
+        let catalog = testing::plain(&[("a", &["search", "n.x"]), ("b", &["search"])]);
+        let at = |server, name| resolved(&catalog, Door::Server(ServerId(server)), name, &["*/*"]);
+        assert_eq!(at(0, "search").as_deref(), Some("a__search"));
+        assert_eq!(at(1, "search").as_deref(), Some("b__search"));
+        assert_eq!((at(1, "a__search"), at(1, "n.x"), at(7, "search")), (None, None, None));
+        assert_eq!((catalog.server_id("b"), catalog.server_id("c")), (Some(ServerId(1)), None));
+    }
+
+    #[test]
+    fn a_bad_tool_costs_no_other_its_place() {
+        let schema = r#""inputSchema":{"type":"object"}"#;
+        let tool = |name: &str| format!("{{\"name\":\"{name}\",{schema}}}");
+        let long = tool(&"x".repeat(257));
+        let broken = r#"{"name":"odd\u202e","inputSchema":{"type":"string"}}"#;
+        let tools = ["{", &tool("a"), &long, &tool("a"), broken, &tool("b")].map(str::to_owned).to_vec();
+        let catalog = testing::build(&[catalogue::Listed { server: "s".into(), tools }]);
+        let names: Vec<_> = catalog.tools().iter().map(|tool| &*tool.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        let warnings: Vec<_> = catalog.warnings().iter().map(Warning::to_string).collect();
+        assert_eq!(warnings.len(), 4, "{warnings:?}");
+        assert!(warnings[2].ends_with("tool 3 is not listed: \"a\": an earlier tool has this name"), "{}", warnings[2]);
+        assert!(warnings[3].contains(r#""odd\u{202e}": its inputSchema is not a schema of type "object""#));
+    }
+
+    #[test]
+    fn a_flood_of_tools_is_cut_with_one_warning() {
+        let tool = |at: usize| format!("{{\"name\":\"t{at}\",\"inputSchema\":{{\"type\":\"object\"}}}}");
+        let tools = (0..SERVER_TOOLS_MAX + 5).map(tool).collect();
+        let catalog = testing::build(&[catalogue::Listed { server: "s".into(), tools }]);
+        assert_eq!((catalog.tools().len(), catalog.warnings().len()), (SERVER_TOOLS_MAX, 1));
     }
 }

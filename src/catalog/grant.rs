@@ -144,3 +144,105 @@ impl Bits {
         Self(self.0.iter().zip(&other.0).map(|(one, two)| one & two).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plain;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> Catalog {
+        plain(&[("git", &["get_a", "get_b", "put"]), ("web", &["get_a", "x"]), ("down", &[])])
+    }
+
+    fn compile(catalog: &Catalog, patterns: &[&str]) -> Grant {
+        let patterns: Vec<_> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+        Grant::compile(&patterns, catalog)
+    }
+
+    fn seen(catalog: &Catalog, grant: &Grant) -> Vec<String> {
+        grant.tools(catalog, Door::All).map(|id| catalog.tool(id).exposed.to_string()).collect()
+    }
+
+    #[test]
+    fn patterns_allow_what_they_say() {
+        let catalog = sample();
+        let cases: [(&[&str], &[&str]); 6] = [
+            (&[], &[]),
+            (&["git/put"], &["git__put"]),
+            (&["git/get_*", "web/x"], &["git__get_a", "git__get_b", "web__x"]),
+            (&["web/*"], &["web__get_a", "web__x"]),
+            (&["*/get_a"], &["git__get_a", "web__get_a"]),
+            (&["absent/*", "git/absent"], &[]),
+        ];
+        for (patterns, expected) in cases {
+            assert_eq!(seen(&catalog, &compile(&catalog, patterns)), expected, "{patterns:?}");
+        }
+        assert_eq!(compile(&catalog, &["*/*"]).len(), 5);
+    }
+
+    #[test]
+    fn a_server_that_listed_nothing_yet_still_has_its_door() {
+        let catalog = sample();
+        let grant = compile(&catalog, &["down/*"]);
+        assert!(grant.is_empty() && grant.admits(ServerId(2)));
+        assert!(!grant.admits(ServerId(0)) && !grant.admits(ServerId(999)) && !grant.allows(ToolId(999)));
+        assert!(!Grant::nothing().allows(ToolId(0)) && !Grant::nothing().admits(ServerId(0)));
+    }
+
+    #[test]
+    fn equal_grants_share_an_id() {
+        let catalog = sample();
+        let mut grants = Grants::new();
+        let one = grants.intern(compile(&catalog, &["web/x", "web/get_a"]));
+        let two = grants.intern(compile(&catalog, &["web/*"]));
+        let other = grants.intern(compile(&catalog, &["web/x"]));
+        assert_eq!((one, grants.len()), (two, 2));
+        assert_ne!(one, other);
+        assert_eq!(seen(&catalog, grants.get(other)), ["web__x"]);
+    }
+
+    #[test]
+    fn a_request_narrows_and_never_widens() {
+        let catalog = sample();
+        let grant = compile(&catalog, &["git/*"]);
+        let at = |header: &str, door| {
+            let narrowing = Narrowing::parse([header]).unwrap().unwrap();
+            seen(&catalog, &grant.narrow(&narrowing, &catalog, door))
+        };
+        assert_eq!(at(" git/get_* ,git__put", Door::All), ["git__get_a", "git__get_b", "git__put"]);
+        assert_eq!(at("web/*, web__x, */*x", Door::All), [""; 0]);
+        assert_eq!(at("*/*", Door::All).len(), 3);
+        assert_eq!(at("put", Door::All), [""; 0]);
+        assert_eq!(at("put", Door::Server(ServerId(0))), ["git__put"]);
+        for nothing in ["", ",", "no such", "\u{0}", "git//", "/"] {
+            assert_eq!(at(nothing, Door::All), [""; 0], "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn too_many_items_are_refused_and_no_header_narrows_nothing() {
+        assert_eq!(Narrowing::parse([]).unwrap(), None);
+        assert!(Narrowing::parse([",a".repeat(64).as_str()]).is_ok());
+        assert!(Narrowing::parse([",a".repeat(64).as_str(), "b"]).is_err());
+    }
+
+    fn patterns() -> impl Strategy<Value = Vec<Pattern>> {
+        let one = "(git|web|down|\\*)/(\\*|get_a|get_\\*|\\*_b|x|put)";
+        proptest::collection::vec(one.prop_map(|text| Pattern::parse(&text).unwrap()), 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn narrowing_is_intersection(held in patterns(), asked in patterns()) {
+            let catalog = sample();
+            let grant = Grant::compile(&held, &catalog);
+            let header = asked.iter().map(Pattern::to_string).collect::<Vec<_>>().join(",");
+            let narrowing = Narrowing::parse([header.as_str()]).unwrap().unwrap();
+            let narrowed = grant.narrow(&narrowing, &catalog, Door::All);
+            let both = grant.intersect(&Grant::compile(&asked, &catalog));
+            prop_assert_eq!(seen(&catalog, &narrowed), seen(&catalog, &both));
+            prop_assert!(narrowed.tools(&catalog, Door::All).all(|id| grant.allows(id)));
+        }
+    }
+}

@@ -23,3 +23,13 @@ pub use narrow::Narrowing;
 pub use pattern::Pattern;
 pub use tool::Tool;
 pub use view::{View, Views};
+
+#[cfg(test)]
+#[path = "../../tests/support/catalogue.rs"]
+#[allow(unreachable_pub, reason = "shared with the integration tests")]
+mod catalogue;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+pub(crate) use testing::plain;

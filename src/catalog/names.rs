@@ -137,4 +137,13 @@ mod tests {
             prop_assert_eq!(first == second, one == two);
         }
     }
+
+    #[test]
+    fn any_pair_has_a_name_that_fits() {
+        bolero::check!().with_type::<(String, String)>().for_each(|(server, tool)| {
+            let name = expose(server, tool);
+            assert!((1..=TOOL_NAME_MAX).contains(&name.len()) && name.chars().all(is_exposable));
+            assert_eq!(name, expose(server, tool));
+        });
+    }
 }

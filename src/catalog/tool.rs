@@ -93,14 +93,15 @@ fn check_shape(definition: &Node) -> Result<(), String> {
     let is_object = |node: &Node| node.members().is_some();
     let is_array = |node: &Node| matches!(node, Node::Array(_));
     let is_object_schema = |node: &Node| node.member("type").and_then(Node::text) == Some("object");
-    let rules: [(&str, &dyn Fn(&Node) -> bool, &str); 7] = [
-        ("inputSchema", &is_object_schema, "a schema of type \"object\""),
-        ("outputSchema", &is_object, "an object"),
-        ("description", &is_text, "a string"),
-        ("title", &is_text, "a string"),
-        ("annotations", &is_object, "an object"),
-        ("_meta", &is_object, "an object"),
-        ("icons", &is_array, "an array"),
+    type Rule = (&'static str, fn(&Node) -> bool, &'static str);
+    let rules: [Rule; 7] = [
+        ("inputSchema", is_object_schema, "a schema of type \"object\""),
+        ("outputSchema", is_object, "an object"),
+        ("description", is_text, "a string"),
+        ("title", is_text, "a string"),
+        ("annotations", is_object, "an object"),
+        ("_meta", is_object, "an object"),
+        ("icons", is_array, "an array"),
     ];
     for (key, holds, what) in rules {
         if definition.member(key).is_some_and(|member| !holds(member)) {
@@ -127,13 +128,16 @@ mod tests {
 
     #[test]
     fn only_the_name_is_replaced() {
-        let json = " {\"_meta\":{\"name\":\"inner\"}, \"n\\u0061me\" :  \"q\\\"x\" ,\"inputSchema\":{\"type\":\"object\",\
-            \"n\":1.0e2}}\n";
+        let json = concat!(
+            r#" {"_meta":{"name":"inner"}, "n\u0061me" :  "q\"x" ,"#,
+            r#""inputSchema":{"type":"object", "n":1.0e2}}"#,
+            "\n"
+        );
         let tool = parse(json).unwrap();
         assert_eq!(&*tool.name, "q\"x");
         let mut out = Vec::new();
         tool.write_as("s__y", &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), json.trim().replace("\"q\\\"x\"", "\"s__y\""));
+        assert_eq!(String::from_utf8(out).unwrap(), json.trim().replace(r#""q\"x""#, r#""s__y""#));
     }
 
     #[test]
@@ -168,5 +172,16 @@ mod tests {
         for definition in bad {
             assert!(parse(definition).is_err(), "{definition}");
         }
+    }
+
+    #[test]
+    fn any_bytes_are_a_tool_or_an_error() {
+        bolero::check!().for_each(|bytes| {
+            let Ok(tool) = Tool::parse(ServerId(0), "s", &Bytes::copy_from_slice(bytes)) else { return };
+            let mut out = Vec::new();
+            tool.write_as(&tool.exposed, &mut out);
+            let again = Tool::parse(ServerId(0), "s", &out.into()).unwrap();
+            assert_eq!(&*again.name, &*tool.exposed);
+        });
     }
 }

@@ -76,3 +76,69 @@ impl OfGrant {
         &views[usize::from(id.0).min(catalog.servers_end())]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Pattern, catalogue, plain, testing};
+    use super::*;
+    use serde_json::Value;
+
+    fn grant(catalog: &Catalog, patterns: &[&str]) -> Grant {
+        let patterns: Vec<_> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+        Grant::compile(&patterns, catalog)
+    }
+
+    #[test]
+    fn a_view_holds_every_definition_byte_for_byte_but_for_its_name() {
+        let servers = catalogue::any();
+        let catalog = testing::build(&servers);
+        let all = grant(&catalog, &["*/*"]);
+        let view = View::render(&catalog, &all, Door::All);
+        assert_eq!(view, View::render(&testing::build(&servers), &all, Door::All), "the same bytes every time");
+        let expected: Vec<String> = catalog.tools().iter().map(replaced).collect();
+        assert_eq!(view.array, format!("[{}]", expected.join(",")));
+        let tools: Vec<Value> = serde_json::from_slice(&view.array).unwrap();
+        assert_eq!((tools.len(), view.len), (catalogue::TOOLS, catalogue::TOOLS));
+    }
+
+    /// The definition with its first `"name": "…"` on the outermost level replaced, by plain text search.
+    fn replaced(tool: &super::super::Tool) -> String {
+        let text = std::str::from_utf8(&tool.definition).unwrap();
+        let quoted = serde_json::to_string(&tool.name).unwrap();
+        let spelled = [format!("\"name\": {quoted}"), format!("\"name\":{quoted}")];
+        let old = spelled.iter().find(|old| text.contains(*old)).unwrap();
+        text.replacen(old, &old.replace(&quoted, &format!("\"{}\"", tool.exposed)), 1)
+    }
+
+    #[test]
+    fn one_servers_view_shows_its_tools_under_their_own_names() {
+        let catalog = plain(&[("a", &["x", "y"]), ("b", &["z"])]);
+        let view = View::render(&catalog, &grant(&catalog, &["a/y", "b/*"]), Door::Server(ServerId(0)));
+        assert_eq!(view.array, r#"[{"inputSchema":{"type":"object"},"name":"y"}]"#);
+        let nothing = View::render(&catalog, &Grant::nothing(), Door::All);
+        assert_eq!((nothing.array.as_ref(), nothing.len), (&b"[]"[..], 0));
+    }
+
+    #[test]
+    fn the_digest_changes_with_the_list_alone() {
+        let before = plain(&[("a", &["x"]), ("b", &["y"])]);
+        let after = plain(&[("a", &["x"]), ("b", &["y", "z"])]);
+        let digest = |catalog: &Catalog, pattern| View::render(catalog, &grant(catalog, &[pattern]), Door::All).digest;
+        assert_eq!(digest(&before, "a/*"), digest(&after, "a/*"));
+        assert_ne!(digest(&before, "b/*"), digest(&after, "b/*"));
+    }
+
+    #[test]
+    fn a_view_is_rendered_once() {
+        let catalog = plain(&[("a", &["x"]), ("b", &["y"])]);
+        let mut grants = Grants::new();
+        let id = grants.intern(grant(&catalog, &["*/*"]));
+        let views = Views::new(&grants);
+        for (door, len) in [(Door::All, 2), (Door::Server(ServerId(1)), 1), (Door::Server(ServerId(9)), 0)] {
+            let one = views.get(&catalog, &grants, id, door);
+            let two = views.get(&catalog, &grants, id, door);
+            assert_eq!(one.len, len);
+            assert!(std::ptr::eq(one, two));
+        }
+    }
+}

@@ -45,3 +45,46 @@ pub fn unknown_tool(name: &str) -> Error {
     let cut: String = name.chars().take(ECHO_MAX).flat_map(char::escape_debug).collect();
     Error::new(Kind::InvalidParams, format!("unknown tool: {cut}: list the tools to see what this key may call"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Reason;
+    use super::*;
+    use crate::base::ids::ServerId;
+    use crate::catalog::{Pattern, plain};
+
+    fn verdict(name: &str, door: Door, header: Option<&str>) -> Verdict {
+        let catalog = plain(&[("a", &["read", "write"]), ("b", &["read"])]);
+        let grant = Grant::compile(&[Pattern::parse("a/*").unwrap()], &catalog);
+        let narrowing = Narrowing::parse(header).unwrap();
+        Asked { name, door, grant: &grant, narrowing: narrowing.as_ref() }.admit(&catalog).verdict
+    }
+
+    #[test]
+    fn only_what_is_granted_and_asked_for_is_allowed() {
+        let door = Door::Server(ServerId(1));
+        let deny = Verdict::Deny;
+        let cases = [
+            ("a__read", Door::All, None, Verdict::Allow(ToolId(0))),
+            ("read", Door::All, None, Verdict::Allow(ToolId(0))),
+            ("b__read", Door::All, None, deny(Reason::NotGranted)),
+            ("read", door, None, deny(Reason::NotGranted)),
+            ("absent", Door::All, None, deny(Reason::UnknownTool)),
+            ("a__read", Door::All, Some("a/write"), deny(Reason::Narrowed)),
+            ("a__write", Door::All, Some("a/write"), Verdict::Allow(ToolId(1))),
+            ("b__read", Door::All, Some("b/*"), deny(Reason::NotGranted)),
+            ("a__read", Door::All, Some(""), deny(Reason::Narrowed)),
+        ];
+        for (name, door, header, expected) in cases {
+            assert_eq!(verdict(name, door, header), expected, "{name} {header:?}");
+        }
+    }
+
+    #[test]
+    fn the_answer_repeats_a_name_harmlessly() {
+        let error = unknown_tool("x\n\u{1b}[31m");
+        assert_eq!(error.context, "unknown tool: x\\n\\u{1b}[31m: list the tools to see what this key may call");
+        assert_eq!(error.kind.rpc_code(), -32602);
+        assert!(unknown_tool(&"\u{202e}".repeat(100_000)).context.len() < 2048);
+    }
+}

@@ -234,3 +234,125 @@ fn number(id: KeyId) -> u128 {
     bytes[..text.len()].copy_from_slice(text);
     u128::from_be_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Token;
+    use super::*;
+
+    const NOW: WallTime = WallTime(1_000);
+
+    fn token(seed: u8) -> Token {
+        Token::from_entropy(&mut [seed; Token::ENTROPY])
+    }
+
+    fn pepper() -> Pepper {
+        Pepper::new(&mut [7; 32])
+    }
+
+    fn entry(token: &Token, expires: Option<u64>, revoked: bool) -> KeyEntry {
+        let mac = pepper().mac(&token.presented());
+        let expires = expires.map(WallTime);
+        let key = VirtualKey { id: token.id(), name: "k".into(), mac, expires, revoked, allow: Vec::new() };
+        KeyEntry { key, grant: GrantId(token.presented().text()[3].into()) }
+    }
+
+    fn ask(ring: &KeyRing, text: &str) -> std::result::Result<Principal, Refusal> {
+        let credential = Presented::parse(text).map_or(Credential::Malformed, Credential::Token);
+        ring.authenticate(&credential, NOW)
+    }
+
+    #[test]
+    fn hmac_is_that_of_rfc_4231() {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(b"Jefe");
+        // Test case 2; zeroes at the end of a short key do not change it (RFC 2104 section 2).
+        let mac = Pepper::new(&mut key).digest(b"what do ya want for nothing?").to_hex();
+        assert_eq!(mac, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(key, [0; 32]);
+        assert_eq!(Pepper::from_hex(&"07".repeat(32)).unwrap().digest(b"x").0, pepper().digest(b"x").0);
+        assert!(Pepper::from_hex("07").is_none() && Pepper::from_hex(&"0G".repeat(32)).is_none());
+    }
+
+    #[test]
+    fn every_key_of_a_ring_is_found_whatever_its_size() {
+        for count in 0..32u8 {
+            let tokens: Vec<_> = (0..count).map(token).collect();
+            let entries = tokens.iter().rev().map(|token| entry(token, None, false)).collect();
+            let ring = KeyRing::new(pepper(), entries, None).unwrap();
+            for token in &tokens {
+                let principal = ask(&ring, token.reveal()).unwrap();
+                assert_eq!((principal.key, principal.grant), (token.id(), entry(token, None, false).grant));
+                assert_eq!(ring.key(token.id()).unwrap().id, token.id());
+            }
+            assert_eq!(ask(&ring, token(count).reveal()), Err(Refusal::Unknown));
+            assert!(ring.key(token(count).id()).is_none());
+        }
+    }
+
+    #[test]
+    fn a_right_id_with_any_wrong_secret_is_unknown() {
+        let held = token(3);
+        let ring = KeyRing::new(pepper(), vec![entry(&held, Some(5), true)], None).unwrap();
+        for at in 16..67 {
+            let mut text = held.reveal().to_owned();
+            let other = if &text[at..=at] == "a" { "b" } else { "a" };
+            text.replace_range(at..=at, other);
+            assert_eq!(ask(&ring, &text), Err(Refusal::Unknown), "{at}");
+        }
+    }
+
+    #[test]
+    fn expiry_and_revocation_end_a_key() {
+        let (past, exact, future, revoked) = (token(1), token(2), token(3), token(4));
+        let entries = vec![
+            entry(&past, Some(999), false),
+            entry(&exact, Some(1_000), false),
+            entry(&future, Some(1_001), false),
+            entry(&revoked, None, true),
+        ];
+        let ring = KeyRing::new(pepper(), entries, None).unwrap();
+        assert_eq!(ask(&ring, past.reveal()), Err(Refusal::Expired));
+        assert_eq!(ask(&ring, exact.reveal()), Err(Refusal::Expired));
+        assert!(ask(&ring, future.reveal()).is_ok());
+        assert_eq!(ask(&ring, revoked.reveal()), Err(Refusal::Revoked));
+        assert_eq!(Refusal::answer().kind.http_status(), 401);
+    }
+
+    #[test]
+    fn another_pepper_opens_nothing() {
+        let held = token(3);
+        let ring = KeyRing::new(Pepper::new(&mut [8; 32]), vec![entry(&held, None, false)], None).unwrap();
+        assert_eq!(ask(&ring, held.reveal()), Err(Refusal::Unknown));
+    }
+
+    #[test]
+    fn nobody_is_anonymous_unless_configured_and_a_bad_key_never_is() {
+        let closed = KeyRing::new(pepper(), Vec::new(), None).unwrap();
+        assert_eq!(closed.authenticate(&Credential::None, NOW), Err(Refusal::Missing));
+        let open = KeyRing::new(pepper(), Vec::new(), Some(GrantId(9))).unwrap();
+        let anonymous = Principal { key: KeyId::ANONYMOUS, grant: GrantId(9) };
+        assert_eq!(open.authenticate(&Credential::None, NOW), Ok(anonymous));
+        assert_eq!(ask(&open, "nonsense"), Err(Refusal::Malformed));
+        assert_eq!(ask(&open, token(1).reveal()), Err(Refusal::Unknown));
+    }
+
+    #[test]
+    fn a_ring_refuses_keys_that_share_an_id_or_take_the_reserved_one() {
+        let twin = entry(&token(1), None, false);
+        let error = KeyRing::new(pepper(), vec![twin.clone(), twin.clone()], None).unwrap_err();
+        assert!(error.context.starts_with("two keys have the id"), "{error}");
+        let mut reserved = twin;
+        reserved.key.id = KeyId::ANONYMOUS;
+        assert!(KeyRing::new(pepper(), vec![reserved], None).is_err());
+    }
+
+    #[test]
+    fn no_debug_form_shows_a_secret() {
+        let held = token(3);
+        let ring = KeyRing::new(pepper(), vec![entry(&held, None, false)], None).unwrap();
+        let shown = format!("{ring:?} {held:?} {:?}", Credential::Token(held.presented()));
+        assert!(!shown.contains(&held.reveal()[16..]) && !shown.contains(&ring.entries()[0].key.mac.to_hex()));
+        assert!(!shown.contains("[7, 7") && shown.contains(held.id().as_str()));
+    }
+}

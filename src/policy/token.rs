@@ -3,6 +3,7 @@
 //! Only a text of exactly this shape is ever looked up; everything else is refused by its length or first wrong byte.
 
 use crate::base::ids::KeyId;
+use crate::rt;
 use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -23,6 +24,13 @@ pub struct Token {
 impl Token {
     /// Random bytes that one token is made of.
     pub const ENTROPY: usize = ID_LEN + SECRET_BYTES;
+
+    /// A new token from the kernel's randomness.
+    pub fn generate() -> Self {
+        let mut entropy = [0; Self::ENTROPY];
+        rt::random::fill(&mut entropy);
+        Self::from_entropy(&mut entropy)
+    }
 
     /// Makes a token of random bytes: five bits of each of the first twelve for the id, the rest for the secret.
     /// Wipes the bytes.
@@ -215,6 +223,12 @@ mod tests {
         assert_eq!(entropy, [0; Token::ENTROPY]);
         assert_eq!(token.presented().id(), token.id());
         assert_eq!(format!("{token:?} {:?}", token.presented()), "Token(777777777777) Presented(777777777777)");
+    }
+
+    #[test]
+    fn no_two_tokens_are_alike() {
+        let (one, two) = (Token::generate(), Token::generate());
+        assert!(one.id() != two.id() && one.reveal()[16..] != two.reveal()[16..]);
     }
 
     #[test]
