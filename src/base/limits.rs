@@ -85,6 +85,35 @@ pub const CALL_CAP_MS: u64 = 15 * 60_000;
 pub const PROBE_DEADLINE_MS: u64 = 3_000;
 /// Default time between two listings of a server that announces no changes, in milliseconds. Configurable per server.
 pub const LIST_REFRESH_MS: u64 = 5 * 60_000;
+/// Shortest wait before an upstream that failed is tried again, in milliseconds.
+pub const BACKOFF_MIN_MS: u64 = 500;
+/// Longest wait before an upstream that failed is tried again, in milliseconds.
+pub const BACKOFF_MAX_MS: u64 = 60_000;
+/// Deaths of a stdio server, each soon after its start, after which it is left down for a cool-down.
+pub const RESTARTS_MAX: u32 = 5;
+/// Life of a stdio process after which its earlier deaths are forgiven, in milliseconds.
+pub const RESTART_STABLE_MS: u64 = 60_000;
+/// Time a stdio server that keeps dying is left down, in milliseconds. A changed configuration ends it at once.
+pub const RESTART_COOL_DOWN_MS: u64 = 5 * 60_000;
+/// Legacy sessions, or stdio processes, of one server on one shard.
+pub const SCOPES_PER_SERVER_MAX: usize = 64;
+/// Idle time after which a scope's session is ended or its process stopped, in milliseconds.
+pub const SCOPE_IDLE_MS: u64 = 10 * 60_000;
+/// Time after which a verdict that a server is legacy is probed again, in milliseconds: an upgraded server still
+/// answers `initialize`, so the verdict goes stale in silence.
+pub const LEGACY_VERDICT_MS: u64 = 24 * 60 * 60_000;
+/// Longest error body read from an upstream, in bytes.
+pub const UPSTREAM_ERROR_MAX: usize = 64 * 1024;
+/// Messages waiting to be written to one stdio server.
+pub const STDIO_QUEUE_MAX: usize = 512;
+/// Time a burst of list changes is gathered before one listing, in milliseconds.
+pub const LIST_DEBOUNCE_MS: u64 = 50;
+/// Time one whole listing of a server may take, all pages, in milliseconds.
+pub const LIST_DEADLINE_MS: u64 = 60_000;
+/// Bytes of all tool definitions taken from one server.
+pub const SERVER_LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Time a resolved upstream address is used before it is asked for again, in milliseconds.
+pub const RESOLVED_TTL_MS: u64 = 30_000;
 /// Time an upstream connection may take to open, in milliseconds.
 pub const CONNECT_DEADLINE_MS: u64 = 5_000;
 /// Idle time after which a pooled upstream connection is closed, in milliseconds.
@@ -126,3 +155,5 @@ const _: () = assert!(JOURNAL_RING_BYTES as u64 <= JOURNAL_SEGMENT_BYTES, "a ful
 const _: () = assert!(HEAD_DEADLINE_MS < IDLE_DEADLINE_MS);
 const _: () = assert!(SSE_EVENT_MAX <= RELAY_BYTES_MAX);
 const _: () = assert!(CALL_DEADLINE_MS < CALL_CAP_MS);
+const _: () = assert!(BACKOFF_MIN_MS < BACKOFF_MAX_MS);
+const _: () = assert!(LIST_REFRESH_MS < SCOPE_IDLE_MS, "a listing must come often enough to keep its session alive");

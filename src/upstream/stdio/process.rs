@@ -1,0 +1,378 @@
+//! One child process: its pipes, each owned by one task, and the requests that wait for its answers.
+//!
+//! Standard output is read line by line under a bound; a line that is too long ends the process, one that is no JSON is
+//! logged and passed over. Standard error goes into the log. However the process ends, every request that waits is
+//! told so at once.
+
+use crate::base::clock::{Clock, Instant};
+use crate::base::error::{Error, Kind, Result, Retry};
+use crate::base::limits::{STDIO_IN_FLIGHT_MAX, STDIO_LINE_MAX, STDIO_QUEUE_MAX};
+use crate::rt::child::{self, PipeReader, PipeWriter, Signal};
+use crate::rt::local::{self, Notify, OneSender, Receiver, Sender};
+use crate::rt::task::{self, JoinHandle};
+use crate::rt::time;
+use crate::upstream::answer::{Outcome, Sink};
+use crate::upstream::incoming::{self, Incoming, printable};
+use crate::upstream::message::{self, Ask};
+use crate::upstream::patience::Patience;
+use crate::upstream::spec::StdioSpec;
+use crate::upstream::stdio::lines::Lines;
+use crate::upstream::stdio::stderr;
+use crate::wire::rpc;
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Time the last output of a process is waited for after its end: a grandchild may hold the pipe open for ever.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Time a process has to end by itself, and again once it was asked to.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// Lines that are no JSON of which each process logs the text.
+const STRAY_LINES_LOGGED: u32 = 10;
+/// Environment of every stdio server beside its own: what programs need to run at all.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
+
+/// A running child process. Dropping it kills the process and all it started.
+pub(super) struct Process(Rc<Shared>);
+
+struct Shared {
+    server: Box<str>,
+    outbox: RefCell<Option<Sender<Bytes>>>,
+    waiting: RefCell<HashMap<u64, Rc<Waiting>>>,
+    /// Why it ended, once it has.
+    end: RefCell<Option<Error>>,
+    ended: Notify,
+    stop: Notify,
+    gently: Cell<bool>,
+    stray_lines: Cell<u32>,
+    list_changed: Rc<Notify>,
+    born: Instant,
+}
+
+struct Waiting {
+    sink: Sink,
+    patience: Rc<Patience>,
+    answer: RefCell<Option<OneSender<Result<Outcome>>>>,
+}
+
+impl Waiting {
+    fn settle(&self, outcome: Result<Outcome>) {
+        if let Some(answer) = self.answer.take() {
+            // The one who asked may have gone in the same moment.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+/// Whether the server is told when a request is given up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cancel {
+    /// `notifications/cancelled` is sent.
+    Tell,
+    /// It is not: `initialize` and the probe must not be cancelled.
+    Silently,
+}
+
+impl Process {
+    /// Starts the program. `list_changed` is rung when it says that its tools changed.
+    ///
+    /// # Errors
+    /// [`Kind::Unreachable`]: it could not be started.
+    pub(super) fn start(server: &str, spec: &StdioSpec, list_changed: Rc<Notify>) -> Result<Self> {
+        let child = child::spawn(&command(spec)).map_err(|error| {
+            let context = format!("it cannot be started: {error}; check its `command`");
+            Error::new(Kind::Unreachable, context).retry(Retry::Safe)
+        })?;
+        let (outbox, lines) = local::channel(STDIO_QUEUE_MAX);
+        let shared = Rc::new(Shared {
+            server: server.into(),
+            outbox: RefCell::new(Some(outbox)),
+            waiting: RefCell::default(),
+            end: RefCell::default(),
+            ended: Notify::new(),
+            stop: Notify::new(),
+            gently: Cell::new(false),
+            stray_lines: Cell::new(0),
+            list_changed,
+            born: Clock::now(),
+        });
+        task::spawn(write(shared.clone(), child.stdin, lines));
+        let reader = task::spawn(read(shared.clone(), child.stdout));
+        task::spawn(stderr::log(server.into(), child.stderr));
+        task::spawn(reap(shared.clone(), child.process, reader));
+        Ok(Self(shared))
+    }
+
+    /// Why it ended; nothing while it runs.
+    pub(super) fn end(&self) -> Option<Error> {
+        self.0.end.borrow().clone()
+    }
+
+    /// Waits until it has ended.
+    pub(super) async fn ended(&self) -> Error {
+        loop {
+            if let Some(error) = self.end() {
+                return error;
+            }
+            self.0.ended.notified().await;
+        }
+    }
+
+    /// How long it has run.
+    pub(super) fn age(&self) -> Duration {
+        Clock::now().since(self.0.born)
+    }
+
+    /// Sends a notification; dropped where the queue is full, as the process does not read anyway.
+    pub(super) fn notify(&self, message: Bytes) {
+        self.0.push(message);
+    }
+
+    /// Asks, and waits as long as `patience` lasts. Dropping the future gives the request up.
+    ///
+    /// # Errors
+    /// [`Kind::Unreachable`] when the process ends, [`Kind::Timeout`], [`Kind::Overloaded`] when too many wait.
+    pub(super) async fn ask(
+        &self,
+        id: u64,
+        ask: Ask,
+        sink: &Sink,
+        patience: Rc<Patience>,
+        cancel: Cancel,
+    ) -> Result<Outcome> {
+        let (sender, answer) = local::oneshot();
+        let waiting = Waiting { sink: sink.clone(), patience: patience.clone(), answer: RefCell::new(Some(sender)) };
+        let mut given_up = self.0.clone().admit(id, waiting, cancel)?;
+        let outbox = self.0.outbox.borrow().clone().ok_or_else(|| stopping())?;
+        let sent = patience.wait(outbox.send(line(&ask.body))).await?;
+        given_up.sent = true;
+        if sent.is_err() {
+            return Err(self.ended().await);
+        }
+        match patience.wait(answer).await? {
+            Ok(outcome) => {
+                given_up.sent = outcome.is_err();
+                outcome
+            }
+            Err(local::Closed) => Err(self.ended().await),
+        }
+    }
+
+    /// Ends it: standard input is closed, then it is given time, then signals. Waits until it is gone.
+    pub(super) async fn stop(&self) {
+        self.0.gently.set(true);
+        self.0.outbox.replace(None);
+        self.0.stop.notify_one();
+        self.ended().await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.outbox.replace(None);
+        self.0.stop.notify_one();
+    }
+}
+
+/// A request that waits; dropping it before its answer came gives it up and tells the server.
+struct GivenUp {
+    shared: Rc<Shared>,
+    id: u64,
+    cancel: Cancel,
+    sent: bool,
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.shared.waiting.borrow_mut().remove(&self.id);
+        if self.sent && self.cancel == Cancel::Tell {
+            self.shared.push(message::cancelled(self.id));
+        }
+    }
+}
+
+impl Shared {
+    fn admit(self: Rc<Self>, id: u64, waiting: Waiting, cancel: Cancel) -> Result<GivenUp> {
+        if let Some(error) = self.end.borrow().clone() {
+            return Err(error.retry(Retry::Safe));
+        }
+        let mut all = self.waiting.borrow_mut();
+        if all.len() >= STDIO_IN_FLIGHT_MAX {
+            let context = format!("{STDIO_IN_FLIGHT_MAX} calls to the server are in flight; try again later");
+            return Err(Error::new(Kind::Overloaded, context).retry(Retry::Safe));
+        }
+        all.insert(id, Rc::new(waiting));
+        drop(all);
+        Ok(GivenUp { shared: self, id, cancel, sent: false })
+    }
+
+    /// Queues a message nobody waits for.
+    fn push(&self, message: Bytes) {
+        if let Some(outbox) = &*self.outbox.borrow() {
+            if outbox.try_send(line(&message)).is_err() {
+                tracing::debug!(server = &*self.server, "dropped a message the process does not read");
+            }
+        }
+    }
+
+    /// Marks the process as ended and fails all that wait. Only the first reason counts.
+    fn finish(&self, why: Error) {
+        if self.end.borrow().is_some() {
+            return;
+        }
+        self.end.replace(Some(why.clone()));
+        self.outbox.replace(None);
+        for (_, waiting) in self.waiting.take() {
+            waiting.settle(Err(why.clone()));
+        }
+        self.ended.notify_all();
+    }
+
+    fn take_lines(&self, lines: &mut Lines) -> Result<()> {
+        while let Some(text) = lines.next()? {
+            match incoming::read(&text) {
+                Ok(batch) => batch.into_iter().for_each(|message| self.take(message)),
+                Err(_) => self.stray(&text),
+            }
+        }
+        Ok(())
+    }
+
+    fn stray(&self, text: &Bytes) {
+        let count = self.stray_lines.get();
+        self.stray_lines.set(count.saturating_add(1));
+        if count < STRAY_LINES_LOGGED {
+            let text = printable(&String::from_utf8_lossy(&text[..text.len().min(1024)]), 200);
+            tracing::warn!(server = &*self.server, text, "passed over a line on stdout that is no JSON-RPC");
+        }
+    }
+
+    fn take(&self, message: Incoming) {
+        match message {
+            Incoming::Answer { id, outcome } => self.answer(id, outcome),
+            Incoming::Event { token, event } => {
+                let Some((id, waiting)) = self.waiting_for(token) else { return };
+                waiting.patience.touch();
+                if let Err(error) = waiting.sink.push(event) {
+                    // The request stays listed until the one who asked drops it, which also tells the server.
+                    tracing::debug!(server = &*self.server, id, "gave a call up: {error}");
+                    waiting.settle(Err(error));
+                }
+            }
+            Incoming::ToolsChanged => self.list_changed.notify_one(),
+            Incoming::Request { id, method } => self.push(message::reply(&id, &method)),
+            Incoming::Other(_) => {}
+        }
+    }
+
+    /// The request a message belongs to: by its id, or the only one there is where the message names none.
+    fn waiting_for(&self, id: Option<u64>) -> Option<(u64, Rc<Waiting>)> {
+        let waiting = self.waiting.borrow();
+        match id {
+            Some(id) => waiting.get(&id).map(|found| (id, found.clone())),
+            None if waiting.len() == 1 => waiting.iter().next().map(|(id, found)| (*id, found.clone())),
+            None => None,
+        }
+    }
+
+    fn answer(&self, id: Option<u64>, outcome: Outcome) {
+        // An answer without a usable id can only be an error: the server could not read what it was asked.
+        if id.is_none() && matches!(outcome, Outcome::Result(_)) {
+            return;
+        }
+        if let Some((id, waiting)) = self.waiting_for(id) {
+            self.waiting.borrow_mut().remove(&id);
+            waiting.settle(Ok(outcome));
+        }
+    }
+}
+
+fn stopping() -> Error {
+    Error::new(Kind::Unreachable, "it is being stopped").retry(Retry::Safe)
+}
+
+fn command(spec: &StdioSpec) -> child::Command {
+    let own = |name: &str| spec.env.iter().any(|(set, _)| **set == *name);
+    let inherited = INHERITED.into_iter().filter(|name| !own(name));
+    let inherited = inherited.filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+    let set = spec.env.iter().map(|(name, value)| (OsString::from(&**name), OsString::from(&**value)));
+    child::Command {
+        program: OsString::from(&*spec.command),
+        args: spec.args.iter().map(|arg| OsString::from(&**arg)).collect(),
+        env: inherited.chain(set).collect(),
+        cwd: spec.cwd.clone(),
+    }
+}
+
+/// A message as a line. A client's arguments may hold line ends between their tokens.
+fn line(message: &Bytes) -> Bytes {
+    let mut line = Vec::with_capacity(message.len() + 1);
+    line.extend_from_slice(message);
+    rpc::one_line(&mut line);
+    line.push(b'\n');
+    line.into()
+}
+
+/// Owns standard input: writes what is queued, and closes it when nobody can queue any more.
+async fn write(shared: Rc<Shared>, mut stdin: PipeWriter, mut lines: Receiver<Bytes>) {
+    while let Some(line) = lines.recv().await {
+        if let Err(error) = stdin.write_all(&line).await {
+            tracing::debug!(server = &*shared.server, "cannot write to the process: {error}");
+            return;
+        }
+    }
+}
+
+/// Owns standard output until its end.
+async fn read(shared: Rc<Shared>, mut stdout: PipeReader) {
+    let mut lines = Lines::new(STDIO_LINE_MAX);
+    loop {
+        let mut buf = lines.room();
+        if !matches!(stdout.read(&mut buf).await, Ok(count) if count > 0) {
+            return;
+        }
+        if let Err(error) = lines.filled(buf).and_then(|()| shared.take_lines(&mut lines)) {
+            shared.finish(error.retry(Retry::Unsafe));
+            shared.stop.notify_one();
+            return;
+        }
+    }
+}
+
+/// Owns the child: waits for its end, or ends it when told to.
+async fn reap(shared: Rc<Shared>, process: child::Process, reader: JoinHandle<()>) {
+    let status = {
+        let (exit, stop) = (pin!(process.wait()), pin!(shared.stop.notified()));
+        match select(exit, stop).await {
+            Either::Left((status, _)) => Some(status),
+            Either::Right(_) => None,
+        }
+    };
+    let why = match status {
+        Some(status) => {
+            // What it wrote last may still be in the pipe.
+            let _ = time::timeout(LAST_WORDS, reader).await;
+            let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            format!("its process has ended by itself ({status}); its stderr is in the log")
+        }
+        None => {
+            end(process, shared.gently.get()).await;
+            "it is being stopped".to_owned()
+        }
+    };
+    shared.finish(Error::new(Kind::Unreachable, why).retry(Retry::Unsafe));
+}
+
+async fn end(process: child::Process, gently: bool) {
+    if !gently {
+        process.kill(Signal::Kill);
+    }
+    if let Err(error) = process.stop(STOP_PATIENCE).await {
+        tracing::warn!("cannot see a server's process end: {error}");
+    }
+}

@@ -1,0 +1,66 @@
+//! What the parts of one server share: its spec, what is known of it, and our ids.
+
+use crate::base::error::Result;
+use crate::rt::local::Notify;
+use crate::upstream::answer::{Answer, Outcome, Sink, UpstreamCall};
+use crate::upstream::leg::{Leg, Verdict};
+use crate::upstream::probe::Offer;
+use crate::upstream::spec::ServerSpec;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Mints the ids of our requests: counted up, so that none is given twice on one shard.
+#[derive(Default)]
+pub(super) struct Ids(Cell<u64>);
+
+impl Ids {
+    /// A fresh id. It is also the progress token of its request.
+    pub(super) fn mint(&self) -> u64 {
+        self.0.set(self.0.get() + 1);
+        self.0.get()
+    }
+}
+
+/// What the parts of one server share on one shard.
+pub(super) struct Wiring {
+    /// The server as configured.
+    pub(super) spec: Arc<ServerSpec>,
+    /// What era it speaks.
+    pub(super) leg: Leg,
+    /// Our ids, of the whole shard.
+    pub(super) ids: Rc<Ids>,
+    /// Rung when the server's list of tools may have changed.
+    pub(super) list_changed: Rc<Notify>,
+}
+
+/// What opening a server for listing found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opened {
+    /// Its era.
+    pub(super) verdict: Verdict,
+    /// What it offers.
+    pub(super) offer: Offer,
+}
+
+/// One way to reach a server.
+#[allow(async_fn_in_trait, reason = "transports never leave their thread")]
+pub(super) trait Transport {
+    /// Makes sure that the server can be listed: finds out its era, opens the session or process that lists it.
+    async fn open(&self) -> Result<Opened>;
+
+    /// One page of its tools.
+    async fn list(&self, cursor: Option<&str>) -> Result<Outcome>;
+
+    /// One call of a tool. Dropping the future cancels the call.
+    async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer>;
+
+    /// Listens for changes of its list until what it listens on ends; what it hears rings `list_changed`.
+    async fn watch(&self, offer: Offer) -> Result<()>;
+
+    /// Ends sessions or processes that have been idle for long.
+    async fn tidy(&self);
+
+    /// Ends all sessions or processes.
+    async fn close(&self);
+}
