@@ -3,13 +3,22 @@
 //! A [`document::Document`] is a file with places; [`file::Config`] is what it says; `compile` checks that and reads
 //! its references.
 
+mod compile;
+mod diff;
 pub mod document;
 mod env;
 pub mod file;
 pub mod mask;
 pub mod report;
+pub mod schema;
 pub mod settings;
+mod snapshot;
 pub mod state;
 mod words;
 
+pub use compile::{Compiled, Purpose};
+pub use diff::Diff;
 pub use env::{Lookup, Resolved, Unresolved};
+pub use report::Report;
+pub use settings::Settings;
+pub use snapshot::Snapshot;

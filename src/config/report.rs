@@ -3,7 +3,10 @@
 use crate::base::error::{Error, Kind};
 use crate::config::document::{Document, Fault, Step};
 use crate::config::mask;
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, Severity,
+    SourceCode, SourceSpan, SpanContents,
+};
 use std::fmt;
 use std::ops::Range;
 
@@ -117,9 +120,9 @@ impl Report {
         format!("{place}{}: {}{help}", finding.level.name(), finding.what)
     }
 
-    fn source(&self, finding: &Finding) -> Option<NamedSource<String>> {
+    fn source(&self, finding: &Finding) -> Option<Lines<'_>> {
         let (name, text) = self.documents.get(finding.document?)?;
-        Some(NamedSource::new(name, text.clone()))
+        Some(Lines { name, text })
     }
 
     pub(crate) fn push(
@@ -170,24 +173,58 @@ impl<'a> Notes<'a> {
     /// An error at the value of a path.
     pub fn error(&mut self, path: &[Step<'_>], what: impl Into<String>, help: impl Into<String>) {
         let span = self.document.place(path);
-        self.report.push(Level::Error, what.into(), Some(help.into()), Some(self.index), span);
+        self.push(Level::Error, what.into(), help.into(), span);
     }
 
     /// An error at a key of the table at `path`.
     pub fn key_error(&mut self, path: &[Step<'_>], key: &str, what: impl Into<String>, help: impl Into<String>) {
         let span = self.document.key_place(path, key);
-        self.report.push(Level::Error, what.into(), Some(help.into()), Some(self.index), span);
+        self.push(Level::Error, what.into(), help.into(), span);
     }
 
     /// A warning at the value of a path.
     pub fn warning(&mut self, path: &[Step<'_>], what: impl Into<String>, help: impl Into<String>) {
         let span = self.document.place(path);
-        self.report.push(Level::Warning, what.into(), Some(help.into()), Some(self.index), span);
+        self.push(Level::Warning, what.into(), help.into(), span);
+    }
+
+    /// An empty help is none.
+    fn push(&mut self, level: Level, what: String, help: String, span: Range<usize>) {
+        let help = Some(help).filter(|help| !help.is_empty());
+        self.report.push(level, what, help, Some(self.index), span);
     }
 
     /// An error at a place already known.
     pub fn error_at(&mut self, span: Range<usize>, what: impl Into<String>, help: impl Into<String>) {
-        self.report.push(Level::Error, what.into(), Some(help.into()), Some(self.index), span);
+        self.push(Level::Error, what.into(), help.into(), span);
+    }
+}
+
+/// A document shown by whole lines, and no more lines than a finding touches.
+#[derive(Debug)]
+struct Lines<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl SourceCode for Lines<'_> {
+    fn read_span<'b>(
+        &'b self,
+        span: &SourceSpan,
+        _before: usize,
+        _after: usize,
+    ) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
+        let at = span.offset().min(self.text.len());
+        let (before, _) = self.text.split_at_checked(at).ok_or(MietteError::OutOfBounds)?;
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let end = (at + span.len()).min(self.text.len());
+        let rest = self.text.get(end..).ok_or(MietteError::OutOfBounds)?;
+        let end = end + rest.find('\n').unwrap_or(rest.len());
+        let shown = self.text.get(start..end).ok_or(MietteError::OutOfBounds)?;
+        let (line, lines) = (before.matches('\n').count(), shown.matches('\n').count() + 1);
+        let place = SourceSpan::new(start.into(), end - start);
+        let name = self.name.to_owned();
+        Ok(Box::new(MietteSpanContents::new_named(name, shown.as_bytes(), place, line, 0, lines)))
     }
 }
 
@@ -195,7 +232,7 @@ impl<'a> Notes<'a> {
 #[derive(Debug)]
 struct Shown<'a> {
     finding: &'a Finding,
-    source: Option<NamedSource<String>>,
+    source: Option<Lines<'a>>,
 }
 
 impl fmt::Display for Shown<'_> {

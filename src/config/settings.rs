@@ -1,11 +1,10 @@
 //! What the runtime takes from the configuration beside servers and keys, with every value checked.
 
 use crate::config::state::StateDir;
+use crate::rt::shard::DriverChoice;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-
-pub use crate::config::file::Driver;
 
 /// The settings of one gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +49,7 @@ pub struct TlsPaths {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeSettings {
     /// How sockets and files are driven.
-    pub driver: Driver,
+    pub driver: DriverChoice,
     /// Shard threads; 0 means one for each core.
     pub shards: usize,
     /// Whether each is bound to a core.

@@ -1,0 +1,165 @@
+//! Keys and what they allow.
+
+use crate::base::clock::{Clock, WallTime};
+use crate::base::ids::KeyId;
+use crate::base::limits::{KEYS_MAX, PATTERNS_PER_KEY_MAX};
+use crate::catalog::Pattern;
+use crate::config::document::Step;
+use crate::config::file::{Config, Key};
+use crate::config::report::{Notes, Report};
+use crate::config::words;
+use crate::policy::{Mac, VirtualKey};
+use std::collections::HashMap;
+
+/// Where keys are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// In the configuration file.
+    Config,
+    /// In the state directory. A pattern there may outlive its server.
+    State,
+}
+
+/// A key with where it stands, as `file:line`.
+pub(crate) struct Placed {
+    key: VirtualKey,
+    place: String,
+}
+
+/// What a request without a key may use.
+pub(crate) fn anonymous(written: &Config, notes: &mut Notes<'_>) -> Option<Vec<Pattern>> {
+    let anonymous = written.anonymous.as_ref()?;
+    let loopback = written.listen.address.parse::<std::net::SocketAddr>().map_or(true, |at| at.ip().is_loopback());
+    if !loopback {
+        let help = "listen on 127.0.0.1, or remove `[anonymous]` and give out keys";
+        notes.error(&["anonymous".into()], "requests without a key are for loopback listeners only", help);
+    }
+    Some(patterns(&anonymous.allow, &["anonymous".into()], written, Home::Config, notes))
+}
+
+/// The keys of one document.
+pub(crate) fn compile(keys: &[Key], written: &Config, home: Home, notes: &mut Notes<'_>) -> Vec<Placed> {
+    if keys.len() > KEYS_MAX {
+        notes.error(&["keys".into()], format!("more than {KEYS_MAX} keys"), "remove those that are revoked");
+    }
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut out = Vec::new();
+    for (at, key) in keys.iter().enumerate().take(KEYS_MAX) {
+        let place = [Step::Key("keys"), Step::Index(at), "id".into()];
+        if let Some(first) = seen.insert(&key.id, at).filter(|_| !key.id.is_empty()) {
+            let what = format!("the id is that of key {} in this file", first + 1);
+            notes.error(&place, what, "every key has its own id; make one with `tollgate key new`");
+        }
+        out.extend(one(key, at, written, home, notes));
+    }
+    out
+}
+
+fn one(key: &Key, at: usize, written: &Config, home: Home, notes: &mut Notes<'_>) -> Option<Placed> {
+    let field = |name| [Step::Key("keys"), Step::Index(at), Step::Key(name)];
+    let id = KeyId::parse(&key.id).filter(|id| *id != KeyId::ANONYMOUS);
+    if id.is_none() {
+        notes.error(&field("id"), "this is not a key's id", "1 to 16 of a-z and 0-9, as `tollgate key new` prints it");
+    }
+    let mac = Mac::from_hex(&key.mac);
+    if mac.is_none() {
+        let help = "64 lower-case hex digits, as `tollgate key new --json` prints them";
+        notes.error(&field("mac"), "this is not a key's keyed hash", help);
+    }
+    let expires = key.expires.as_ref().map(|text| time(text));
+    if expires == Some(None) {
+        notes.error(&field("expires"), "this is not a time", "write it as `2027-02-20T00:00:00Z`");
+    }
+    let expires = expires.flatten();
+    if home == Home::Config && expires.is_some_and(|at| at <= Clock::wall()) {
+        notes.warning(&field("expires"), "the key has expired", "remove it, or make a new one");
+    }
+    let list = [Step::Key("keys"), Step::Index(at)];
+    let allow = patterns(&key.allow, &list, written, home, notes);
+    let key = VirtualKey { id: id?, name: key.name.as_str().into(), mac: mac?, expires, revoked: key.revoked, allow };
+    Some(Placed { key, place: format!("{} (key {})", notes.document.name, at + 1) })
+}
+
+/// Allow patterns, each of a server that is there.
+fn patterns(
+    written: &[String],
+    parent: &[Step<'_>],
+    config: &Config,
+    home: Home,
+    notes: &mut Notes<'_>,
+) -> Vec<Pattern> {
+    let place = |at: usize| {
+        let mut path = parent.to_vec();
+        path.extend([Step::Key("allow"), Step::Index(at)]);
+        path
+    };
+    if written.len() > PATTERNS_PER_KEY_MAX {
+        notes.error(
+            &place(0),
+            format!("more than {PATTERNS_PER_KEY_MAX} patterns"),
+            "use `server/*` or `server/get_*`",
+        );
+    }
+    let mut out = Vec::new();
+    for (at, text) in written.iter().enumerate() {
+        match Pattern::parse(text) {
+            Err(error) => notes.error(&place(at), error.context, ""),
+            Ok(pattern) => {
+                let unknown = pattern.server().filter(|name| !config.servers.contains_key(*name));
+                if let Some(name) = unknown {
+                    note_unknown_server(name, &place(at), config, home, notes);
+                }
+                out.push(pattern);
+            }
+        }
+    }
+    out
+}
+
+fn note_unknown_server(name: &str, place: &[Step<'_>], config: &Config, home: Home, notes: &mut Notes<'_>) {
+    let what = format!("no server is called `{}`", words::visible(name));
+    let help = match words::nearest(name, config.servers.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "a pattern starts with the name of a server in this file".into(),
+    };
+    match home {
+        Home::Config => notes.error(place, what, help),
+        Home::State => notes.warning(place, what, help),
+    }
+}
+
+/// The keys of both homes; an id that is in both belongs to nobody.
+pub(crate) fn join(config: Vec<Placed>, state: Vec<Placed>, report: &mut Report) -> Vec<VirtualKey> {
+    let homes: HashMap<KeyId, String> = config.iter().map(|placed| (placed.key.id, placed.place.clone())).collect();
+    for placed in &state {
+        if let Some(other) = homes.get(&placed.key.id) {
+            let what = format!("key `{}` is both in {} and in {other}", placed.key.id, placed.place);
+            report.error(what, "remove one of them");
+        }
+    }
+    config.into_iter().chain(state).map(|placed| placed.key).collect()
+}
+
+/// A time as RFC 3339 writes it, or a day, which counts from its first moment in UTC.
+pub(crate) fn time(text: &str) -> Option<WallTime> {
+    let moment = text.parse::<jiff::Timestamp>().ok();
+    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp());
+    let looks_like_day = text.len() == "2027-02-20".len();
+    let moment = if looks_like_day { day() } else { moment };
+    moment.and_then(|moment| u64::try_from(moment.as_millisecond()).ok()).map(WallTime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_moments_or_days() {
+        assert_eq!(time("1970-01-02T00:00:00Z"), Some(WallTime(86_400_000)));
+        assert_eq!(time("1970-01-02T01:00:00+01:00"), Some(WallTime(86_400_000)));
+        assert_eq!(time("1970-01-02"), Some(WallTime(86_400_000)));
+        for bad in ["", "tomorrow", "2027-13-01", "2027-02-20T00:00:00", "1960-01-01", "90d"] {
+            assert_eq!(time(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! As written → checked: references read, every value looked at, all findings at once.
+
+mod keys;
+mod listen;
+mod ranges;
+mod servers;
+#[cfg(test)]
+mod tests;
+
+use crate::base::error::Kind;
+use crate::catalog::Pattern;
+use crate::config::document::Document;
+use crate::config::env::Lookup;
+use crate::config::file::{Config, StoredKeys};
+use crate::config::report::{Notes, Report};
+use crate::config::settings::Settings;
+use crate::config::state::{self, PEPPER_LEN, StateDir};
+use crate::policy::VirtualKey;
+use crate::rt::random;
+use crate::upstream::spec::ServerSpec;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// What a configuration is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve: the state directory and the pepper are made where they are missing.
+    Serve,
+    /// To look at: nothing is made. Without a readable pepper no key would be taken.
+    Check,
+}
+
+/// A checked configuration: what a [`Snapshot`](crate::config::Snapshot) is built from, together with tool lists.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// As written, with defaults filled in and references unread.
+    pub written: Config,
+    /// What the runtime takes.
+    pub settings: Arc<Settings>,
+    /// Enabled servers in the order they are written; a server's place is its `ServerId`.
+    pub servers: Vec<Arc<ServerSpec>>,
+    /// The keys of the file, then those of the state directory.
+    pub keys: Vec<VirtualKey>,
+    /// What a request without a key may use.
+    pub anonymous: Option<Vec<Pattern>>,
+    /// What somebody should look at.
+    pub warnings: Report,
+    pub(crate) pepper: Pepper,
+}
+
+/// The bytes of the pepper, wiped when dropped, never printed.
+#[derive(Clone)]
+pub(crate) struct Pepper(pub(crate) Zeroizing<[u8; PEPPER_LEN]>);
+
+impl std::fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pepper(…)")
+    }
+}
+
+impl Compiled {
+    /// Reads and compiles a configuration file and the keys of its state directory.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(path: &Path, purpose: Purpose) -> Result<Self, Report> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+        match state::read_bounded(path) {
+            Ok(text) => {
+                let base = absolute.parent().unwrap_or(Path::new("/"));
+                Self::from_text(path, &text, &Lookup::process(base), purpose)
+            }
+            Err(error) => {
+                let mut report = Report::default();
+                let help = "name another with --config, or start from config/minimal.toml";
+                report.error(format!("{} cannot be read: {error}", path.display()), help);
+                Err(report)
+            }
+        }
+    }
+
+    /// Compiles a configuration's text; `path` is what findings show.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn from_text(path: &Path, text: &str, lookup: &Lookup, purpose: Purpose) -> Result<Self, Report> {
+        let mut report = Report::default();
+        let document = Document::parse(&path.display().to_string(), text);
+        let (written, faults) = document.read::<Config>();
+        let index = report.add(&document, faults);
+        let mut notes = Notes::new(&document, &mut report, index);
+        ranges::check(&mut notes);
+        let settings = listen::settings(&written, lookup, &mut notes);
+        let servers = servers::compile(&written, lookup, &mut notes);
+        let anonymous = keys::anonymous(&written, &mut notes);
+        let own = keys::compile(&written.keys, &written, keys::Home::Config, &mut notes);
+        warn_of_open_secrets(path, &written, &mut notes);
+        let state_keys = stored_keys(&settings.state, &written, &mut report);
+        let keys = keys::join(own, state_keys, &mut report);
+        let pepper = pepper(&settings.state, purpose, &mut report);
+        report.sort();
+        if report.has_errors() {
+            return Err(report);
+        }
+        let servers = servers.into_iter().map(Arc::new).collect();
+        let settings = Arc::new(settings);
+        Ok(Self { path: path.into(), written, settings, servers, keys, anonymous, warnings: report, pepper })
+    }
+
+    /// The server's place, by its name.
+    pub fn server(&self, name: &str) -> Option<&Arc<ServerSpec>> {
+        self.servers.iter().find(|server| &*server.name == name)
+    }
+}
+
+/// The keys of the state directory; a file that cannot be read for lack of rights is only a warning when looking.
+fn stored_keys(state: &StateDir, written: &Config, report: &mut Report) -> Vec<keys::Placed> {
+    let document = match state.keys_document() {
+        Ok(document) => document,
+        Err(error) => {
+            let help = "run as the gate's user; its keys are not in what follows";
+            report.warning(format!("stored keys cannot be read: {error}"), help);
+            return Vec::new();
+        }
+    };
+    let (stored, faults) = document.read::<StoredKeys>();
+    let index = report.add(&document, faults);
+    let mut notes = Notes::new(&document, report, index);
+    keys::compile(&stored.keys, written, keys::Home::State, &mut notes)
+}
+
+/// The pepper; a random one nobody knows where it may not be made or read.
+fn pepper(state: &StateDir, purpose: Purpose, report: &mut Report) -> Pepper {
+    let mut bytes = Zeroizing::new([0; PEPPER_LEN]);
+    random::fill(bytes.as_mut_slice());
+    if purpose == Purpose::Check && !state.pepper_file().exists() {
+        return Pepper(bytes);
+    }
+    match state.pepper() {
+        Ok(read) => *bytes = read,
+        Err(error) if purpose == Purpose::Check && error.kind == Kind::Io => {
+            report.warning(format!("the pepper cannot be read: {error}"), "run as the gate's user to check it");
+        }
+        Err(error) => report.error(format!("the pepper cannot be used: {error}"), "see `state.directory`"),
+    }
+    Pepper(bytes)
+}
+
+/// A literal credential in a file that everybody can read is nobody's secret.
+fn warn_of_open_secrets(path: &Path, written: &Config, notes: &mut Notes<'_>) {
+    if !state::is_world_readable(path) {
+        return;
+    }
+    for (name, server) in &written.servers {
+        let tables = [("headers", &server.headers), ("env", &server.env)];
+        for (table, key, value) in tables.iter().flat_map(|(t, map)| map.iter().map(move |(k, v)| (*t, k, v))) {
+            let literal = crate::config::mask::names_secret(key) && !crate::config::env::has_reference(value);
+            if literal && !value.is_empty() {
+                let place = ["servers".into(), name.as_str().into(), table.into(), key.as_str().into()];
+                let what = "every user of this machine can read this secret";
+                notes.warning(&place, what, "move it to `${credential:…}`, or run `chmod o-r` on the file");
+            }
+        }
+    }
+}
