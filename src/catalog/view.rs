@@ -1,6 +1,6 @@
 //! What one grant sees at one door, rendered to the bytes of a `tools/list` answer's array once per snapshot.
 
-use super::{Catalog, Door, Grant, Grants};
+use super::{Catalog, Door, Grant, Grants, Leg};
 use crate::base::ids::{GrantId, ServerId};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -11,6 +11,9 @@ use std::sync::OnceLock;
 pub struct View {
     /// `[{tool},{tool}…]`: definitions byte for byte but for their name.
     pub array: Bytes,
+    /// The same for clients of 2025-11-25 and earlier; the very same bytes unless a tool has an output schema that
+    /// they would refuse.
+    pub legacy_array: Bytes,
     /// How many tools it holds.
     pub len: usize,
     /// SHA-256 of the bytes: another digest, another list.
@@ -20,19 +23,25 @@ pub struct View {
 impl View {
     /// Renders what a grant sees at a door.
     pub fn render(catalog: &Catalog, grant: &Grant, door: Door) -> Self {
+        let tools = || grant.tools(catalog, door);
+        let array = Self::write(catalog, grant, door, Leg::Modern);
+        let differs = tools().any(|id| catalog.tool(id).differs_for_legacy());
+        let legacy_array = if differs { Self::write(catalog, grant, door, Leg::Legacy) } else { array.clone() };
+        let digest = Sha256::digest(&array).into();
+        Self { len: tools().count(), array, legacy_array, digest }
+    }
+
+    fn write(catalog: &Catalog, grant: &Grant, door: Door, leg: Leg) -> Bytes {
         let mut array = Vec::with_capacity(Self::room(catalog, grant, door));
-        let mut len = 0;
         array.push(b'[');
         for id in grant.tools(catalog, door) {
-            if len > 0 {
+            if array.len() > 1 {
                 array.push(b',');
             }
-            catalog.tool(id).write_as(catalog.listed_name(door, id), &mut array);
-            len += 1;
+            catalog.tool(id).write_as(catalog.listed_name(door, id), leg, &mut array);
         }
         array.push(b']');
-        let digest = Sha256::digest(&array).into();
-        Self { array: array.into(), len, digest }
+        array.into()
     }
 
     fn room(catalog: &Catalog, grant: &Grant, door: Door) -> usize {
@@ -117,6 +126,18 @@ mod tests {
         assert_eq!(view.array, r#"[{"inputSchema":{"type":"object"},"name":"y"}]"#);
         let nothing = View::render(&catalog, &Grant::nothing(), Door::All);
         assert_eq!((nothing.array.as_ref(), nothing.len), (&b"[]"[..], 0));
+    }
+
+    #[test]
+    fn legacy_clients_share_the_bytes_unless_a_tool_would_break_their_list() {
+        let catalog = plain(&[("a", &["x"])]);
+        let view = View::render(&catalog, &grant(&catalog, &["*/*"]), Door::All);
+        assert_eq!(view.array.as_ptr(), view.legacy_array.as_ptr());
+        let tool = r#"{"name":"x","inputSchema":{"type":"object"},"outputSchema":{"type":"array"}}"#;
+        let catalog = testing::build(&[catalogue::Listed { server: "a".into(), tools: vec![tool.into()] }]);
+        let view = View::render(&catalog, &grant(&catalog, &["*/*"]), Door::Server(ServerId(0)));
+        assert_eq!(view.array, format!("[{tool}]"));
+        assert_eq!(view.legacy_array, r#"[{"name":"x","inputSchema":{"type":"object"}}]"#);
     }
 
     #[test]

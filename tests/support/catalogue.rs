@@ -71,7 +71,8 @@ fn definition(server: usize, tool: usize) -> String {
         .join(", ");
     format!(
         "{{ \"description\":\"Does {tool} for {server}.\\nSecond line.\",\"name\":\"{name}\",\n  \"inputSchema\":{{\
-         \"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"type\":\"object\",\"properties\":{{{properties}}},\
+         \"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"type\":\"object\",\
+         \"properties\":{{{properties}}},\
          \"required\":[{required}],\"additionalProperties\":false}}{extra}}}"
     )
 }
