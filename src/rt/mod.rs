@@ -25,3 +25,6 @@ mod sys;
 pub mod task;
 pub mod time;
 mod yielder;
+
+#[cfg(test)]
+mod tripwire;

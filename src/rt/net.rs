@@ -1,6 +1,6 @@
 //! TCP on this thread's ring or epoll.
 
-use super::stream::{Busy, Stream, with_room};
+use super::stream::{Busy, READ_RESERVE, Stream, with_room};
 use super::{mode, sys};
 use bytes::Bytes;
 use monoio::buf::IoBufMut;
@@ -188,6 +188,16 @@ impl Stream for TcpStream {
 
     fn peek_closed(&self) -> bool {
         !matches!(sys::peek(self.fd()), Ok(sys::Peeked::Bytes | sys::Peeked::Nothing))
+    }
+
+    fn try_read(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        if self.reading.is_taken() {
+            return Err(io::Error::other("an earlier read on this stream was dropped half way; close the stream"));
+        }
+        if buf.len() == buf.capacity() {
+            buf.reserve(READ_RESERVE);
+        }
+        sys::recv_spare(self.fd(), buf)
     }
 }
 

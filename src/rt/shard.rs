@@ -202,7 +202,7 @@ fn ring(entries: u32) -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Runs a test on io_uring (where the machine has it) and on epoll.

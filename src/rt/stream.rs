@@ -31,6 +31,16 @@ pub trait Stream: 'static {
     /// Whether the peer is gone, found without waiting: true at the end or after a reset with nothing left to read;
     /// false while bytes wait or the peer is silent.
     fn peek_closed(&self) -> bool;
+
+    /// Appends what is there to `buf`, within its spare capacity (some is reserved if there is none), without
+    /// waiting. `Ok(0)` is the end. Must not run beside a pending read.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; `Unsupported` on streams that cannot do it.
+    fn try_read(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let _ = buf;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// Reserves room for a read if there is none.
@@ -56,6 +66,11 @@ impl Busy {
         }
         self.0 = true;
         Ok(())
+    }
+
+    /// Whether an operation is under way, or was dropped.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0
     }
 
     /// Gives it back.

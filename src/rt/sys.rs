@@ -108,6 +108,18 @@ pub(super) fn read_spare(fd: BorrowedFd<'_>, buf: &mut Vec<u8>) -> io::Result<us
     Ok(got)
 }
 
+/// One `recv` into the spare capacity of `buf`, without waiting.
+pub(super) fn recv_spare(socket: BorrowedFd<'_>, buf: &mut Vec<u8>) -> io::Result<usize> {
+    let spare = buf.spare_capacity_mut();
+    let (fd, to) = (socket.as_raw_fd(), spare.as_mut_ptr().cast());
+    // SAFETY: the kernel writes at most `spare.len()` bytes into the spare room of a live vector.
+    let got = unsafe { libc::recv(fd, to, spare.len(), libc::MSG_DONTWAIT) };
+    let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has just written `got` bytes behind the current length, within the capacity.
+    unsafe { buf.set_len(buf.len() + got) };
+    Ok(got)
+}
+
 /// One `write`.
 pub(super) fn write_some(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and length are those of a live slice.
