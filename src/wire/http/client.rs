@@ -1,0 +1,205 @@
+//! The client: one a shard, its connections kept between requests.
+//!
+//! A request is sent twice in one case only: it is marked idempotent and the kept connection it went to was closed
+//! before any byte of an answer. All else is for the caller to decide, by the error's `Retry`.
+
+use crate::base::buf;
+use crate::base::clock::{Clock, Instant};
+use crate::base::error::{Error, Kind, Result, Retry, Side};
+use crate::base::limits::CONNECT_DEADLINE_MS;
+use crate::rt::time;
+use crate::wire::http::conn::{Broken, Conn};
+use crate::wire::http::endpoint::{Connect, Dial, Endpoint};
+use crate::wire::http::fault::Fault;
+use crate::wire::http::head::{Method, ResponseHead};
+use crate::wire::http::limits::HttpLimits;
+use crate::wire::http::pool::Pool;
+use crate::wire::http::request::Request;
+use crate::wire::http::response::Response;
+use crate::wire::http::scan::Scanner;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Most informational answers skipped before the real one.
+const INFORMATIONAL_MAX: usize = 8;
+/// Requests up to this size leave in one write with their head, in bytes.
+const JOIN_MAX: usize = 32 * 1024;
+
+/// One shard's HTTP client. A clone shares the pool.
+pub struct Client<C: Connect = Dial> {
+    connect: Rc<C>,
+    pool: Rc<Pool<C::Stream>>,
+    limits: HttpLimits,
+}
+
+impl<C: Connect> Clone for Client<C> {
+    fn clone(&self) -> Self {
+        Self { connect: self.connect.clone(), pool: self.pool.clone(), limits: self.limits }
+    }
+}
+
+impl Client<Dial> {
+    /// A client over TCP and TLS.
+    pub fn new() -> Self {
+        Self::over(Dial)
+    }
+}
+
+impl Default for Client<Dial> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: Connect> Client<C> {
+    /// A client over connections that `connect` opens.
+    pub fn over(connect: C) -> Self {
+        Self { connect: Rc::new(connect), pool: Pool::new(), limits: HttpLimits::default() }
+    }
+
+    /// Sends a request and reads its answer's head; the body is read from the [`Response`]. The deadline holds for the
+    /// whole exchange, body included.
+    ///
+    /// # Errors
+    /// The request cannot be sent as it stands; the server cannot be reached (`Retry::Safe`); it did not answer, not
+    /// in time, or not in HTTP (`Retry::Unsafe`: it may have acted on the request).
+    pub async fn send(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        deadline: Instant,
+    ) -> Result<Response<C::Stream>> {
+        // Rendered before anything is opened: a request that cannot be sent costs no connection.
+        let mut head = render(request, endpoint)?;
+        if let Some(conn) = self.pool.take(endpoint) {
+            match self.exchange(conn, endpoint, request, head, deadline).await {
+                Ok(response) => return Ok(response),
+                Err(failed) if failed.unanswered && request.idempotent => {}
+                Err(failed) => return Err(failed.error),
+            }
+            head = render(request, endpoint)?;
+        }
+        let conn = Conn::new(self.open(endpoint, deadline).await?);
+        self.exchange(conn, endpoint, request, head, deadline).await.map_err(|failed| failed.error)
+    }
+
+    /// Connections waiting for a next request.
+    pub fn idle(&self) -> usize {
+        self.pool.len()
+    }
+
+    async fn open(&self, endpoint: &Endpoint, deadline: Instant) -> Result<C::Stream> {
+        let own = Clock::now() + Duration::from_millis(CONNECT_DEADLINE_MS);
+        let opened = time::deadline(own.min(deadline), self.connect.connect(endpoint)).await;
+        opened.unwrap_or_else(|_| {
+            let words = format!("{endpoint:?} did not accept a connection in time");
+            Err(Error::new(Kind::Unreachable, words).retry(Retry::Safe))
+        })
+    }
+
+    async fn exchange(
+        &self,
+        mut conn: Conn<C::Stream>,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+        head: Vec<u8>,
+        deadline: Instant,
+    ) -> std::result::Result<Response<C::Stream>, Failed> {
+        let sent = send_request(&mut conn, head, request, deadline).await;
+        if let Err(Broken::Late) = sent {
+            return Err(Failed::late("the server did not take the request in time"));
+        }
+        // A server may answer and close before it has read everything: so the answer is looked for even then.
+        let head = read_head(&mut conn, request.method, &self.limits, deadline).await?;
+        if sent.is_err() {
+            return Ok(Response::new(head, conn, None, deadline));
+        }
+        let home = (self.pool.clone(), endpoint.clone());
+        Ok(Response::new(head, conn, Some(home), deadline))
+    }
+}
+
+/// Why an exchange failed.
+struct Failed {
+    error: Error,
+    /// The connection ended before a byte of an answer.
+    unanswered: bool,
+}
+
+impl Failed {
+    fn late(words: &'static str) -> Self {
+        let error = Error::new(Kind::Timeout, words).side(Side::Upstream).retry(Retry::Unsafe);
+        Self { error, unanswered: false }
+    }
+
+    fn ended(unanswered: bool) -> Self {
+        let words = "the server closed the connection without a whole answer";
+        let error = Error::new(Kind::BadAnswer, words).side(Side::Upstream).retry(Retry::Unsafe);
+        Self { error, unanswered }
+    }
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { error: fault.upstream(), unanswered: false }
+    }
+}
+
+fn render(request: &Request<'_>, endpoint: &Endpoint) -> Result<Vec<u8>> {
+    let mut out = buf::take();
+    request.render(endpoint, &mut out)?;
+    Ok(out)
+}
+
+/// Writes head and body, in one write unless the body is large.
+async fn send_request<S: crate::rt::stream::Stream>(
+    conn: &mut Conn<S>,
+    mut head: Vec<u8>,
+    request: &Request<'_>,
+    deadline: Instant,
+) -> std::result::Result<(), Broken> {
+    if request.body.len() <= JOIN_MAX {
+        head.extend_from_slice(&request.body);
+        return conn.write(head, deadline).await;
+    }
+    conn.write(head, deadline).await?;
+    conn.write_bytes(request.body.clone(), deadline).await
+}
+
+/// Reads heads until one is not informational (RFC 9110 15.2).
+async fn read_head<S: crate::rt::stream::Stream>(
+    conn: &mut Conn<S>,
+    method: Method,
+    limits: &HttpLimits,
+    deadline: Instant,
+) -> std::result::Result<ResponseHead, Failed> {
+    for _ in 0..=INFORMATIONAL_MAX {
+        let bytes = read_head_bytes(conn, limits, deadline).await?;
+        let head = ResponseHead::parse(bytes, method)?;
+        match head.status() {
+            101 => return Err(Fault::bad("the server switched protocols, which nobody asked for").into()),
+            100..200 => {}
+            _ => return Ok(head),
+        }
+    }
+    Err(Fault::bad("the server sends only informational answers").into())
+}
+
+async fn read_head_bytes<S: crate::rt::stream::Stream>(
+    conn: &mut Conn<S>,
+    limits: &HttpLimits,
+    deadline: Instant,
+) -> std::result::Result<Vec<u8>, Failed> {
+    let mut scanner = Scanner::default();
+    loop {
+        if let Some(end) = scanner.scan(&conn.buf, limits)? {
+            return Ok(conn.take(end));
+        }
+        let begun = !conn.buf.is_empty();
+        match conn.fill(0, deadline).await {
+            Ok(1..) => {}
+            Ok(0) | Err(Broken::Io(_)) => return Err(Failed::ended(!begun)),
+            Err(Broken::Late) => return Err(Failed::late("the server did not answer in time")),
+        }
+    }
+}
