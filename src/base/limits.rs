@@ -57,6 +57,10 @@ pub const SESSION_TTL_S: u64 = 24 * 60 * 60;
 pub const CONNECTIONS_PER_SHARD_MAX: usize = 16_384;
 /// Most idle upstream connections kept by one shard to one endpoint.
 pub const IDLE_PER_ENDPOINT_MAX: usize = 64;
+/// Longest instructions shown to clients, in bytes; more is cut.
+pub const INSTRUCTIONS_MAX: usize = 8 * 1024;
+/// Time a client may keep our answer to `server/discover`, in milliseconds.
+pub const DISCOVER_TTL_MS: u64 = 60_000;
 /// Most idle listen and GET streams per key on one shard.
 pub const STREAMS_PER_KEY_MAX: usize = 256;
 /// Calls in flight to one stdio server.

@@ -1,1 +1,39 @@
-//! Rank 4: what MCP messages mean, per era. Pure.
+//! Rank 4: what MCP messages mean, per era. Pure: spans and values in, values and bytes out; no socket, no clock.
+//!
+//! | file | the question it answers |
+//! |---|---|
+//! | `revision.rs` | which revisions there are, and of which era |
+//! | `inbound.rs` | what a POST is: modern, `initialize`, or a message of a session |
+//! | `legacy.rs` | what a message of a legacy session asks for |
+//! | `refusal.rs` | what a refused message is answered: status, code, id |
+//! | `meta.rs` | what `params` and `_meta` say: tokens, client, level, trace |
+//! | `headers.rs` | whether mirrored headers agree with the body; the headers we send |
+//! | `handshake.rs` | what `initialize` asks and which revision it gets |
+//! | `session.rs` | the sealed state that a legacy session id is |
+//! | `model.rs` | what the gate says of itself |
+//! | `list.rs` | a `tools/list` answer around the rendered list |
+//! | `call.rs` | a `tools/call` as asked, and as sent on |
+//! | `bridge.rs` | a server's answer in the client's era |
+//! | `subscribe.rs` | listen streams and `list_changed` |
+//! | `progress.rs` | which notifications of a call reach its client, under which token |
+//! | `outbound.rs` | the other requests we send to a server |
+//! | `probe.rs` | what a server's answer says about its era; its lists and handshakes |
+//! | `trace.rs` | W3C trace context |
+
+pub mod bridge;
+pub mod call;
+pub mod handshake;
+pub mod headers;
+pub mod inbound;
+pub mod legacy;
+pub mod list;
+pub mod meta;
+pub mod model;
+pub mod outbound;
+pub mod probe;
+pub mod progress;
+pub mod refusal;
+pub mod revision;
+pub mod session;
+pub mod subscribe;
+pub mod trace;

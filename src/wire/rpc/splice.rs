@@ -34,20 +34,29 @@ pub fn result(out: &mut Vec<u8>, id: &[u8], result: &[u8]) {
 
 /// Appends an error message. Without an id the member is left out: MCP allows that and does not allow `null`.
 pub fn error(out: &mut Vec<u8>, id: Option<&[u8]>, code: i32, message: &str, data: Option<&[u8]>) {
+    let mut object = Vec::with_capacity(message.len() + 64);
+    object.extend_from_slice(br#"{"code":"#);
+    number(&mut object, code.into());
+    object.extend_from_slice(br#","message":"#);
+    text::quote(&mut object, message);
+    if let Some(data) = data {
+        object.extend_from_slice(br#","data":"#);
+        object.extend_from_slice(data);
+    }
+    object.push(b'}');
+    error_object(out, id, &object);
+}
+
+/// Appends an error message around a raw error object.
+pub fn error_object(out: &mut Vec<u8>, id: Option<&[u8]>, error: &[u8]) {
     out.extend_from_slice(br#"{"jsonrpc":"2.0""#);
     if let Some(id) = id {
         out.extend_from_slice(br#","id":"#);
         out.extend_from_slice(id);
     }
-    out.extend_from_slice(br#","error":{"code":"#);
-    number(out, code.into());
-    out.extend_from_slice(br#","message":"#);
-    text::quote(out, message);
-    if let Some(data) = data {
-        out.extend_from_slice(br#","data":"#);
-        out.extend_from_slice(data);
-    }
-    out.extend_from_slice(b"}}");
+    out.extend_from_slice(br#","error":"#);
+    out.extend_from_slice(error);
+    out.push(b'}');
 }
 
 /// The error message for one of our own errors, its code from the one table in `base::error`.

@@ -1,0 +1,54 @@
+//! What a legacy client's `initialize` asks, and the session it gets.
+
+use super::meta::{ClientCaps, ClientInfo, cut, wrong};
+use super::revision::Revision;
+use super::session::Session;
+use crate::base::clock::WallTime;
+use crate::base::error::Result;
+use crate::base::ids::KeyId;
+use crate::rt::random;
+use crate::wire::rpc;
+
+/// An `initialize` request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Initialize<'a> {
+    /// The raw id.
+    pub id: &'a [u8],
+    /// The revision the session will have.
+    pub revision: Revision,
+    /// Who the client says it is.
+    pub client: ClientInfo<'a>,
+    /// What the client can do.
+    pub caps: ClientCaps,
+}
+
+impl<'a> Initialize<'a> {
+    /// Reads the raw `params`.
+    ///
+    /// # Errors
+    /// `Kind::InvalidParams` where `protocolVersion`, `capabilities` or `clientInfo` is missing or of the wrong type.
+    pub(super) fn read(id: &'a [u8], params: Option<&'a [u8]>) -> Result<Self> {
+        let part = |key| params.and_then(|params| rpc::field(params, key));
+        let asked =
+            part("protocolVersion").and_then(rpc::string).ok_or_else(|| wrong("protocolVersion must be a string"))?;
+        let caps = part("capabilities").filter(|raw| rpc::is_object(raw));
+        let caps = caps.ok_or_else(|| wrong("capabilities must be an object"))?;
+        let client = ClientInfo::read(part("clientInfo").unwrap_or_default())?;
+        Ok(Self { id, revision: Revision::negotiate(&asked), client, caps: ClientCaps::read(caps) })
+    }
+
+    /// The session it opens for a key, with a fresh random id.
+    pub fn session(&self, key: KeyId, now: WallTime) -> Session {
+        let mut id = [0; 16];
+        random::fill(&mut id);
+        Session {
+            key,
+            revision: self.revision,
+            client_name: cut(&self.client.name).into(),
+            client_version: cut(&self.client.version).into(),
+            caps: self.caps,
+            created: now,
+            id,
+        }
+    }
+}

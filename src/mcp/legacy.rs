@@ -1,0 +1,119 @@
+//! What the messages of a legacy session ask for, once its id is opened.
+
+use super::inbound::invalid;
+use super::meta::Params;
+use super::refusal::Refusal;
+use super::revision::Revision;
+use super::session::Session;
+use crate::base::error::{Error, Kind};
+use crate::wire::rpc::{Envelope, Message, MessageKind};
+use smallvec::SmallVec;
+
+/// The messages of one POST.
+#[derive(Debug)]
+pub struct Admitted<'a> {
+    /// Whether they came as a batch: then the answers go back as an array.
+    pub batch: bool,
+    /// The messages, in order.
+    pub messages: SmallVec<[LegacyMessage<'a>; 1]>,
+}
+
+impl Admitted<'_> {
+    /// Whether any message wants an answer; if none does, the POST is answered 202 without body.
+    pub fn wants_answer(&self) -> bool {
+        let wants =
+            |message: &LegacyMessage<'_>| matches!(message, LegacyMessage::Request(_) | LegacyMessage::Refused(_));
+        self.messages.iter().any(wants)
+    }
+}
+
+/// One message of a legacy session.
+#[derive(Debug)]
+pub enum LegacyMessage<'a> {
+    /// A request we serve.
+    Request(LegacyRequest<'a>),
+    /// A request that is answered with an error, in band.
+    Refused(Refusal),
+    /// `notifications/cancelled`: the raw id of a request of this session that is to be cancelled.
+    Cancelled(&'a [u8]),
+    /// Another notification, or a response to nothing we asked: taken and dropped.
+    Ignored,
+}
+
+/// A legacy request we serve.
+#[derive(Debug)]
+pub struct LegacyRequest<'a> {
+    /// The raw id.
+    pub id: &'a [u8],
+    /// What is asked.
+    pub method: LegacyMethod,
+    /// The members of `params`.
+    pub params: Params<'a>,
+}
+
+/// The legacy methods we serve in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegacyMethod {
+    /// `ping`: answered `{}`.
+    Ping,
+    /// `tools/list`.
+    ToolsList,
+    /// `tools/call`.
+    ToolsCall,
+    /// `logging/setLevel`: answered `{}`.
+    SetLevel,
+}
+
+impl LegacyMethod {
+    fn parse(name: &str) -> Option<Self> {
+        match name {
+            "ping" => Some(Self::Ping),
+            "tools/list" => Some(Self::ToolsList),
+            "tools/call" => Some(Self::ToolsCall),
+            "logging/setLevel" => Some(Self::SetLevel),
+            _ => None,
+        }
+    }
+}
+
+/// Admits the messages of a POST to an opened session.
+///
+/// # Errors
+/// `Kind::InvalidRequest` (400) for a batch where the session's revision is not 2025-03-26.
+pub fn admit<'a>(session: &Session, message: Message<'a>) -> Result<Admitted<'a>, Refusal> {
+    match message {
+        Message::Single(envelope) => Ok(Admitted { batch: false, messages: [read(&envelope)].into_iter().collect() }),
+        Message::Batch(_) if session.revision != Revision::V2025_03_26 => {
+            Err(Refusal::new(invalid("only 2025-03-26 has batches; send one message a request"), None))
+        }
+        Message::Batch(batch) => Ok(Admitted { batch: true, messages: batch.iter().map(read).collect() }),
+    }
+}
+
+fn read<'a>(envelope: &Envelope<'a>) -> LegacyMessage<'a> {
+    match (envelope.kind, envelope.id) {
+        (MessageKind::Request, Some(id)) => request(envelope, id),
+        (MessageKind::Notification, _) => notification(envelope),
+        _ => LegacyMessage::Ignored,
+    }
+}
+
+fn request<'a>(envelope: &Envelope<'a>, id: &'a [u8]) -> LegacyMessage<'a> {
+    match LegacyMethod::parse(envelope.method_name()) {
+        Some(method) => LegacyMessage::Request(LegacyRequest { id, method, params: Params::read(envelope.params) }),
+        None if envelope.method_name() == "initialize" => {
+            LegacyMessage::Refused(Refusal::in_band(invalid("the session is initialized already"), Some(id)))
+        }
+        None => {
+            let error = Error::new(Kind::MethodNotFound, "method not found");
+            LegacyMessage::Refused(Refusal::in_band(error, Some(id)))
+        }
+    }
+}
+
+fn notification<'a>(envelope: &Envelope<'a>) -> LegacyMessage<'a> {
+    if envelope.method_name() != "notifications/cancelled" {
+        return LegacyMessage::Ignored;
+    }
+    Params::read(envelope.params).request_id.map_or(LegacyMessage::Ignored, LegacyMessage::Cancelled)
+}
