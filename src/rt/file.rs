@@ -131,6 +131,16 @@ impl File {
     }
 }
 
+/// Makes a file that must not exist yet, with `len` zeroed bytes of disk: for start-up and helper threads, as it blocks.
+///
+/// # Errors
+/// It exists, there is no room, or the file system cannot do it.
+pub fn create_allocated(path: &Path, len: u64) -> io::Result<std::fs::File> {
+    let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
+    sys::allocate(&file, len)?;
+    Ok(file)
+}
+
 /// Waits until the names made, changed and removed in a directory are on the disk.
 ///
 /// # Errors
