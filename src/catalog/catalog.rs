@@ -35,20 +35,23 @@ pub struct ServerEntry {
     own_names: HashMap<Box<str>, ToolId>,
 }
 
-/// Why a tool of a server is not in the catalogue.
+/// What is wrong with a tool that a server listed, and what was done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The server's name.
     pub server: Box<str>,
     /// Which of the tools it listed, counted from 0.
     pub position: usize,
+    /// Whether the tool is listed all the same.
+    pub listed: bool,
     /// What is wrong with it, with its name where it has one.
     pub text: Box<str>,
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server {}: tool {} is not listed: {}", self.server, self.position, self.text)
+        let outcome = if self.listed { "mended" } else { "left out" };
+        write!(f, "server {}: tool {} is {outcome}: {}", self.server, self.position, self.text)
     }
 }
 
@@ -82,33 +85,38 @@ impl Catalog {
         let start = self.end();
         let mut own_names = HashMap::with_capacity(list.tools.len());
         for (position, definition) in list.tools.iter().take(SERVER_TOOLS_MAX).enumerate() {
-            let tool = Tool::parse(id, name, definition);
-            if let Err(text) = tool.and_then(|tool| self.add_tool(tool, &mut own_names)) {
-                self.warn(name, position, text);
+            match Tool::parse(id, name, definition).and_then(|tool| self.add_tool(tool, &mut own_names)) {
+                Ok(None) => {}
+                Ok(Some(mended)) => self.warn(name, position, true, mended),
+                Err(text) => self.warn(name, position, false, text),
             }
         }
         if list.tools.len() > SERVER_TOOLS_MAX {
-            self.warn(name, SERVER_TOOLS_MAX, format!("it and all after it: more than {SERVER_TOOLS_MAX} tools"));
+            let text = format!("so are all after it: more than {SERVER_TOOLS_MAX} tools");
+            self.warn(name, SERVER_TOOLS_MAX, false, text);
         }
         let tools = start..self.end();
         let (leg, fetched_at, stale) = (list.leg, list.fetched_at, list.stale);
         self.add_entry(ServerEntry { id, name: name.into(), leg, fetched_at, stale, tools, own_names });
     }
 
-    fn warn(&mut self, server: &str, position: usize, text: String) {
-        self.warnings.push(Warning { server: server.into(), position, text: text.into() });
+    fn warn(&mut self, server: &str, position: usize, listed: bool, text: String) {
+        self.warnings.push(Warning { server: server.into(), position, listed, text: text.into() });
     }
 
-    fn add_tool(&mut self, tool: Tool, own_names: &mut HashMap<Box<str>, ToolId>) -> Result<(), String> {
+    /// Adds a tool, or says why not; also says what was mended.
+    fn add_tool(&mut self, tool: Tool, own_names: &mut HashMap<Box<str>, ToolId>) -> Result<Option<String>, String> {
         if self.exposed.contains_key(&tool.exposed) || own_names.contains_key(&tool.unprefixed) {
             return Err(format!("{:?}: an earlier tool has this name", tool.name));
         }
+        let mended = tool.forms.are_mended();
+        let mended = mended.then(|| format!("{:?}: its inputSchema has no type, listed as \"object\"", tool.name));
         let id = ToolId(self.end());
         self.exposed.insert(tool.exposed.clone(), id);
         own_names.insert(tool.unprefixed.clone(), id);
         self.bare.entry(tool.name.clone()).or_default().push(id);
         self.tools.push(tool);
-        Ok(())
+        Ok(mended)
     }
 
     fn add_entry(&mut self, entry: ServerEntry) {
@@ -165,7 +173,7 @@ impl Catalog {
         self.places.len()
     }
 
-    /// What was left out and why.
+    /// What was left out or mended, and why.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
@@ -231,7 +239,8 @@ mod tests {
     fn every_tool_of_both_catalogues_has_its_own_name() {
         for servers in [catalogue::any(), catalogue::generated()] {
             let catalog = testing::build(&servers);
-            assert_eq!((catalog.tools().len(), catalog.warnings()), (catalogue::TOOLS, &[][..]));
+            assert_eq!(catalog.tools().len(), catalogue::TOOLS);
+            assert!(catalog.warnings().iter().all(|warning| warning.listed), "{:?}", catalog.warnings());
             let names: BTreeSet<_> = catalog.tools().iter().map(|tool| &tool.exposed).collect();
             assert_eq!(names.len(), catalogue::TOOLS);
             assert!(names.iter().all(|name| name.len() <= 64));
@@ -302,7 +311,7 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         let warnings: Vec<_> = catalog.warnings().iter().map(Warning::to_string).collect();
         assert_eq!(warnings.len(), 4, "{warnings:?}");
-        assert!(warnings[2].ends_with("tool 3 is not listed: \"a\": an earlier tool has this name"), "{}", warnings[2]);
+        assert!(warnings[2].ends_with("tool 3 is left out: \"a\": an earlier tool has this name"), "{}", warnings[2]);
         assert!(warnings[3].contains(r#""odd\u{202e}": its inputSchema is not a schema of type "object""#));
     }
 

@@ -6,6 +6,7 @@
 mod canonical;
 #[allow(clippy::module_inception, reason = "the folder is named after its main type")]
 mod catalog;
+mod form;
 mod grant;
 mod header_params;
 mod list;

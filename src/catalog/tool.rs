@@ -1,15 +1,12 @@
 //! One tool of one server: its definition as it came, and what the gate reads out of it once.
 
 use super::canonical::Node;
+use super::form::{Forms, is_object_schema};
 use super::header_params::{HeaderParam, header_params};
-use super::{Leg, names};
+use super::names;
 use crate::base::ids::ServerId;
 use crate::base::limits::{TOOL_DEFINITION_MAX, UPSTREAM_TOOL_NAME_MAX};
-use crate::wire::rpc;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use std::ops::Range;
 
 /// A definition, its names and its hash. Never changes; lives as long as its catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +25,7 @@ pub struct Tool {
     pub hash: [u8; 32],
     /// Arguments that modern clients mirror into `Mcp-Param-*` headers.
     pub header_params: Box<[HeaderParam]>,
-    /// Where in `definition` the value of `name` stands, quotes included.
-    name_at: Range<usize>,
-    /// The definition for legacy clients where they would refuse the verbatim one, and its `name_at`.
-    legacy: Option<(Bytes, Range<usize>)>,
-}
-
-#[derive(Deserialize)]
-struct NameOnly<'a> {
-    #[serde(borrow)]
-    name: &'a RawValue,
+    pub(super) forms: Forms,
 }
 
 impl Tool {
@@ -58,29 +46,9 @@ impl Tool {
             name: name.into(),
             hash: node.hash(),
             header_params,
-            name_at: name_span(&definition)?,
-            legacy: legacy_definition(&node, &definition)?,
+            forms: Forms::new(&node, &definition),
             definition,
         })
-    }
-
-    /// Appends the definition under another name, everything else byte for byte. The name must be one that
-    /// [`names`] made: it is written unescaped.
-    pub(super) fn write_as(&self, name: &str, leg: Leg, out: &mut Vec<u8>) {
-        let (definition, name_at) = match &self.legacy {
-            Some((definition, name_at)) if leg == Leg::Legacy => (definition, name_at),
-            _ => (&self.definition, &self.name_at),
-        };
-        out.extend_from_slice(&definition[..name_at.start]);
-        out.push(b'"');
-        out.extend_from_slice(name.as_bytes());
-        out.push(b'"');
-        out.extend_from_slice(&definition[name_at.end..]);
-    }
-
-    /// Whether legacy clients get another definition than the verbatim one.
-    pub fn differs_for_legacy(&self) -> bool {
-        self.legacy.is_some()
     }
 }
 
@@ -102,12 +70,14 @@ fn read_schema(definition: &Node) -> Result<Box<[HeaderParam]>, String> {
 
 /// What the official clients check before they accept a list.
 fn check_shape(definition: &Node) -> Result<(), String> {
+    let is_input_schema =
+        |node: &Node| node.members().is_some() && (node.member("type").is_none() || is_object_schema(node));
     let is_text = |node: &Node| node.text().is_some();
     let is_object = |node: &Node| node.members().is_some();
     let is_array = |node: &Node| matches!(node, Node::Array(_));
     type Rule = (&'static str, fn(&Node) -> bool, &'static str);
     let rules: [Rule; 7] = [
-        ("inputSchema", is_object_schema, "a schema of type \"object\""),
+        ("inputSchema", is_input_schema, "a schema of type \"object\""),
         ("outputSchema", is_object, "an object"),
         ("description", is_text, "a string"),
         ("title", is_text, "a string"),
@@ -123,70 +93,13 @@ fn check_shape(definition: &Node) -> Result<(), String> {
     Ok(())
 }
 
-/// Until 2025-11-25 an output schema had to be of type "object", and clients of that time refuse a whole list over one
-/// that is not. They get the tool without it: a schema that their form of the result would not fit helps nobody.
-fn legacy_definition(node: &Node, definition: &Bytes) -> Result<Option<(Bytes, Range<usize>)>, String> {
-    if node.member("outputSchema").is_none_or(is_object_schema) {
-        return Ok(None);
-    }
-    let mut cut = Vec::with_capacity(definition.len());
-    rpc::edit(&mut cut, definition, &[rpc::Edit::Remove("outputSchema")]);
-    let cut = Bytes::from(cut);
-    let name_at = name_span(&cut)?;
-    Ok(Some((cut, name_at)))
-}
-
-fn is_object_schema(schema: &Node) -> bool {
-    schema.member("type").and_then(Node::text) == Some("object")
-}
-
-fn name_span(definition: &Bytes) -> Result<Range<usize>, String> {
-    let found: NameOnly<'_> = serde_json::from_slice(definition).map_err(|error| error.to_string())?;
-    let raw = found.name.get();
-    let start = raw.as_ptr() as usize - definition.as_ptr() as usize;
-    Ok(start..start + raw.len())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Leg;
     use super::*;
 
     fn parse(definition: &str) -> Result<Tool, String> {
         Tool::parse(ServerId(0), "s", &Bytes::copy_from_slice(definition.as_bytes()))
-    }
-
-    #[test]
-    fn only_the_name_is_replaced() {
-        let json = concat!(
-            r#" {"_meta":{"name":"inner"}, "n\u0061me" :  "q\"x" ,"#,
-            r#""inputSchema":{"type":"object", "n":1.0e2}}"#,
-            "\n"
-        );
-        let tool = parse(json).unwrap();
-        assert_eq!(&*tool.name, "q\"x");
-        let mut out = Vec::new();
-        tool.write_as("s__y", Leg::Legacy, &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), json.trim().replace(r#""q\"x""#, r#""s__y""#));
-    }
-
-    #[test]
-    fn legacy_clients_get_no_output_schema_that_they_would_refuse() {
-        let with = |output: &str| {
-            let json = format!(r#"{{"outputSchema":{output},"name":"a" ,"inputSchema":{{"type":"object"}}}}"#);
-            let tool = parse(&json).unwrap();
-            let mut out = [Vec::new(), Vec::new()];
-            tool.write_as("a", Leg::Modern, &mut out[0]);
-            tool.write_as("a", Leg::Legacy, &mut out[1]);
-            assert_eq!(out[0], json.as_bytes());
-            (tool.differs_for_legacy(), String::from_utf8(out[1].clone()).unwrap().replace(&json, "verbatim"))
-        };
-        assert_eq!(with(r#"{"type":"object"}"#), (false, "verbatim".into()));
-        for output in [r#"{"type":"array"}"#, r#"{"type":["object","null"]}"#, "{}"] {
-            let (differs, json) = with(output);
-            assert!(differs, "{output}");
-            let tool: serde_json::Value = serde_json::from_str(&json).unwrap();
-            assert_eq!(tool, serde_json::json!({"name": "a", "inputSchema": {"type": "object"}}));
-        }
     }
 
     #[test]
@@ -210,7 +123,7 @@ mod tests {
             r#"{"name":"","inputSchema":{"type":"object"}}"#,
             r#"{"name":"a\u0000","inputSchema":{"type":"object"}}"#,
             r#"{"name":"a","inputSchema":{"type":"array"}}"#,
-            r#"{"name":"a","inputSchema":{}}"#,
+            r#"{"name":"a","inputSchema":true}"#,
             r#"{"name":"a","name":"b","inputSchema":{"type":"object"}}"#,
             r#"{"name":"a","inputSchema":{"type":"object","type":"object"}}"#,
             r#"{"name":"a","inputSchema":{"type":"object"},"description":null}"#,
@@ -228,7 +141,7 @@ mod tests {
         bolero::check!().for_each(|bytes| {
             let Ok(tool) = Tool::parse(ServerId(0), "s", &Bytes::copy_from_slice(bytes)) else { return };
             let mut out = Vec::new();
-            tool.write_as(&tool.exposed, Leg::Modern, &mut out);
+            tool.forms.write(&tool.exposed, Leg::Modern, &mut out);
             let again = Tool::parse(ServerId(0), "s", &out.into()).unwrap();
             assert_eq!(&*again.name, &*tool.exposed);
         });

@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 /// A rendered list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
-    /// `[{tool},{tool}…]`: definitions byte for byte but for their name.
+    /// `[{tool},{tool}…]`: definitions byte for byte but for their name, and for the type of an input schema that has
+    /// none.
     pub array: Bytes,
     /// The same for clients of 2025-11-25 and earlier; the very same bytes unless a tool has an output schema that
     /// they would refuse.
@@ -25,7 +26,7 @@ impl View {
     pub fn render(catalog: &Catalog, grant: &Grant, door: Door) -> Self {
         let tools = || grant.tools(catalog, door);
         let array = Self::write(catalog, grant, door, Leg::Modern);
-        let differs = tools().any(|id| catalog.tool(id).differs_for_legacy());
+        let differs = tools().any(|id| catalog.tool(id).forms.differ());
         let legacy_array = if differs { Self::write(catalog, grant, door, Leg::Legacy) } else { array.clone() };
         let digest = Sha256::digest(&array).into();
         Self { len: tools().count(), array, legacy_array, digest }
@@ -38,14 +39,14 @@ impl View {
             if array.len() > 1 {
                 array.push(b',');
             }
-            catalog.tool(id).write_as(catalog.listed_name(door, id), leg, &mut array);
+            catalog.tool(id).forms.write(catalog.listed_name(door, id), leg, &mut array);
         }
         array.push(b']');
         array.into()
     }
 
     fn room(catalog: &Catalog, grant: &Grant, door: Door) -> usize {
-        let one = |id| catalog.tool(id).definition.len() + catalog.listed_name(door, id).len() + 1;
+        let one = |id| catalog.tool(id).forms.len() + catalog.listed_name(door, id).len() + 1;
         2 + grant.tools(catalog, door).map(one).sum::<usize>()
     }
 }
@@ -112,6 +113,11 @@ mod tests {
 
     /// The definition with its first `"name": "…"` on the outermost level replaced, by plain text search.
     fn replaced(tool: &super::super::Tool) -> String {
+        if tool.forms.are_mended() {
+            let mut mended = Vec::new();
+            tool.forms.write(&tool.exposed, Leg::Modern, &mut mended);
+            return String::from_utf8(mended).unwrap();
+        }
         let text = std::str::from_utf8(&tool.definition).unwrap();
         let quoted = serde_json::to_string(&tool.name).unwrap();
         let spelled = [format!("\"name\": {quoted}"), format!("\"name\":{quoted}")];

@@ -1,0 +1,141 @@
+//! A definition as it is listed: the server's bytes, mended only where they would make clients refuse the whole list,
+//! and the place of its name.
+
+use super::Leg;
+use super::canonical::Node;
+use crate::invariant;
+use crate::wire::rpc::{self, Edit};
+use bytes::Bytes;
+use std::ops::Range;
+
+/// What a tool's clients get to see, by their era.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Forms {
+    listed: Form,
+    /// Where legacy clients would refuse `listed`.
+    legacy: Option<Form>,
+    mended: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Form {
+    json: Bytes,
+    /// Where the value of `name` stands, quotes included.
+    name_at: Range<usize>,
+}
+
+impl Forms {
+    /// The forms of a definition that has been read into `node` and has a name and an input schema.
+    ///
+    /// MCP wants every input schema to be of type "object"; some servers leave the type out, and then the official
+    /// clients refuse every tool of every server in the list. Such a schema gets its type. Until 2025-11-25 the same
+    /// held for output schemas; a tool with another one is listed to legacy clients without it, as they could not
+    /// take a result of that form either.
+    pub(super) fn new(node: &Node, definition: &Bytes) -> Self {
+        let mended = node.member("inputSchema").is_some_and(|schema| schema.member("type").is_none());
+        let listed = if mended { with_input_type(definition) } else { definition.clone() };
+        let refused = node.member("outputSchema").is_some_and(|schema| !is_object_schema(schema));
+        let legacy = refused.then(|| Form::of(edited(&listed, Edit::Remove("outputSchema"))));
+        Self { listed: Form::of(listed), legacy, mended }
+    }
+
+    /// Whether the definition was mended for all clients.
+    pub(super) fn are_mended(&self) -> bool {
+        self.mended
+    }
+
+    /// Whether legacy clients get another form.
+    pub(super) fn differ(&self) -> bool {
+        self.legacy.is_some()
+    }
+
+    /// Appends the form for clients of an era under another name, everything else byte for byte. The name is written
+    /// unescaped.
+    pub(super) fn write(&self, name: &str, leg: Leg, out: &mut Vec<u8>) {
+        let form = self.legacy.as_ref().filter(|_| leg == Leg::Legacy).unwrap_or(&self.listed);
+        out.extend_from_slice(&form.json[..form.name_at.start]);
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'"');
+        out.extend_from_slice(&form.json[form.name_at.end..]);
+    }
+
+    /// About how many bytes [`Self::write`] appends beside the name.
+    pub(super) fn len(&self) -> usize {
+        self.listed.json.len()
+    }
+}
+
+impl Form {
+    fn of(json: Bytes) -> Self {
+        let name = invariant!(rpc::field(&json, "name"), "a definition without a name is refused before");
+        let start = name.as_ptr() as usize - json.as_ptr() as usize;
+        Self { name_at: start..start + name.len(), json }
+    }
+}
+
+/// Whether a schema's type is "object" and nothing else.
+pub(super) fn is_object_schema(schema: &Node) -> bool {
+    schema.member("type").and_then(Node::text) == Some("object")
+}
+
+fn with_input_type(definition: &Bytes) -> Bytes {
+    let schema = invariant!(rpc::field(definition, "inputSchema"), "a definition without a schema is refused before");
+    let schema = edited(schema, Edit::Set("type", br#""object""#));
+    edited(definition, Edit::Set("inputSchema", &schema))
+}
+
+fn edited(object: &[u8], edit: Edit<'_>) -> Bytes {
+    let mut out = Vec::with_capacity(object.len() + 32);
+    rpc::edit(&mut out, object, &[edit]);
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forms(definition: &str) -> (Forms, [String; 2]) {
+        let forms = Forms::new(&Node::parse(definition.as_bytes()).unwrap(), &definition.to_owned().into());
+        let write = |leg| {
+            let mut out = Vec::new();
+            forms.write("shown", leg, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let written = [write(Leg::Modern), write(Leg::Legacy)];
+        (forms, written)
+    }
+
+    #[test]
+    fn only_the_name_is_replaced() {
+        let json = r#"{"_meta":{"name":"q"}, "n\u0061me" :  "q\"x" ,"inputSchema":{"type":"object", "n":1.0e2}}"#;
+        let (forms, written) = forms(json);
+        assert!(!forms.differ() && !forms.are_mended());
+        let expected = json.replace(r#""q\"x""#, r#""shown""#);
+        assert_eq!(written, [expected.clone(), expected]);
+    }
+
+    #[test]
+    fn an_input_schema_without_a_type_gets_one() {
+        let json = r#"{"inputSchema":{"$schema":"s","x":1.0},"name":"a","title":"t"}"#;
+        let (forms, written) = forms(json);
+        assert!(forms.are_mended() && !forms.differ());
+        assert_eq!(written[0], r#"{"inputSchema":{"$schema":"s","x":1.0,"type":"object"},"name":"shown","title":"t"}"#);
+        assert!((written[0].len()..written[0].len() + 8).contains(&(forms.len() + "shown".len())));
+    }
+
+    #[test]
+    fn legacy_clients_get_no_output_schema_that_they_would_refuse() {
+        let with = |output: &str| {
+            let json = format!(r#"{{"outputSchema":{output},"name":"shown","inputSchema":{{"type":"object"}}}}"#);
+            let (forms, [modern, legacy]) = forms(&json);
+            assert_eq!(modern, json);
+            assert_eq!(forms.differ(), legacy != json);
+            legacy
+        };
+        assert!(with(r#"{"type":"object"}"#).contains("outputSchema"));
+        for output in [r#"{"type":"array"}"#, r#"{"type":["object","null"]}"#, "{}"] {
+            assert_eq!(with(output), r#"{"name":"shown","inputSchema":{"type":"object"}}"#);
+        }
+    }
+}
