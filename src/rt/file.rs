@@ -1,9 +1,9 @@
 //! Files by position, with owned buffers, through the ring; slow metadata calls go to a helper thread.
 
 use super::stream::with_room;
-use super::{mode, offload, sys};
+use super::{mode, offload, sim::SimFile, sys};
 use bytes::Bytes;
-use monoio::buf::{IoBuf, IoBufMut};
+use monoio::buf::IoBufMut;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -24,10 +24,19 @@ pub enum Open {
 }
 
 /// An open file. On io_uring reads, writes and syncs never block the thread; on epoll reads and writes do (they are
-/// in the page cache most of the time) and syncs take a helper thread.
+/// in the page cache most of the time) and syncs take a helper thread. In a simulation it lies on the simulated disk.
 #[derive(Debug)]
-pub struct File {
-    inner: monoio::fs::File,
+pub struct File(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Os(OsFile),
+    Sim(SimFile),
+}
+
+#[derive(Debug)]
+struct OsFile {
+    ring: monoio::fs::File,
     /// The same file for the calls that go to helper threads.
     std: Arc<std::fs::File>,
 }
@@ -38,6 +47,9 @@ impl File {
     /// # Errors
     /// As `open(2)`.
     pub async fn open(path: impl AsRef<Path>, how: Open) -> io::Result<Self> {
+        if mode::is_sim() {
+            return SimFile::open(path.as_ref(), how).map(|file| Self(Inner::Sim(file)));
+        }
         let path = path.as_ref().to_owned();
         let std = offload::run(move || {
             let mut options = std::fs::OpenOptions::new();
@@ -48,27 +60,35 @@ impl File {
         Self::from_std(std.await??)
     }
 
-    /// Takes a file that is open already.
+    /// Takes a file that is open already. Not inside a simulation.
     ///
     /// # Errors
     /// Out of descriptors.
     pub fn from_std(std: std::fs::File) -> io::Result<Self> {
-        let inner = monoio::fs::File::from_std(std.try_clone()?)?;
-        Ok(Self { inner, std: Arc::new(std) })
+        let ring = monoio::fs::File::from_std(std.try_clone()?)?;
+        Ok(Self(Inner::Os(OsFile { ring, std: Arc::new(std) })))
     }
 
     /// Appends bytes found at `at` to `buf`, within its spare capacity (some is reserved if there is none). `Ok(0)`
     /// is the end of the file.
     pub async fn read_at(&self, buf: Vec<u8>, at: u64) -> (io::Result<usize>, Vec<u8>) {
-        let buf = with_room(buf);
-        let filled = buf.len();
-        let (result, spare) = self.inner.read_at(buf.slice_mut(filled..), at).await;
-        (result, spare.into_inner())
+        let mut buf = with_room(buf);
+        match &self.0 {
+            Inner::Os(file) => {
+                let filled = buf.len();
+                let (result, spare) = file.ring.read_at(buf.slice_mut(filled..), at).await;
+                (result, spare.into_inner())
+            }
+            Inner::Sim(file) => (file.read_at(&mut buf, at), buf),
+        }
     }
 
     /// Writes all of `buf` at `at` and gives it back.
     pub async fn write_at(&self, buf: Vec<u8>, at: u64) -> (io::Result<()>, Vec<u8>) {
-        self.write_all(buf, at).await
+        match &self.0 {
+            Inner::Os(file) => file.ring.write_all_at(buf, at).await,
+            Inner::Sim(file) => (file.write_at(&buf, at), buf),
+        }
     }
 
     /// Writes all of some shared bytes at `at`.
@@ -76,11 +96,10 @@ impl File {
     /// # Errors
     /// As `pwrite(2)`; part of the bytes may have been written.
     pub async fn write_bytes_at(&self, buf: Bytes, at: u64) -> io::Result<()> {
-        self.write_all(buf, at).await.0
-    }
-
-    async fn write_all<B: IoBuf>(&self, buf: B, at: u64) -> (io::Result<()>, B) {
-        self.inner.write_all_at(buf, at).await
+        match &self.0 {
+            Inner::Os(file) => file.ring.write_all_at(buf, at).await.0,
+            Inner::Sim(file) => file.write_at(&buf, at),
+        }
     }
 
     /// Waits until what was written is on the disk (`fdatasync`). After an error the file's state on disk is unknown
@@ -89,11 +108,14 @@ impl File {
     /// # Errors
     /// As `fdatasync(2)`.
     pub async fn sync_data(&self) -> io::Result<()> {
-        if mode::wants_nonblocking() {
-            let file = self.std.clone();
-            return offload::run(move || file.sync_data()).await?;
+        match &self.0 {
+            Inner::Os(file) if mode::wants_nonblocking() => {
+                let std = file.std.clone();
+                offload::run(move || std.sync_data()).await?
+            }
+            Inner::Os(file) => file.ring.sync_data().await,
+            Inner::Sim(file) => file.sync(),
         }
-        self.inner.sync_data().await
     }
 
     /// Gives the file `len` bytes of disk, zeroed where new, so that later writes cannot run out of it.
@@ -101,8 +123,13 @@ impl File {
     /// # Errors
     /// No room, or the file system cannot do it.
     pub async fn allocate(&self, len: u64) -> io::Result<()> {
-        let file = self.std.clone();
-        offload::run(move || sys::allocate(&file, len)).await?
+        match &self.0 {
+            Inner::Os(file) => {
+                let std = file.std.clone();
+                offload::run(move || sys::allocate(&std, len)).await?
+            }
+            Inner::Sim(file) => file.allocate(len),
+        }
     }
 
     /// Cuts or extends the file to `len` bytes.
@@ -110,8 +137,13 @@ impl File {
     /// # Errors
     /// As `ftruncate(2)`.
     pub async fn set_len(&self, len: u64) -> io::Result<()> {
-        let file = self.std.clone();
-        offload::run(move || file.set_len(len)).await?
+        match &self.0 {
+            Inner::Os(file) => {
+                let std = file.std.clone();
+                offload::run(move || std.set_len(len)).await?
+            }
+            Inner::Sim(file) => file.set_len(len),
+        }
     }
 
     /// The file's length in bytes.
@@ -119,7 +151,10 @@ impl File {
     /// # Errors
     /// As `fstat(2)`.
     pub fn len(&self) -> io::Result<u64> {
-        self.std.metadata().map(|meta| meta.len())
+        match &self.0 {
+            Inner::Os(file) => file.std.metadata().map(|meta| meta.len()),
+            Inner::Sim(file) => file.len(),
+        }
     }
 
     /// Whether the file is empty.
@@ -147,15 +182,22 @@ pub fn create_allocated(path: &Path, len: u64) -> io::Result<std::fs::File> {
 /// As `fsync(2)`.
 pub async fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref().to_owned();
+    if mode::is_sim() {
+        SimFile::sync_dir(&path);
+        return Ok(());
+    }
     offload::run(move || std::fs::File::open(path)?.sync_all()).await?
 }
 
-/// Gives a file another name, replacing what had it; last until the directory is synced.
+/// Gives a file another name, replacing what had it; lasting once the directory is synced.
 ///
 /// # Errors
 /// As `rename(2)`.
 pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
     let (from, to) = (from.as_ref().to_owned(), to.as_ref().to_owned());
+    if mode::is_sim() {
+        return SimFile::rename(&from, &to);
+    }
     offload::run(move || std::fs::rename(from, to)).await?
 }
 
@@ -165,6 +207,9 @@ pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<
 /// As `unlink(2)`.
 pub async fn remove(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref().to_owned();
+    if mode::is_sim() {
+        return SimFile::remove(&path);
+    }
     offload::run(move || std::fs::remove_file(path)).await?
 }
 

@@ -245,18 +245,16 @@ mod tests {
         const EACH: u64 = 20_000;
         on_each_driver(|| async {
             let (send, mut receive) = mailbox(64);
-            let threads: Vec<_> = (0..4u64)
-                .map(|_| {
-                    let send = send.clone();
-                    std::thread::spawn(move || {
-                        for n in 0..EACH {
-                            while send.try_send(n).is_err() {
-                                std::thread::yield_now();
-                            }
+            let threads = [(); 4].map(|()| {
+                let send = send.clone();
+                std::thread::spawn(move || {
+                    for n in 0..EACH {
+                        while send.try_send(n).is_err() {
+                            std::thread::yield_now();
                         }
-                    })
+                    }
                 })
-                .collect();
+            });
             drop(send);
             let (mut count, mut sum) = (0, 0);
             while let Some(n) = time::timeout(Duration::from_secs(20), receive.recv_or_end()).await.unwrap() {

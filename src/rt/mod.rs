@@ -23,6 +23,7 @@ pub mod sim;
 pub mod stream;
 mod sys;
 pub mod task;
+mod tcp;
 pub mod time;
 mod yielder;
 

@@ -150,7 +150,7 @@ mod tests {
                 }
             })
         };
-        let producers: Vec<_> = (0..3).map(producer).collect();
+        let producers = [0, 1, 2].map(producer);
         let mut last = [None; 3];
         let mut got = 0;
         while got < 3 * EACH {

@@ -1,6 +1,6 @@
 //! Names to addresses, by the machine's resolver on a helper thread.
 
-use super::offload;
+use super::{mode, offload, sim};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
@@ -12,6 +12,9 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Some(ip) = literal(host) {
         return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    if mode::is_sim() {
+        return sim::resolve(host, port);
     }
     let name = host.to_owned();
     let found = offload::run(move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter)).await??;

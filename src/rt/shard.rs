@@ -213,6 +213,12 @@ pub(crate) mod tests {
         block_on(Driver::Epoll, test()).unwrap();
     }
 
+    /// Runs a test on both drivers and in some simulations.
+    pub(crate) fn on_each_runtime<F: Future<Output = ()>>(test: impl Fn() -> F) {
+        on_each_driver(&test);
+        (0..20).for_each(|seed| crate::rt::sim::run(seed, test()));
+    }
+
     #[test]
     fn a_shard_runs_pinned_on_its_own_thread() {
         for driver in [choose(DriverChoice::Auto, &probe::probe()).unwrap(), Driver::Epoll] {

@@ -61,16 +61,17 @@ impl Busy {
     /// # Errors
     /// An earlier operation was dropped before it ended.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
-        if self.0 {
-            return Err(io::Error::other("an earlier operation on this stream was dropped half way; close the stream"));
-        }
+        self.check()?;
         self.0 = true;
         Ok(())
     }
 
-    /// Whether an operation is under way, or was dropped.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.0
+    /// As [`Busy::begin`], for an operation that ends at once.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.0 {
+            return Err(io::Error::other("an earlier operation on this stream was dropped half way; close the stream"));
+        }
+        Ok(())
     }
 
     /// Gives it back.

@@ -1,6 +1,8 @@
 //! The seeded executor: ready tasks, timers, virtual time.
 
 use super::Rng;
+use super::disk::Disk;
+use super::net::Net;
 use crate::base::clock::{Clock, Instant, WallTime};
 use crate::rt::mode::{Entered, Mode};
 use std::cell::{Cell, RefCell};
@@ -35,6 +37,8 @@ struct World {
     /// Sleeping mailboxes.
     bells: RefCell<BTreeMap<usize, Waker>>,
     rng: RefCell<Rng>,
+    net: RefCell<Net>,
+    disk: RefCell<Disk>,
 }
 
 /// Wakes one task of the simulation on the same thread.
@@ -67,6 +71,8 @@ pub fn run<F: Future>(seed: u64, future: F) -> F::Output {
         timers: RefCell::default(),
         bells: RefCell::default(),
         rng: RefCell::new(Rng::new(seed)),
+        net: RefCell::default(),
+        disk: RefCell::default(),
     });
     let _running = Running::start(world.clone(), entered);
     let mut main = pin!(future);
@@ -159,6 +165,16 @@ fn world() -> Rc<World> {
 /// Uses the running simulation's dice.
 pub(super) fn with_rng<T>(use_it: impl FnOnce(&mut Rng) -> T) -> T {
     use_it(&mut world().rng.borrow_mut())
+}
+
+/// Uses the running simulation's network.
+pub(super) fn with_net<T>(use_it: impl FnOnce(&mut Net) -> T) -> T {
+    use_it(&mut world().net.borrow_mut())
+}
+
+/// Uses the running simulation's disk.
+pub(super) fn with_disk<T>(use_it: impl FnOnce(&mut Disk) -> T) -> T {
+    use_it(&mut world().disk.borrow_mut())
 }
 
 /// Starts a task of the running simulation.

@@ -3,11 +3,17 @@
 //! Inside [`run`], `task`, `time`, `local`, `random` and the clock work as ever, but time moves only when nobody can
 //! run, and which ready task runs next follows from the seed.
 
+mod disk;
 mod executor;
+mod net;
 mod rng;
 
+pub(super) use disk::SimFile;
+pub use disk::{DiskFaults, crash_disk, set_disk_faults};
 pub use executor::run;
 pub(super) use executor::{on_ring, ring, sleep, spawn, yield_now};
+pub use net::{NetFaults, SimStream, set_net_faults};
+pub(super) use net::{SimListener, ensure_free, resolve};
 pub use rng::Rng;
 
 /// Random bytes that follow from the running simulation's seed.

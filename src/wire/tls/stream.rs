@@ -359,7 +359,7 @@ impl<S: Stream> Stream for TlsStream<S> {
 mod tests {
     use super::*;
     use crate::rt::net::{TcpListener, TcpStream};
-    use crate::rt::shard::tests::on_each_driver;
+    use crate::rt::shard::tests::on_each_runtime;
     use crate::rt::{task, time};
     use crate::wire::tls::config::tests::write_identity;
     use crate::wire::tls::{MaybeTls, ServerIdentity, client_config};
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn bytes_pass_both_ways_and_a_goodbye_is_an_end() {
-        on_each_driver(|| async {
+        on_each_runtime(|| async {
             let (mut client, mut server) = pair().await;
             client.write_all(b"ping".to_vec()).await.0.unwrap();
             assert_eq!(read_exactly(&mut server, 4).await, b"ping");
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn megabytes_pass_in_small_and_big_reads() {
-        on_each_driver(|| async {
+        on_each_runtime(|| async {
             let (mut client, mut server) = pair().await;
             let sent: Vec<u8> = (0..2_000_000u32).map(|n| n.to_be_bytes()[3]).collect();
             let copy = sent.clone();
@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_stranger_or_a_wrong_name_is_refused_by_the_client_and_told_to_the_server() {
-        on_each_driver(|| async {
+        on_each_runtime(|| async {
             let ours = configs();
             let (client, server) = shaken(&ours, "elsewhere.example").await;
             assert_eq!(client.unwrap_err().kind(), io::ErrorKind::InvalidData);
@@ -461,7 +461,7 @@ mod tests {
 
     #[test]
     fn plain_http_on_a_tls_port_is_an_error_not_a_hang() {
-        on_each_driver(|| async {
+        on_each_runtime(|| async {
             let (mut client, server) = plain_pair().await;
             let accepting = task::spawn(TlsStream::accept(server, configs().server));
             client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()).await.0.unwrap();
@@ -475,7 +475,7 @@ mod tests {
 
     #[test]
     fn waiting_sees_data_and_goodbyes_but_not_tickets_and_can_be_dropped() {
-        on_each_driver(|| async {
+        on_each_runtime(|| async {
             let (client, mut server) = pair().await;
             // The server's session tickets wait in the client's socket by now: no data, no end.
             assert!(time::timeout(Duration::from_millis(20), client.readable()).await.is_err());
@@ -498,7 +498,7 @@ mod tests {
 
     #[test]
     fn sessions_are_resumed_by_tickets_on_any_connection() {
-        on_each_driver(|| async {
+        on_each_runtime(|| async {
             let configs = configs();
             for round in 0..2 {
                 let (client, server) = shaken(&configs, "127.0.0.1").await;
@@ -514,7 +514,7 @@ mod tests {
 
     #[test]
     fn either_kind_of_stream_serves() {
-        on_each_driver(|| async {
+        on_each_runtime(|| async {
             let (tls_client, tls_server) = pair().await;
             let (client, server) = plain_pair().await;
             let plain = (MaybeTls::Plain(client), MaybeTls::Plain(server));
