@@ -1,6 +1,5 @@
 //! A server's answer to a `tools/call` in the client's era (mcp.md 6.1). What need not change is copied byte for byte.
 
-use super::list::edited;
 use super::meta::SERVER_INFO;
 use super::model::Model;
 use super::revision::Era;
@@ -229,4 +228,10 @@ fn verbatim(id: &[u8], error: &[u8]) -> Vec<u8> {
 fn unusable(id: &[u8], why: &'static str) -> Bridged {
     let body = rpc::error_body(Some(id), &Error::new(Kind::BadAnswer, why));
     Bridged { body, status: 200, outcome: Outcome::Unusable }
+}
+
+fn edited(object: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(object.len() + 128);
+    rpc::edit(&mut out, object, edits);
+    out
 }

@@ -12,12 +12,10 @@
 //! | `session.rs` | the sealed state that a legacy session id is |
 //! | `model.rs` | what the gate says of itself |
 //! | `list.rs` | a `tools/list` answer around the rendered list |
-//! | `call.rs` | a `tools/call` as asked, and as sent on |
+//! | `call.rs` | what a `tools/call` asks |
 //! | `bridge.rs` | a server's answer in the client's era |
 //! | `subscribe.rs` | listen streams and `list_changed` |
 //! | `progress.rs` | which notifications of a call reach its client, under which token |
-//! | `outbound.rs` | the other requests we send to a server |
-//! | `probe.rs` | what a server's answer says about its era; its lists and handshakes |
 //! | `trace.rs` | W3C trace context |
 
 pub mod bridge;
@@ -29,8 +27,6 @@ pub mod legacy;
 pub mod list;
 pub mod meta;
 pub mod model;
-pub mod outbound;
-pub mod probe;
 pub mod progress;
 pub mod refusal;
 pub mod revision;
