@@ -11,5 +11,5 @@ fn main() -> ExitCode {
     if args.next().is_some_and(|name| name == tollgate::rt::guard::COMMAND) {
         return tollgate::rt::guard::run(args);
     }
-    ExitCode::SUCCESS
+    tollgate::cli::main()
 }

@@ -1,1 +1,102 @@
 //! Rank 8: one file per command.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage (clap's), 78 wrong configuration (`EX_CONFIG`).
+
+mod check;
+mod completions;
+mod failure;
+mod key;
+pub mod logging;
+mod man;
+mod output;
+mod schema;
+mod tools;
+
+pub use failure::Failure;
+
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Where the configuration is looked for when `--config` does not say.
+const CONFIG_PLACES: [&str; 2] = ["/etc/tollgate/tollgate.toml", "tollgate.toml"];
+
+/// One URL in front of many MCP servers, keys that deny by default, and a record of every call.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file [default: /etc/tollgate/tollgate.toml, else ./tollgate.toml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or filters such as `tollgate::upstream=debug`
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the configuration and print it as the gate understands it, secrets covered
+    Check(check::CheckArgs),
+    /// Make, list and revoke virtual keys
+    Key(key::KeyArgs),
+    /// Print the tools of the last good lists, or those that a key sees
+    Tools(tools::ToolsArgs),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page (roff)
+    Man,
+    /// Print the JSON Schema of the configuration
+    #[command(hide = true)]
+    Schema,
+}
+
+/// Reads the arguments, runs the command, and says how it went.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(&cli.log);
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let config = config_path(cli.config.as_deref());
+    match &cli.command {
+        Command::Check(args) => check::run(args, &config),
+        Command::Key(args) => key::run(args, &config),
+        Command::Tools(args) => tools::run(args, &config),
+        Command::Completions(args) => completions::run(args),
+        Command::Man => man::run(),
+        Command::Schema => schema::run(),
+    }
+}
+
+/// The configuration file: as said, else the first place where one is, else the first place.
+fn config_path(said: Option<&Path>) -> PathBuf {
+    let found = || CONFIG_PLACES.iter().map(PathBuf::from).find(|path| path.exists());
+    said.map(Into::into).or_else(found).unwrap_or_else(|| CONFIG_PLACES[0].into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_configuration_file_may_be_named_before_or_after_the_command() {
+        for args in [["tollgate", "--config", "a.toml", "check"], ["tollgate", "check", "--config", "a.toml"]] {
+            let cli = Cli::try_parse_from(args).expect("arguments");
+            assert_eq!(config_path(cli.config.as_deref()), Path::new("a.toml"));
+        }
+    }
+}

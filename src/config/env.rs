@@ -18,6 +18,19 @@ pub struct Lookup {
     credentials: Option<PathBuf>,
     /// What relative paths count from.
     base: PathBuf,
+    lenient: Lenient,
+}
+
+/// Which references may be left unread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lenient {
+    /// None: the gate needs them all.
+    #[default]
+    Nothing,
+    /// Credentials where no credentials directory was passed in: a check from a shell cannot see the unit's.
+    Credentials,
+    /// All: only names and places are wanted.
+    Everything,
 }
 
 /// A reference that could not be read: what is wrong and what to do.
@@ -36,19 +49,32 @@ pub struct Resolved {
     pub value: String,
     /// Files that were read and that every user of the machine can read too.
     pub open_files: Vec<PathBuf>,
+    /// Why a reference was left unread, where that is allowed; the value is then of no use.
+    pub unread: Option<Unresolved>,
 }
 
 impl Lookup {
     /// The process's environment and credentials; relative paths count from `base`.
     pub fn process(base: &Path) -> Self {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Self { variables: None, credentials, base: base.into() }
+        Self { variables: None, credentials, base: base.into(), lenient: Lenient::Nothing }
     }
 
     /// A fixed environment, for tests and for checking a file away from its host.
     pub fn fixed(variables: &[(&str, &str)], credentials: Option<&Path>, base: &Path) -> Self {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { variables: Some(variables), credentials: credentials.map(Into::into), base: base.into() }
+        Self {
+            variables: Some(variables),
+            credentials: credentials.map(Into::into),
+            base: base.into(),
+            lenient: Lenient::Nothing,
+        }
+    }
+
+    /// The same, leaving some references unread.
+    #[must_use]
+    pub fn lenient(self, lenient: Lenient) -> Self {
+        Self { lenient, ..self }
     }
 
     /// A path as the configuration means it: relative ones count from the configuration file's directory.
@@ -65,10 +91,21 @@ impl Lookup {
                 Part::Open => {
                     return Err(unresolved("a `${` has no closing `}`", "close it, or write `$${` for a literal `${`"));
                 }
-                Part::Reference(inner) => self.read(inner, &mut out)?,
+                Part::Reference(inner) => match self.read(inner, &mut out) {
+                    Err(unread) if self.may_skip(inner) => out.unread = Some(unread),
+                    read => read?,
+                },
             }
         }
         Ok(out)
+    }
+
+    fn may_skip(&self, inner: &str) -> bool {
+        match self.lenient {
+            Lenient::Nothing => false,
+            Lenient::Credentials => inner.starts_with("credential:") && self.credentials.is_none(),
+            Lenient::Everything => inner.contains(':'),
+        }
     }
 
     fn read(&self, inner: &str, out: &mut Resolved) -> Result<(), Unresolved> {
@@ -265,6 +302,17 @@ mod tests {
         assert_eq!(lookup(dir.path()).resolve("${credential:s}").expect("credential").open_files.len(), 0);
         set(0o600);
         assert_eq!(lookup(dir.path()).resolve("${file:s}").expect("file").open_files.len(), 0);
+    }
+
+    #[test]
+    fn a_look_leaves_unread_what_it_cannot_read() {
+        let look = |lenient, written| lookup(Path::new("/nonexistent")).lenient(lenient).resolve(written);
+        assert!(look(Lenient::Everything, "${env:NONE}").expect("unread").unread.is_some());
+        assert!(look(Lenient::Everything, "${env:TOKEN}").expect("read").unread.is_none());
+        assert!(look(Lenient::Credentials, "${env:NONE}").is_err());
+        assert!(look(Lenient::Credentials, "${credential:c}").is_err(), "there is a directory, and it lacks the file");
+        let bare = Lookup::fixed(&[], None, Path::new("/")).lenient(Lenient::Credentials);
+        assert!(bare.resolve("${credential:c}").expect("unread").unread.is_some());
     }
 
     #[test]

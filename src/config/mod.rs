@@ -16,9 +16,10 @@ mod snapshot;
 pub mod state;
 mod words;
 
+pub(crate) use compile::keys::time;
 pub use compile::{Compiled, Purpose};
 pub use diff::Diff;
-pub use env::{Lookup, Resolved, Unresolved};
+pub use env::{Lenient, Lookup, Resolved, Unresolved};
 pub use report::Report;
 pub use settings::Settings;
 pub use snapshot::Snapshot;

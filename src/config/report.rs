@@ -95,7 +95,7 @@ impl Report {
     /// All findings with their lines and carets, for a terminal where `colour`, else plain.
     pub fn render(&self, colour: bool) -> String {
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(120).with_context_lines(0).with_links(false);
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(120).with_context_lines(1).with_links(false);
         let mut out = String::new();
         for finding in &self.findings {
             let shown = Shown { finding, source: self.source(finding) };
@@ -211,9 +211,17 @@ impl SourceCode for Lines<'_> {
     fn read_span<'b>(
         &'b self,
         span: &SourceSpan,
-        _before: usize,
-        _after: usize,
+        before: usize,
+        after: usize,
     ) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
+        // Without lines around it, only the place itself is asked for: its line and column stand above the source.
+        if before == 0 && after == 0 {
+            let exact = self.text.read_span(span, 0, 0)?;
+            let (place, line, column) = (*exact.span(), exact.line(), exact.column());
+            let name = self.name.to_owned();
+            let exact = MietteSpanContents::new_named(name, exact.data(), place, line, column, exact.line_count());
+            return Ok(Box::new(exact));
+        }
         let at = span.offset().min(self.text.len());
         let (before, _) = self.text.split_at_checked(at).ok_or(MietteError::OutOfBounds)?;
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);

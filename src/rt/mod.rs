@@ -19,6 +19,7 @@ mod queue;
 pub mod random;
 mod resolve;
 pub mod shard;
+pub mod signal;
 pub mod sim;
 pub mod stream;
 mod sys;

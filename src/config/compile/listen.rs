@@ -159,7 +159,7 @@ fn path(written: &str, place: &[&str; 2], lookup: &Lookup, notes: &mut Notes<'_>
 /// A path with its references read, absolute.
 pub(super) fn resolved_path(written: &str, place: &[Step<'_>], lookup: &Lookup, notes: &mut Notes<'_>) -> PathBuf {
     match lookup.resolve(written) {
-        Ok(resolved) if resolved.value.is_empty() => {
+        Ok(resolved) if resolved.unread.is_none() && resolved.value.is_empty() => {
             notes.error(place, "the path is empty", "name one, or leave the key out")
         }
         Ok(resolved) => return lookup.path(&resolved.value),

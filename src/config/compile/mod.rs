@@ -1,6 +1,6 @@
 //! As written → checked: references read, every value looked at, all findings at once.
 
-mod keys;
+pub(crate) mod keys;
 mod listen;
 mod ranges;
 mod servers;
@@ -10,7 +10,7 @@ mod tests;
 use crate::base::error::Kind;
 use crate::catalog::Pattern;
 use crate::config::document::Document;
-use crate::config::env::Lookup;
+use crate::config::env::{Lenient, Lookup};
 use crate::config::file::{Config, StoredKeys};
 use crate::config::report::{Notes, Report};
 use crate::config::settings::Settings;
@@ -27,8 +27,20 @@ use zeroize::Zeroizing;
 pub enum Purpose {
     /// To serve: the state directory and the pepper are made where they are missing.
     Serve,
-    /// To look at: nothing is made. Without a readable pepper no key would be taken.
+    /// To check: nothing is made, and credentials that only the unit is given may be missing.
     Check,
+    /// To look up names and places: references that cannot be read from here are left unread.
+    Look,
+}
+
+impl Purpose {
+    fn lenient(self) -> Lenient {
+        match self {
+            Self::Serve => Lenient::Nothing,
+            Self::Check => Lenient::Credentials,
+            Self::Look => Lenient::Everything,
+        }
+    }
 }
 
 /// A checked configuration: what a [`Snapshot`](crate::config::Snapshot) is built from, together with tool lists.
@@ -88,6 +100,7 @@ impl Compiled {
     /// Everything that is wrong, at once.
     pub fn from_text(path: &Path, text: &str, lookup: &Lookup, purpose: Purpose) -> Result<Self, Report> {
         let mut report = Report::default();
+        let lookup = &lookup.clone().lenient(purpose.lenient());
         let document = Document::parse(&path.display().to_string(), text);
         let (written, faults) = document.read::<Config>();
         let index = report.add(&document, faults);
@@ -136,12 +149,12 @@ fn stored_keys(state: &StateDir, written: &Config, report: &mut Report) -> Vec<k
 fn pepper(state: &StateDir, purpose: Purpose, report: &mut Report) -> Pepper {
     let mut bytes = Zeroizing::new([0; PEPPER_LEN]);
     random::fill(bytes.as_mut_slice());
-    if purpose == Purpose::Check && !state.pepper_file().exists() {
+    if purpose != Purpose::Serve && !state.pepper_file().exists() {
         return Pepper(bytes);
     }
     match state.pepper() {
         Ok(read) => *bytes = read,
-        Err(error) if purpose == Purpose::Check && error.kind == Kind::Io => {
+        Err(error) if purpose != Purpose::Serve && error.kind == Kind::Io => {
             report.warning(format!("the pepper cannot be read: {error}"), "run as the gate's user to check it");
         }
         Err(error) => report.error(format!("the pepper cannot be used: {error}"), "see `state.directory`"),

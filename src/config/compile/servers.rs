@@ -13,6 +13,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Stands in for a value whose reference was left unread.
+const UNREAD: &str = "http://unread.invalid/";
+
 /// Headers that the gate writes itself.
 const OWN_HEADERS: [&str; 10] = [
     "host",
@@ -202,6 +205,9 @@ impl<'a> One<'a> {
 
     fn check_command(&self, command: &str, notes: &mut Notes<'_>) {
         let place = self.at("command");
+        if command == UNREAD {
+            return;
+        }
         if command.contains('/') && !command.starts_with('/') {
             let help = "write an absolute path, or a name that PATH leads to";
             notes.error(&place, "a relative path depends on where the gate was started", help);
@@ -247,6 +253,10 @@ impl<'a> One<'a> {
         }
         match self.lookup.resolve(written) {
             Ok(resolved) => {
+                if let Some(unread) = resolved.unread {
+                    notes.warning(place, unread.what, unread.help);
+                    return Some(UNREAD.into());
+                }
                 for file in resolved.open_files {
                     let what = format!("every user of this machine can read {}", file.display());
                     notes.warning(place, what, format!("run `chmod 600 {}`", file.display()));

@@ -1,0 +1,233 @@
+//! `tollgate key`: virtual keys of the state directory.
+
+use crate::base::clock::{Clock, WallTime};
+use crate::base::error::{Error, Kind, Result};
+use crate::catalog::Pattern;
+use crate::cli::{Failure, output};
+use crate::config::file::Key;
+use crate::config::state::StateDir;
+use crate::config::{Compiled, Purpose};
+use crate::policy::{Pepper, Token, VirtualKey};
+use crate::rt::{random, signal};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+/// Longest name of a key, in characters.
+const NAME_MAX: usize = 128;
+
+/// Arguments of `key`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key and print it, once
+    New(NewArgs),
+    /// List the keys
+    List {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse a key from now on
+    Revoke {
+        /// The key's public half: what stands between `tg_` and the next `_`
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct NewArgs {
+    /// What people call it
+    name: String,
+    /// Allowed tools: `server/tool`, `server/*`, `server/get_*`, `*/*`; without any it sees nothing
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    allow: Vec<String>,
+    /// How long it lasts: `90d`, `12h`, `4w`, a day such as `2027-02-20`, or `never`
+    #[arg(long, value_name = "TIME", default_value = "90d")]
+    expires: String,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &KeyArgs, config: &Path) -> std::result::Result<(), Failure> {
+    let compiled = Compiled::load(config, Purpose::Look)?;
+    match &args.command {
+        KeyCommand::New(args) => new(args, &compiled),
+        KeyCommand::List { json } => list(&compiled, *json),
+        KeyCommand::Revoke { id } => revoke(id, &compiled),
+    }
+}
+
+fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> {
+    let state = &compiled.settings.state;
+    let expires = expiry(&args.expires, Clock::wall())?;
+    check_new(args, compiled)?;
+    let mut entropy = [0; Token::ENTROPY];
+    random::fill(&mut entropy);
+    let token = Token::from_entropy(&mut entropy);
+    let mac = Pepper::new(&mut state.pepper()?).mac(&token.presented()).to_hex();
+    let key = Key {
+        id: token.id().to_string(),
+        name: args.name.clone(),
+        mac,
+        allow: args.allow.clone(),
+        expires: expires.map(timestamp),
+        created: Some(timestamp(Clock::wall())),
+        revoked: false,
+    };
+    state.change_keys(|keys| {
+        keys.push(key.clone());
+        Ok(())
+    })?;
+    let told = tell_the_gate(state);
+    if args.json {
+        let line = json!({"key": token.reveal(), "id": key.id, "name": key.name, "allow": key.allow,
+            "expires": key.expires, "mac": key.mac});
+        return output::print_json(&line);
+    }
+    output::complain(&format!("key {} ({}) is made; it is shown this once{told}\n", key.id, output::tame(&key.name)));
+    output::print(&format!("{}\n", token.reveal()))
+}
+
+/// What is wrong with a new key, before anything is made.
+fn check_new(args: &NewArgs, compiled: &Compiled) -> Result<()> {
+    let wrong = |what: String| Error::new(Kind::InvalidParams, what);
+    if args.name.is_empty() || args.name.chars().count() > NAME_MAX || args.name.chars().any(char::is_control) {
+        return Err(wrong(format!("the name must be 1 to {NAME_MAX} characters on one line")));
+    }
+    for text in &args.allow {
+        let pattern = Pattern::parse(text).map_err(|error| wrong(error.context.into_owned()))?;
+        let unknown = pattern.server().filter(|name| !compiled.written.servers.contains_key(*name));
+        if let Some(name) = unknown {
+            let known: Vec<&str> = compiled.written.servers.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none yet".into() } else { known.join(", ") };
+            return Err(wrong(format!("--allow {text}: no server is called {name}; configured: {known}")));
+        }
+    }
+    if args.allow.is_empty() {
+        output::complain("tollgate: warning: without --allow the key sees no tool\n");
+    }
+    Ok(())
+}
+
+fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
+    let now = Clock::wall();
+    if json {
+        let one = |key: &VirtualKey| {
+            json!({"id": key.id.as_str(), "name": key.name, "state": word(key, now), "allow": patterns(key),
+                "expires": key.expires.map(timestamp)})
+        };
+        return output::print_json(&compiled.keys.iter().map(one).collect());
+    }
+    let head = ["ID", "NAME", "STATE", "EXPIRES", "ALLOW"].map(str::to_owned).to_vec();
+    let row = |key: &VirtualKey| {
+        let expires = key.expires.map_or("never".into(), timestamp);
+        let name = output::tame(&key.name);
+        vec![key.id.to_string(), name, word(key, now).into(), expires, patterns(key).join(" ")]
+    };
+    let rows: Vec<_> = std::iter::once(head).chain(compiled.keys.iter().map(row)).collect();
+    output::print(&output::table(&rows))
+}
+
+fn patterns(key: &VirtualKey) -> Vec<String> {
+    key.allow.iter().map(ToString::to_string).collect()
+}
+
+fn word(key: &VirtualKey, now: WallTime) -> &'static str {
+    match key {
+        key if key.revoked => "revoked",
+        key if key.expires.is_some_and(|at| at <= now) => "expired",
+        _ => "valid",
+    }
+}
+
+fn revoke(id: &str, compiled: &Compiled) -> std::result::Result<(), Failure> {
+    let state = &compiled.settings.state;
+    let in_config = compiled.written.keys.iter().any(|key| key.id == id);
+    let found = state.change_keys(|keys| {
+        let key = keys.iter_mut().find(|key| key.id == id);
+        let key = key.ok_or_else(|| unknown(id, in_config, compiled))?;
+        key.revoked = true;
+        Ok(key.name.clone())
+    })?;
+    let told = tell_the_gate(state);
+    output::complain(&format!("key {id} ({}) is revoked{told}\n", output::tame(&found)));
+    Ok(())
+}
+
+fn unknown(id: &str, in_config: bool, compiled: &Compiled) -> Error {
+    let what = match in_config {
+        true => format!("key {id} is in {}: set `revoked = true` there, then reload", compiled.path.display()),
+        false => format!("no key has the id {:.40}; see `tollgate key list`", output::tame(id)),
+    };
+    Error::new(Kind::NotFound, what)
+}
+
+/// Has a running gate read its keys again; the end of a sentence about it.
+fn tell_the_gate(state: &StateDir) -> String {
+    let Some(pid) = state.running() else { return "; no gate runs on this state directory now".into() };
+    match signal::hang_up(pid) {
+        Ok(()) => format!("; the running gate (pid {pid}) reads its keys again"),
+        Err(error) => format!("; the running gate (pid {pid}) could not be told ({error}): reload it"),
+    }
+}
+
+/// When a key ends; nothing for `never`.
+fn expiry(text: &str, now: WallTime) -> Result<Option<WallTime>> {
+    if text == "never" {
+        return Ok(None);
+    }
+    let at =
+        duration(text).map(|span| WallTime(now.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))));
+    let at = at.or_else(|| crate::config::time(text)).filter(|at| *at > now && at.0 < u64::from(u32::MAX) * 5_000);
+    let wrong = || {
+        let what =
+            format!("--expires {:.40}: write `90d`, `12h`, `4w`, a coming day such as `2027-02-20`, or `never`", text);
+        Error::new(Kind::InvalidParams, what)
+    };
+    at.map(Some).ok_or_else(wrong)
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let unit = match text.chars().last()? {
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return None,
+    };
+    let digits = &text[..text.len() - 1];
+    let sane = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit());
+    sane.then(|| digits.parse::<u64>().ok()).flatten().map(|count| Duration::from_secs(count * unit))
+}
+
+fn timestamp(at: WallTime) -> String {
+    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_end_when_said() {
+        let now = WallTime(1_790_000_000_000);
+        let at = |text| expiry(text, now).map(|at| at.map(timestamp)).map_err(|error| error.kind);
+        assert_eq!(timestamp(now), "2026-09-21T14:13:20Z");
+        assert_eq!(at("never"), Ok(None));
+        assert_eq!(at("90d"), Ok(Some("2026-12-20T14:13:20Z".into())));
+        assert_eq!(at("2027-02-20"), Ok(Some("2027-02-20T00:00:00Z".into())));
+        assert_eq!(at("30m"), Ok(Some("2026-09-21T14:43:20Z".into())));
+        for bad in ["", "d", "0d", "-1d", "1y", "2020-01-01", "1e9d", "9999999d", "soon", "é"] {
+            assert_eq!(at(bad), Err(Kind::InvalidParams), "{bad}");
+        }
+    }
+}

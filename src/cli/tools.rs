@@ -1,0 +1,100 @@
+//! `tollgate tools`: what the last good lists hold, and what a key sees of them.
+
+use crate::base::clock::Clock;
+use crate::base::error::{Error, Kind};
+use crate::base::ids::{Epoch, KeyId, ToolId};
+use crate::catalog::{Door, Grant, ServerList};
+use crate::cli::{Failure, output};
+use crate::config::{Compiled, Purpose, Snapshot, state};
+use crate::policy::Credential;
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Characters of a description that are shown in the table.
+const DESCRIPTION_MAX: usize = 60;
+
+/// Arguments of `tools`.
+#[derive(Debug, Args)]
+pub struct ToolsArgs {
+    /// Only what this key sees: its public half, or `anonymous`
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ToolsArgs, config: &Path) -> Result<(), Failure> {
+    let compiled = Compiled::load(config, Purpose::Look)?;
+    let lists = lists(&compiled)?;
+    let snapshot = Snapshot::build(&compiled, &lists, Epoch(1), None);
+    let shown = match &args.key {
+        Some(id) => grant_of(id, &snapshot)?.tools(&snapshot.catalog, Door::All).collect(),
+        None => snapshot.catalog.behind(Door::All).collect::<Vec<ToolId>>(),
+    };
+    for warning in snapshot.catalog.warnings() {
+        output::complain(&format!("tollgate: warning: {}\n", output::tame(&warning.to_string())));
+    }
+    if args.json {
+        return output::print_json(&shown.iter().map(|id| as_json(*id, &snapshot)).collect());
+    }
+    if lists.is_empty() {
+        output::complain("tollgate: no server has been listed yet; lists are kept when the gate has run\n");
+    }
+    let rows: Vec<_> = shown.iter().map(|id| as_row(*id, &snapshot)).collect();
+    output::print(&output::table(&rows))
+}
+
+/// The last good lists of the enabled servers. One that cannot be read is left out with a warning.
+fn lists(compiled: &Compiled) -> Result<BTreeMap<String, ServerList>, Failure> {
+    let mut lists = BTreeMap::new();
+    for server in &compiled.servers {
+        let Some(json) = compiled.settings.state.read_list(&server.name)? else { continue };
+        match ServerList::from_json(&json.into()) {
+            Ok(list) => drop(lists.insert(server.name.to_string(), list)),
+            Err(error) => output::complain(&format!("tollgate: warning: server {}: {error}\n", server.name)),
+        }
+    }
+    Ok(lists)
+}
+
+fn grant_of<'a>(id: &str, snapshot: &'a Snapshot) -> Result<&'a Grant, Failure> {
+    let unknown =
+        || Error::new(Kind::NotFound, format!("no key has the id {:.40}; see `tollgate key list`", output::tame(id)));
+    let key = KeyId::parse(id).ok_or_else(unknown)?;
+    if key == KeyId::ANONYMOUS {
+        let missing =
+            |_| Error::new(Kind::NotFound, "requests without a key are refused: there is no [anonymous] table");
+        let principal = snapshot.keys.authenticate(&Credential::None, Clock::wall()).map_err(missing)?;
+        return Ok(snapshot.grant(principal.grant));
+    }
+    let entry = snapshot.keys.entries().iter().find(|entry| entry.key.id == key);
+    Ok(snapshot.grant(entry.ok_or_else(unknown)?.grant))
+}
+
+fn as_row(id: ToolId, snapshot: &Snapshot) -> Vec<String> {
+    let tool = snapshot.catalog.tool(id);
+    let server = snapshot.catalog.server_name(tool.server);
+    let description: String = output::tame(&description(&tool.definition)).chars().take(DESCRIPTION_MAX).collect();
+    vec![tool.exposed.to_string(), format!("{server}/{}", output::tame(&tool.name)), description]
+}
+
+fn as_json(id: ToolId, snapshot: &Snapshot) -> Value {
+    let tool = snapshot.catalog.tool(id);
+    json!({
+        "name": tool.exposed,
+        "server": snapshot.catalog.server_name(tool.server),
+        "tool": tool.name,
+        "hash": state::hex(&tool.hash),
+        "description": description(&tool.definition),
+    })
+}
+
+/// The tool's description, or its title where it has none.
+fn description(definition: &[u8]) -> String {
+    let definition: Value = serde_json::from_slice(definition).unwrap_or_default();
+    let text = |field| definition.get(field).and_then(Value::as_str);
+    text("description").or_else(|| text("title")).unwrap_or("").to_owned()
+}
