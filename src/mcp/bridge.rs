@@ -235,3 +235,179 @@ fn edited(object: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {
     rpc::edit(&mut out, object, edits);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Era::{Legacy, Modern};
+    use serde_json::{Value, json};
+
+    fn run(client: Era, upstream: Era, answer: Answer<'_>, caps: Option<&[u8]>) -> (Bridged, Value) {
+        let model = Model::new("1", None);
+        let bridge = Bridge { client, upstream, model: &model, client_caps: caps };
+        let bridged = call_answer(&bridge, br#""c1""#, answer);
+        let value: Value = serde_json::from_slice(&bridged.body).unwrap();
+        assert_eq!((&value["jsonrpc"], &value["id"]), (&json!("2.0"), &json!("c1")));
+        (bridged, value)
+    }
+
+    fn result(client: Era, upstream: Era, raw: &str) -> (Bridged, Value) {
+        run(client, upstream, Answer::Result(raw.as_bytes()), None)
+    }
+
+    fn error(client: Era, upstream: Era, raw: &str) -> (Bridged, Value) {
+        run(client, upstream, Answer::Error(raw.as_bytes()), None)
+    }
+
+    fn ours() -> Value {
+        json!({"name": "tollgate", "title": "Tollgate", "version": "1"})
+    }
+
+    const CONTENT: &str =
+        r#""content":[ {"type":"text","text":"\u0061"} ,{"type":"image","data":"AA==","mimeType":"image/png"}]"#;
+
+    #[test]
+    fn same_era_is_byte_for_byte() {
+        let legacy = format!(r#"{{ {CONTENT}, "structuredContent":{{"a":1.0}},"vendor":[1e0] }}"#);
+        let modern = format!(
+            r#"{{"resultType":"complete", {CONTENT},"structuredContent":[1],"_meta":{{"io.modelcontextprotocol/serverInfo":{{"name":"s","version":"2"}}}} }}"#
+        );
+        for (era, raw) in [(Legacy, legacy), (Modern, modern)] {
+            let (bridged, _) = result(era, era, &raw);
+            let expected = format!(r#"{{"jsonrpc":"2.0","id":"c1","result":{raw}}}"#);
+            assert_eq!(String::from_utf8(bridged.body).unwrap(), expected);
+            assert_eq!((bridged.status, bridged.outcome), (200, Outcome::Done));
+        }
+    }
+
+    /// mcp.md 6.1, modern client, legacy upstream: resultType and serverInfo are added, the rest stays.
+    #[test]
+    fn a_legacy_result_becomes_a_modern_one() {
+        let raw = format!(r#"{{{CONTENT},"isError":true,"_meta":{{"x":1}},"resultType":"mine"}}"#);
+        let (bridged, value) = result(Modern, Legacy, &raw);
+        assert_eq!(bridged.outcome, Outcome::ToolError);
+        assert_eq!(value["result"]["resultType"], "complete");
+        assert_eq!(value["result"]["_meta"], json!({"x": 1, "io.modelcontextprotocol/serverInfo": ours()}));
+        assert!(String::from_utf8(bridged.body).unwrap().contains(CONTENT));
+        let (_, value) = result(Modern, Legacy, r#"{"content":[]}"#);
+        let meta = json!({"io.modelcontextprotocol/serverInfo": ours()});
+        assert_eq!(value["result"], json!({"content": [], "resultType": "complete", "_meta": meta}));
+    }
+
+    /// An older modern server may leave resultType out; that means complete (mcp.md 2.1).
+    #[test]
+    fn a_modern_result_without_type_or_server_gets_them() {
+        let (_, value) = result(Modern, Modern, r#"{"content":[]}"#);
+        assert_eq!(value["result"]["resultType"], "complete");
+        let named = r#"{"content":[],"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s","version":"2"}}}"#;
+        let (_, value) = result(Modern, Modern, named);
+        assert_eq!(value["result"]["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "s");
+    }
+
+    /// mcp.md 6.1, legacy client, modern upstream: the modern members go, other content is wrapped.
+    #[test]
+    fn a_modern_result_becomes_a_legacy_one() {
+        let raw = format!(
+            r#"{{"resultType":"complete",{CONTENT},"ttlMs":5,"cacheScope":"public","structuredContent":[1, 2],"_meta":{{"io.modelcontextprotocol/serverInfo":{{}}}}}}"#
+        );
+        let (bridged, value) = result(Legacy, Modern, &raw);
+        let keys: Vec<_> = value["result"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(keys, ["content", "structuredContent"]);
+        assert_eq!(value["result"]["structuredContent"], json!({"result": [1, 2]}));
+        assert!(String::from_utf8(bridged.body).unwrap().contains(CONTENT));
+        let kept =
+            r#"{"content":[],"structuredContent":{"a":1},"_meta":{"io.modelcontextprotocol/serverInfo":{},"x":1}}"#;
+        let (_, value) = result(Legacy, Modern, kept);
+        assert_eq!(value["result"], json!({"content": [], "structuredContent": {"a": 1}, "_meta": {"x": 1}}));
+    }
+
+    #[test]
+    fn results_that_cannot_be_carried_are_clear_errors() {
+        for client in [Modern, Legacy] {
+            for (raw, word) in [
+                (r#"{"resultType":"input_required","inputRequests":{}}"#, "input"),
+                (r#"{"resultType":"task","taskId":"t"}"#, "task"),
+                (r#"{"resultType":"new"}"#, "type"),
+                (r#"{"resultType":7}"#, "type"),
+                ("[]", "object"),
+                ("null", "object"),
+            ] {
+                let (bridged, value) = result(client, Modern, raw);
+                assert_eq!((bridged.status, bridged.outcome), (200, Outcome::Unusable));
+                assert!(value["error"]["message"].as_str().unwrap().contains(word), "{raw}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_pass_as_they_are() {
+        let raw = r#"{"code":-32602,"message":"unknown tool","data":{"x":[1.0]}}"#;
+        for (client, upstream) in [(Modern, Modern), (Modern, Legacy), (Legacy, Modern), (Legacy, Legacy)] {
+            let (bridged, _) = error(client, upstream, raw);
+            let expected = format!(r#"{{"jsonrpc":"2.0","id":"c1","error":{raw}}}"#);
+            assert_eq!(String::from_utf8(bridged.body).unwrap(), expected);
+            assert_eq!((bridged.status, bridged.outcome), (200, Outcome::RpcError(-32602)));
+        }
+        let (bridged, _) = error(Modern, Legacy, r#"{"code":-32601,"message":"m"}"#);
+        assert_eq!(bridged.status, 404, "mcp.md 2.2: a method that is not there is 404 in the modern era");
+        let (bridged, _) = error(Legacy, Legacy, r#"{"code":-32601,"message":"m"}"#);
+        assert_eq!(bridged.status, 200, "404 would end a legacy session");
+    }
+
+    /// mcp.md 2.2: -32002 and -32042 must not be sent to modern clients; legacy ones know them.
+    #[test]
+    fn codes_of_the_other_era_are_mapped() {
+        let data = r#"{"code":-32002,"message":"gone","data":{"uri":"a://b"}}"#;
+        let (_, value) = error(Modern, Legacy, data);
+        assert_eq!(value["error"], json!({"code": -32602, "message": "gone", "data": {"uri": "a://b"}}));
+        assert_eq!(error(Legacy, Legacy, data).1["error"]["code"], -32002);
+        let url = r#"{"code":-32042,"message":"visit","data":{"elicitations":[]}}"#;
+        assert_eq!(error(Modern, Legacy, url).1["error"]["code"], -32603);
+        assert_eq!(error(Legacy, Legacy, url).1["error"]["code"], -32042);
+        for code in [-32020, -32022] {
+            let raw = format!(r#"{{"code":{code},"message":"m"}}"#);
+            for client in [Modern, Legacy] {
+                let (bridged, value) = error(client, Modern, &raw);
+                assert_eq!(value["error"]["code"], -32603, "it is about the gate's own request");
+                assert_eq!(bridged.outcome, Outcome::RpcError(code));
+            }
+            assert_eq!(error(Legacy, Legacy, &raw).1["error"]["code"], code, "no meaning in the legacy era");
+        }
+    }
+
+    #[test]
+    fn a_missing_capability_is_passed_on_only_if_the_client_lacks_it_too() {
+        let raw = br#"{"code":-32021,"message":"need sampling","data":{"requiredCapabilities":{"sampling":{}}}}"#;
+        let (bridged, value) = run(Modern, Modern, Answer::Error(raw), Some(b"{}"));
+        assert_eq!(
+            (bridged.status, &value["error"]["data"]),
+            (400, &json!({"requiredCapabilities": {"sampling": {}}}))
+        );
+        let (bridged, value) = run(Modern, Modern, Answer::Error(raw), Some(br#"{"sampling":{}}"#));
+        assert_eq!((bridged.status, &value["error"]["code"]), (200, &json!(-32603)));
+        let (_, value) = run(Modern, Modern, Answer::Error(br#"{"code":-32021,"message":"m"}"#), None);
+        assert_eq!(value["error"]["code"], -32603, "without data a client would be told nothing");
+        let (bridged, value) = run(Legacy, Modern, Answer::Error(raw), None);
+        assert_eq!((bridged.status, &value["result"]["isError"]), (200, &json!(true)));
+        assert!(value["result"]["content"][0]["text"].as_str().unwrap().contains("need sampling"));
+    }
+
+    #[test]
+    fn an_error_that_is_none_is_a_bad_answer() {
+        for raw in ["{}", r#"{"code":"x","message":"m"}"#, r#"{"code":1.5,"message":"m"}"#, r#"{"code":1}"#] {
+            let (bridged, value) = error(Modern, Legacy, raw);
+            assert_eq!((bridged.outcome, &value["error"]["code"]), (Outcome::Unusable, &json!(-31103)));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_taken_from_a_response_only() {
+        let of = |body: &'static [u8]| match rpc::parse(body).unwrap() {
+            rpc::Message::Single(envelope) => Answer::of(&envelope),
+            rpc::Message::Batch(_) => None,
+        };
+        assert_eq!(of(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Some(Answer::Result(b"{}")));
+        assert_eq!(of(br#"{"jsonrpc":"2.0","error":{}}"#), Some(Answer::Error(b"{}")));
+        assert_eq!(of(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), None);
+    }
+}

@@ -50,3 +50,43 @@ impl<'a> CallParams<'a> {
         self.meta.traceparent.as_deref().and_then(TraceContext::parse)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::Kind;
+    use crate::mcp::legacy::LegacyMethod;
+
+    fn read(params: &str) -> Result<CallParams<'_>> {
+        let params = Params::read(Some(params.as_bytes()));
+        CallParams::legacy(&LegacyRequest { id: b"1", method: LegacyMethod::ToolsCall, params })
+    }
+
+    #[test]
+    fn arguments_keep_their_bytes() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let text = format!(
+            r#"{{"name":"get","arguments":{{ "a": 1.0,  "b":[] }},"_meta":{{"progressToken":7,"traceparent":"{trace}"}}}}"#
+        );
+        let call = read(&text).unwrap();
+        assert_eq!((&*call.name, call.arguments), ("get", Some(&br#"{ "a": 1.0,  "b":[] }"#[..])));
+        assert_eq!((call.meta.progress_token, call.trace().unwrap().to_string()), (Some(&b"7"[..]), trace.to_owned()));
+        assert_eq!(read(r#"{"name":"get","arguments":null}"#).unwrap().arguments, None);
+        assert_eq!(read(r#"{"name":"get","_meta":{"traceparent":"x"}}"#).unwrap().trace(), None);
+    }
+
+    #[test]
+    fn wrong_types_are_invalid_params() {
+        for bad in [
+            "{}",
+            r#"{"name":1}"#,
+            r#"{"name":null}"#,
+            r#"{"name":"x","arguments":[]}"#,
+            r#"{"name":"x","arguments":"{}"}"#,
+            r#"{"name":"x","_meta":7}"#,
+            r#"{"name":"x","_meta":{"progressToken":true}}"#,
+        ] {
+            assert_eq!(read(bad).unwrap_err().kind, Kind::InvalidParams, "{bad}");
+        }
+    }
+}

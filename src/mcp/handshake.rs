@@ -52,3 +52,41 @@ impl<'a> Initialize<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::Kind;
+    use serde_json::{Value, json};
+
+    fn good() -> Value {
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "codex", "version": "0.169"}})
+    }
+
+    #[test]
+    fn a_session_carries_what_the_client_said() {
+        let mut params = good();
+        params["clientInfo"]["name"] = json!("n".repeat(500));
+        let params = params.to_string();
+        let initialize = Initialize::read(b"1", Some(params.as_bytes())).unwrap();
+        let key = KeyId::parse("k1").unwrap();
+        let session = initialize.session(key, WallTime(5));
+        assert_eq!((session.key, session.revision, session.created), (key, Revision::V2025_06_18, WallTime(5)));
+        assert_eq!((session.client_name.len(), &*session.client_version), (64, "0.169"));
+        assert_ne!(session.id, initialize.session(key, WallTime(5)).id);
+    }
+
+    /// 2025-11-25 basic/lifecycle: all three members are required.
+    #[test]
+    fn what_is_missing_or_wrong_is_invalid_params() {
+        assert_eq!(Initialize::read(b"1", None).unwrap_err().kind, Kind::InvalidParams);
+        let wrong = json!({"protocolVersion": 1, "capabilities": [], "clientInfo": {"name": "n"}});
+        for key in ["protocolVersion", "capabilities", "clientInfo"] {
+            let mut params = good();
+            params[key] = wrong[key].clone();
+            assert!(Initialize::read(b"1", Some(params.to_string().as_bytes())).is_err(), "{key}");
+            params.as_object_mut().unwrap().remove(key);
+            assert!(Initialize::read(b"1", Some(params.to_string().as_bytes())).is_err(), "{key}");
+        }
+    }
+}

@@ -177,3 +177,142 @@ fn whole(text: &str) -> Option<i64> {
 fn mismatch(why: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Kind::HeaderMismatch, why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REGION: &[&str] = &["region"];
+
+    fn path(keys: &[&str]) -> Vec<String> {
+        keys.iter().map(|key| (*key).to_owned()).collect()
+    }
+
+    fn check(kind: ParamKind, arguments: &str, header: HeaderValue<'_>) -> Result<()> {
+        let path = path(REGION);
+        let rule = ParamRule { header: "Region", path: &path, kind };
+        check_params(&[rule], Some(arguments.as_bytes()), |name| {
+            assert_eq!(name, "Mcp-Param-Region");
+            header
+        })
+    }
+
+    fn agrees(kind: ParamKind, arguments: &str, header: &str) -> bool {
+        let checked = check(kind, arguments, HeaderValue::One(header));
+        checked.as_ref().err().into_iter().for_each(|error| assert_eq!(error.kind, Kind::HeaderMismatch));
+        checked.is_ok()
+    }
+
+    /// Streamable HTTP, value encoding: plain ASCII stands as it is, everything else is wrapped.
+    #[test]
+    fn values_are_wrapped_only_where_they_must_be() {
+        for plain in ["", "us-west1", "a b\tc", "=?base64?x", "?=", "=?BASE64?eA==?="] {
+            assert_eq!(encode(plain), plain);
+        }
+        assert_eq!(encode("Zürich"), "=?base64?WsO8cmljaA==?=");
+        assert_eq!(encode(" x"), "=?base64?IHg=?=");
+        assert_eq!(encode("x\r\nX-Evil: 1"), "=?base64?eA0KWC1FdmlsOiAx?=");
+        assert_eq!(encode("=?base64?eA==?="), "=?base64?PT9iYXNlNjQ/ZUE9PT89?=");
+    }
+
+    #[test]
+    fn a_wrapped_value_is_read_and_a_broken_one_refused() {
+        assert_eq!(decode("=?base64?WsO8cmljaA==?=").unwrap(), "Zürich");
+        assert_eq!(decode("=?base64??=").unwrap(), "");
+        for literal in ["=?base64?eA==", "=?Base64?eA==?=", "x=?base64?eA==?=", "plain", ""] {
+            assert_eq!(decode(literal).unwrap(), literal);
+        }
+        for bad in [
+            "=?base64?eA?=",
+            "=?base64?e A==?=",
+            "=?base64?eA==\n?=",
+            "=?base64?_-8=?=",
+            "=?base64?/w==?=",
+            "=?base64?eB==?=",
+        ] {
+            assert_eq!(decode(bad).unwrap_err().kind, Kind::HeaderMismatch, "{bad}");
+        }
+    }
+
+    #[test]
+    fn any_text_survives_its_header() {
+        bolero::check!().with_type::<String>().for_each(|text| {
+            let header = encode(text);
+            assert!(header.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')));
+            assert_eq!(decode(&header).unwrap(), text.as_str());
+        });
+    }
+
+    #[test]
+    fn a_header_is_absent_there_once_or_repeated() {
+        assert_eq!(HeaderValue::collect([].into_iter()), HeaderValue::Absent);
+        assert_eq!(HeaderValue::collect([" a\t"].into_iter()), HeaderValue::One("a"));
+        assert_eq!(HeaderValue::collect(["a", "a"].into_iter()), HeaderValue::Repeated);
+    }
+
+    #[test]
+    fn the_name_must_be_there_once_and_agree() {
+        check_name(HeaderValue::One("get"), Some("get")).unwrap();
+        check_name(HeaderValue::One("=?base64?Z2V0?="), Some("get")).unwrap();
+        for header in
+            [HeaderValue::Absent, HeaderValue::Repeated, HeaderValue::One("Get"), HeaderValue::One("=?base64?Z2V?=")]
+        {
+            assert_eq!(check_name(header, Some("get")).unwrap_err().kind, Kind::HeaderMismatch, "{header:?}");
+        }
+        assert!(check_name(HeaderValue::One(""), None).is_err());
+    }
+
+    /// Streamable HTTP, custom headers: strings and booleans exactly, integers by value.
+    #[test]
+    fn a_mirrored_argument_agrees_by_its_type() {
+        use ParamKind::{Boolean, Integer, String};
+        assert!(agrees(String, r#"{"region":"us\u002dwest1"}"#, "us-west1"));
+        assert!(agrees(String, r#"{"region":"é"}"#, "=?base64?w6k=?="));
+        assert!(agrees(String, r#"{"region":""}"#, ""));
+        assert!(!agrees(String, r#"{"region":"a"}"#, "A"));
+        assert!(!agrees(String, r#"{"region":1}"#, "1"));
+        assert!(agrees(Boolean, r#"{"region":true}"#, "true"));
+        assert!(!agrees(Boolean, r#"{"region":true}"#, "True"));
+        assert!(!agrees(Boolean, r#"{"region":"true"}"#, "true"));
+        for (body, header) in [("42", "42"), ("42.0", "42"), ("42", "42.0"), ("4.2e1", "42"), ("-0", "0")] {
+            assert!(agrees(Integer, &format!(r#"{{"region":{body}}}"#), header), "{body} {header}");
+        }
+        for (body, header) in [
+            ("42", "43"),
+            ("42.5", "42"),
+            ("42", "042"),
+            ("42", "+42"),
+            ("42", ""),
+            ("9007199254740992", "9007199254740992"),
+            ("42", " 42"),
+        ] {
+            assert!(!agrees(Integer, &format!(r#"{{"region":{body}}}"#), header), "{body} {header}");
+        }
+    }
+
+    #[test]
+    fn an_absent_or_null_argument_has_no_header_and_a_repeated_header_is_refused() {
+        for nothing in ["{}", r#"{"region":null}"#, r#"{"Region":"x"}"#] {
+            check(ParamKind::String, nothing, HeaderValue::Absent).unwrap();
+            assert!(check(ParamKind::String, nothing, HeaderValue::One("")).is_err(), "{nothing}");
+        }
+        let there = r#"{"region":"x"}"#;
+        assert!(check(ParamKind::String, there, HeaderValue::Absent).is_err());
+        let error = check(ParamKind::String, there, HeaderValue::Repeated).unwrap_err();
+        assert!(error.context.contains("Mcp-Param-Region"), "{error}");
+        check_params(&[], None, |_| HeaderValue::One("unknown headers pass")).unwrap();
+    }
+
+    #[test]
+    fn headers_are_derived_for_what_is_there() {
+        let paths = [path(&["region"]), path(&["where", "row"]), path(&["dry"]), path(&["gone"])];
+        let kinds = [ParamKind::String, ParamKind::Integer, ParamKind::Boolean, ParamKind::String];
+        let names = ["Region", "Row", "Dry", "Gone"];
+        let rules: Vec<_> = (0..4).map(|n| ParamRule { header: names[n], path: &paths[n], kind: kinds[n] }).collect();
+        let derived = derive_params(&rules, Some(br#"{"region":" x","where":{"row":7.0},"dry":false,"gone":null}"#));
+        let expected = [("Mcp-Param-Region", "=?base64?IHg=?="), ("Mcp-Param-Row", "7"), ("Mcp-Param-Dry", "false")];
+        assert_eq!(derived, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert!(derive_params(&rules, None).is_empty());
+        assert!(derive_params(&rules, Some(br#"{"region":1,"where":[],"dry":"true"}"#)).is_empty());
+    }
+}

@@ -239,3 +239,223 @@ pub(super) fn invalid(why: impl Into<Cow<'static, str>>) -> Error {
 fn mismatch(why: &'static str) -> Error {
     Error::new(Kind::HeaderMismatch, why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::meta::ClientCaps;
+    use serde_json::{Value, json};
+
+    const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+    const CAPS: &str = "io.modelcontextprotocol/clientCapabilities";
+
+    fn modern_headers<'a>(method: &'a str, name: HeaderValue<'a>) -> Headers<'a> {
+        Headers {
+            protocol_version: HeaderValue::One("2026-07-28"),
+            method: HeaderValue::One(method),
+            name,
+            session: HeaderValue::Absent,
+        }
+    }
+
+    fn modern_body(method: &str, params: &Value) -> String {
+        let mut params = params.clone();
+        params["_meta"] = json!({VERSION: "2026-07-28", CAPS: {}});
+        json!({"jsonrpc": "2.0", "id": "r1", "method": method, "params": params}).to_string()
+    }
+
+    fn classified<'a>(headers: &Headers<'a>, body: &'a str) -> Result<Inbound<'a>, Refusal> {
+        classify(headers, rpc::parse(body.as_bytes()).unwrap())
+    }
+
+    /// Status, code and whether the id came back.
+    fn refused(headers: &Headers<'_>, body: &str) -> (u16, i32, bool) {
+        let refusal = classified(headers, body).expect_err(body);
+        let answer: Value = serde_json::from_slice(&refusal.body()).unwrap();
+        assert_eq!(answer["error"]["code"], refusal.error.kind.rpc_code());
+        (refusal.status, refusal.error.kind.rpc_code(), answer.get("id").is_some())
+    }
+
+    #[test]
+    fn a_modern_request_in_agreement_is_taken() {
+        for (method, name, expected) in [
+            ("server/discover", HeaderValue::Absent, ModernMethod::Discover),
+            ("tools/list", HeaderValue::Absent, ModernMethod::ToolsList),
+            ("tools/call", HeaderValue::One("get"), ModernMethod::ToolsCall),
+            ("subscriptions/listen", HeaderValue::Absent, ModernMethod::Listen),
+        ] {
+            let body = modern_body(method, &json!({"name": "get"}));
+            let Inbound::Modern(request) = classified(&modern_headers(method, name), &body).unwrap() else {
+                panic!("{method}")
+            };
+            assert_eq!((request.method, request.id), (expected, &br#""r1""#[..]));
+            assert_eq!(request.revision, Revision::V2026_07_28);
+        }
+    }
+
+    /// Step 5, first check: malformed or missing `_meta` keys are -32602 with 400, before any header counts.
+    #[test]
+    fn step_5_missing_meta_keys_come_first() {
+        for meta in [
+            json!({VERSION: "2026-07-28"}),
+            json!({VERSION: 1, CAPS: {}}),
+            json!({VERSION: "2026-07-28", CAPS: []}),
+            json!({VERSION: "2026-07-28", CAPS: {}, "progressToken": 1.5}),
+            json!({VERSION: "2099-01-01"}),
+        ] {
+            let body = json!({"jsonrpc": "2.0", "id": 1, "method": "nope", "params": {"_meta": meta}}).to_string();
+            assert_eq!(refused(&Headers::default(), &body), (400, -32602, true), "{body}");
+        }
+    }
+
+    /// Step 5, second and third check: a header that differs outranks a version that is not served.
+    #[test]
+    fn step_5_a_differing_version_header_outranks_an_unknown_version() {
+        let meta = json!({VERSION: "2099-01-01", CAPS: {}});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}).to_string();
+        let mut headers = modern_headers("tools/list", HeaderValue::Absent);
+        assert_eq!(refused(&headers, &body), (400, -32020, true));
+        headers.protocol_version = HeaderValue::Repeated;
+        assert_eq!(refused(&headers, &body), (400, -32020, true));
+        for agreeing in [HeaderValue::One("2099-01-01"), HeaderValue::Absent] {
+            headers.protocol_version = agreeing;
+            assert_eq!(refused(&headers, &body), (400, -32022, true));
+        }
+        let answer: Value = serde_json::from_slice(&classified(&headers, &body).unwrap_err().body()).unwrap();
+        assert_eq!(answer["error"]["data"], json!({"supported": ["2026-07-28"], "requested": "2099-01-01"}));
+        let legacy = body.replace("2099-01-01", "2025-11-25");
+        assert_eq!(refused(&Headers::default(), &legacy), (400, -32022, true), "legacy ones are not served this way");
+    }
+
+    /// Step 5, fourth check: each required header must be there once and agree.
+    #[test]
+    fn step_5_mirrored_headers_must_agree() {
+        let body = modern_body("tools/call", &json!({"name": "get"}));
+        let good = modern_headers("tools/call", HeaderValue::One("get"));
+        let bad = [
+            Headers { protocol_version: HeaderValue::Absent, ..good },
+            Headers { method: HeaderValue::Absent, ..good },
+            Headers { method: HeaderValue::One("tools/list"), ..good },
+            Headers { method: HeaderValue::One("Tools/call"), ..good },
+            Headers { method: HeaderValue::Repeated, ..good },
+            Headers { name: HeaderValue::Absent, ..good },
+            Headers { name: HeaderValue::Repeated, ..good },
+            Headers { name: HeaderValue::One("put"), ..good },
+            Headers { name: HeaderValue::One("=?base64?cHV0?="), ..good },
+            Headers { name: HeaderValue::One("=?base64?!?="), ..good },
+        ];
+        for headers in bad {
+            assert_eq!(refused(&headers, &body), (400, -32020, true), "{headers:?}");
+        }
+        let wrapped = Headers { name: HeaderValue::One("=?base64?Z2V0?="), ..good };
+        assert!(classified(&wrapped, &body).is_ok());
+        let read = modern_body("resources/read", &json!({"uri": "a://b"}));
+        assert_eq!(refused(&modern_headers("resources/read", HeaderValue::One("a://c")), &read).1, -32020);
+        assert_eq!(refused(&modern_headers("resources/read", HeaderValue::One("a://b")), &read), (404, -32601, true));
+    }
+
+    /// Step 5, last check: methods not served, those the revision removed among them, are 404.
+    #[test]
+    fn step_5_methods_that_are_not_served_are_404() {
+        for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "tasks/get", "", "tools/List"] {
+            let body = modern_body(method, &json!({}));
+            assert_eq!(refused(&modern_headers(method, HeaderValue::Absent), &body), (404, -32601, true), "{method}");
+        }
+    }
+
+    /// Step 6: a modern header without modern `_meta` is never served as legacy.
+    #[test]
+    fn step_6_a_modern_header_alone_is_refused() {
+        let headers = Headers {
+            protocol_version: HeaderValue::One("2026-07-28"),
+            session: HeaderValue::One("s"),
+            ..Headers::default()
+        };
+        let body = |method: &str| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {}}).to_string();
+        assert_eq!(refused(&headers, &body("initialize")), (400, -32020, true));
+        assert_eq!(refused(&headers, &body("tools/list")), (400, -32602, true));
+        assert_eq!(refused(&headers, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), (400, -32600, true));
+        let notification = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+        assert!(matches!(classified(&headers, notification), Ok(Inbound::Accepted)));
+    }
+
+    /// Step 4: batches.
+    #[test]
+    fn step_4_batches_are_for_legacy_sessions_only() {
+        let plain = r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#;
+        let with_meta = format!("[{}]", modern_body("tools/list", &json!({})));
+        let session = Headers { session: HeaderValue::One("s"), ..Headers::default() };
+        assert_eq!(refused(&session, &with_meta), (400, -32600, false));
+        assert_eq!(refused(&modern_headers("tools/list", HeaderValue::Absent), plain), (400, -32600, false));
+        assert_eq!(refused(&Headers::default(), plain), (400, -32600, false), "no session");
+        let initialize = r#"[{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}]"#;
+        assert_eq!(refused(&session, initialize), (400, -32600, false));
+        let taken = classified(&session, plain);
+        assert!(matches!(taken, Ok(Inbound::Session { session: "s", message: Message::Batch(_) })));
+    }
+
+    /// Step 7: `initialize` opens, everything else needs a session.
+    #[test]
+    fn step_7_legacy_messages() {
+        let params = json!({"protocolVersion": "2025-06-18", "capabilities": {"sampling": {}}, "clientInfo": {"name": "c", "version": "1"}});
+        let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).to_string();
+        let Inbound::Initialize(initialize) = classified(&Headers::default(), &body).unwrap() else { panic!() };
+        assert_eq!((initialize.revision, initialize.id), (Revision::V2025_06_18, &b"0"[..]));
+        assert!(initialize.caps.has(ClientCaps::SAMPLING));
+
+        let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+        assert_eq!(refused(&Headers::default(), list), (400, -32600, true));
+        let mut headers = Headers { session: HeaderValue::One("s"), ..Headers::default() };
+        assert!(matches!(classified(&headers, list), Ok(Inbound::Session { session: "s", .. })));
+        headers.protocol_version = HeaderValue::One("2025-03-26");
+        headers.method = HeaderValue::One("some clients send it in the legacy era too");
+        assert!(matches!(classified(&headers, list), Ok(Inbound::Session { .. })));
+        headers.protocol_version = HeaderValue::One("2020-01-01");
+        assert_eq!(refused(&headers, list), (400, -32600, true));
+        headers.protocol_version = HeaderValue::Absent;
+        headers.session = HeaderValue::Repeated;
+        assert_eq!(refused(&headers, list), (400, -32600, true));
+    }
+
+    #[test]
+    fn an_unknown_session_is_404_under_the_request_id() {
+        let body = br#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#;
+        let error = Error::new(Kind::SessionNotFound, "session not found");
+        let refusal = unknown_session(error, &rpc::parse(body).unwrap());
+        assert_eq!((refusal.status, refusal.id.as_deref()), (404, Some(&b"7"[..])));
+    }
+
+    #[test]
+    fn a_modern_notification_is_accepted() {
+        let body = json!({"jsonrpc": "2.0", "method": "notifications/x", "params": {"_meta": {VERSION: "2026-07-28"}}});
+        assert!(matches!(classified(&Headers::default(), &body.to_string()), Ok(Inbound::Accepted)));
+    }
+
+    #[test]
+    fn any_body_under_any_headers_is_classified_without_panic() {
+        const METHODS: [&str; 5] = ["tools/call", "initialize", "tools/list", "x", "server/discover"];
+        let texts = ["2026-07-28", "2025-11-25", "tools/call", "get", "", "=?base64?"];
+        bolero::check!().with_type::<(u8, [u8; 4], bool, bool)>().for_each(|&(method, picks, version, request)| {
+            let pick = |pick: u8| match usize::from(pick) % 8 {
+                6 => HeaderValue::Absent,
+                7 => HeaderValue::Repeated,
+                n => HeaderValue::One(texts[n]),
+            };
+            let [a, b, c, d] = picks.map(pick);
+            let headers = Headers { protocol_version: a, method: b, name: c, session: d };
+            let mut body = json!({"jsonrpc": "2.0", "method": METHODS[usize::from(method) % 5], "params": {"name": "get", "_meta": {CAPS: {}}}});
+            if version {
+                body["params"]["_meta"][VERSION] = json!("2026-07-28");
+            }
+            if request {
+                body["id"] = json!(1);
+            }
+            match classified(&headers, &body.to_string()) {
+                Ok(Inbound::Modern(_)) => assert!(version && request),
+                Ok(Inbound::Session { .. } | Inbound::Initialize(_)) => assert!(!version),
+                Ok(Inbound::Accepted) => assert!(!request),
+                Err(refusal) => assert_eq!(refusal.id.is_some(), request),
+            }
+        });
+    }
+}

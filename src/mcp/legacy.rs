@@ -117,3 +117,79 @@ fn notification<'a>(envelope: &Envelope<'a>) -> LegacyMessage<'a> {
     }
     Params::read(envelope.params).request_id.map_or(LegacyMessage::Ignored, LegacyMessage::Cancelled)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::WallTime;
+    use crate::base::ids::KeyId;
+    use crate::mcp::meta::ClientCaps;
+    use crate::wire::rpc;
+
+    fn session(revision: Revision) -> Session {
+        Session {
+            key: KeyId::ANONYMOUS,
+            revision,
+            client_name: "c".into(),
+            client_version: "1".into(),
+            caps: ClientCaps::default(),
+            created: WallTime(0),
+            id: [0; 16],
+        }
+    }
+
+    fn admitted(revision: Revision, body: &str) -> Result<Admitted<'_>, Refusal> {
+        admit(&session(revision), rpc::parse(body.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn methods_we_serve_are_requests_and_others_are_refused_in_band() {
+        for (name, method) in [
+            ("ping", LegacyMethod::Ping),
+            ("tools/list", LegacyMethod::ToolsList),
+            ("tools/call", LegacyMethod::ToolsCall),
+            ("logging/setLevel", LegacyMethod::SetLevel),
+        ] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{name}"}}"#);
+            let admitted = admitted(Revision::V2025_11_25, &body).unwrap();
+            assert!(
+                matches!(&admitted.messages[..], [LegacyMessage::Request(r)] if r.method == method && r.id == b"1")
+            );
+            assert!(admitted.wants_answer() && !admitted.batch);
+        }
+        for (name, code) in [("server/discover", -32601), ("resources/list", -32601), ("initialize", -32600)] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{name}"}}"#);
+            let mut admitted = admitted(Revision::V2025_11_25, &body).unwrap();
+            let Some(LegacyMessage::Refused(refusal)) = admitted.messages.pop() else { panic!("{name}") };
+            assert_eq!((refusal.status, refusal.error.kind.rpc_code()), (200, code), "404 would end the session");
+        }
+    }
+
+    #[test]
+    fn notifications_and_responses_want_no_answer() {
+        for body in [
+            r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        ] {
+            let admitted = admitted(Revision::V2025_11_25, body).unwrap();
+            assert!(matches!(admitted.messages[..], [LegacyMessage::Ignored]) && !admitted.wants_answer());
+        }
+        let body = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#;
+        let admitted = admitted(Revision::V2025_11_25, body).unwrap();
+        assert!(matches!(admitted.messages[..], [LegacyMessage::Cancelled(br#""a""#)]));
+    }
+
+    /// Only 2025-03-26 has batches (2025-06-18 changelog removed them).
+    #[test]
+    fn batches_belong_to_one_revision() {
+        let body =
+            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","method":"notifications/initialized"}]"#;
+        let admitted = super::tests::admitted(Revision::V2025_03_26, body).unwrap();
+        assert!(admitted.batch && admitted.messages.len() == 2);
+        for revision in [Revision::V2024_11_05, Revision::V2025_06_18, Revision::V2025_11_25] {
+            let refusal = super::tests::admitted(revision, body).unwrap_err();
+            assert_eq!((refusal.status, refusal.error.kind.rpc_code()), (400, -32600));
+        }
+    }
+}

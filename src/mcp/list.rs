@@ -41,3 +41,37 @@ pub fn around(model: &Model, era: Era, id: &[u8], ttl_ms: u64) -> Around {
 pub fn check_cursor(params: &Params<'_>) -> Result<()> {
     if params.cursor.is_some() { Err(wrong("unknown cursor: the list is one page")) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::Kind;
+    use serde_json::{Value, json};
+
+    fn answer(era: Era) -> Value {
+        let Around { head, tail } = around(&Model::new("1", None), era, b"\"x\"", 250);
+        let tools = br#"[{"name":"a"}]"#;
+        serde_json::from_slice(&[&head[..], tools, &tail].concat()).unwrap()
+    }
+
+    #[test]
+    fn each_era_gets_its_own_members_around_the_same_tools() {
+        let tools = json!([{"name": "a"}]);
+        assert_eq!(answer(Era::Legacy), json!({"jsonrpc": "2.0", "id": "x", "result": {"tools": tools}}));
+        let result = answer(Era::Modern)["result"].clone();
+        let info = json!({"name": "tollgate", "title": "Tollgate", "version": "1"});
+        let meta = json!({"io.modelcontextprotocol/serverInfo": info});
+        let expected =
+            json!({"resultType": "complete", "tools": tools, "ttlMs": 250, "cacheScope": "private", "_meta": meta});
+        assert_eq!(result, expected);
+    }
+
+    /// server/utilities/pagination: a cursor we did not give is -32602, the empty one too.
+    #[test]
+    fn any_cursor_is_unknown() {
+        check_cursor(&Params::read(Some(b"{}"))).unwrap();
+        for params in [&br#"{"cursor":""}"#[..], br#"{"cursor":"x"}"#, br#"{"cursor":null}"#] {
+            assert_eq!(check_cursor(&Params::read(Some(params))).unwrap_err().kind, Kind::InvalidParams);
+        }
+    }
+}

@@ -84,3 +84,45 @@ fn put_instructions(out: &mut Vec<u8>, instructions: Option<&[u8]>) {
         out.extend_from_slice(text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn value(bytes: &[u8]) -> Value {
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    /// 2026-07-28 server/discover: all required members, modern revisions only, private.
+    #[test]
+    fn discover_says_what_the_schema_requires() {
+        let model = Model::new("1.2.3", Some("be \"kind\""));
+        let answer = value(&model.discover(b"\"d\""));
+        assert_eq!(answer["id"], "d");
+        let info = json!({"name": "tollgate", "title": "Tollgate", "version": "1.2.3"});
+        let expected = json!({
+            "resultType": "complete", "supportedVersions": ["2026-07-28"], "ttlMs": DISCOVER_TTL_MS, "cacheScope": "private",
+            "capabilities": {"logging": {}, "tools": {"listChanged": true}}, "instructions": "be \"kind\"",
+            "_meta": {"io.modelcontextprotocol/serverInfo": info},
+        });
+        assert_eq!(answer["result"], expected);
+        assert_eq!(value(model.info()), info);
+    }
+
+    #[test]
+    fn initialize_is_answered_in_the_negotiated_revision() {
+        let result = value(&Model::new("1", None).initialize(b"0", Revision::V2025_03_26))["result"].clone();
+        assert_eq!(result["protocolVersion"], "2025-03-26");
+        assert_eq!(result["serverInfo"]["name"], "tollgate");
+        assert!(result.get("instructions").is_none() && result.get("resultType").is_none());
+    }
+
+    #[test]
+    fn instructions_are_bounded_and_empty_ones_left_out() {
+        let long = Model::new("1", Some(&"é".repeat(INSTRUCTIONS_MAX)));
+        let text = value(&long.discover(b"1"))["result"]["instructions"].clone();
+        assert_eq!(text.as_str().unwrap().len(), INSTRUCTIONS_MAX);
+        assert!(value(&Model::new("1", Some("")).discover(b"1"))["result"].get("instructions").is_none());
+    }
+}

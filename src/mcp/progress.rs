@@ -58,3 +58,55 @@ fn message(method: &str, params: &[u8]) -> Vec<u8> {
     rpc::notification(&mut out, method, Some(params));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn value(bytes: Option<Vec<u8>>) -> Value {
+        serde_json::from_slice(&bytes.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_clients_token_is_put_back_and_the_rest_kept() {
+        let mut notices = Notices::new(Some(br#""t\u0031""#), None);
+        assert!(notices.wanted());
+        let relayed = notices.progress(br#"{"progressToken":42,"progress":0,"total":100,"message":"a"}"#).unwrap();
+        let text = String::from_utf8(relayed).unwrap();
+        let expected = r#""params":{"progressToken":"t\u0031","progress":0,"total":100,"message":"a"}}"#;
+        assert!(text.ends_with(expected), "{text}");
+    }
+
+    /// 2026-07-28 utilities/progress: the value must increase, and nothing comes after completion.
+    #[test]
+    fn progress_grows_and_ends_with_the_call() {
+        let mut notices = Notices::new(Some(b"1"), None);
+        let mut relayed = |progress: &str| {
+            notices.progress(format!(r#"{{"progressToken":9,"progress":{progress}}}"#).as_bytes()).is_some()
+        };
+        assert!(relayed("-1") && relayed("0.5") && relayed("1e1"));
+        assert!(!relayed("10") && !relayed("9") && !relayed("\"11\"") && !relayed("null"));
+        assert!(relayed("10.5"));
+        notices.finish();
+        assert_eq!(notices.progress(br#"{"progressToken":9,"progress":99}"#), None);
+        assert_eq!(Notices::new(None, Some(LogLevel::Info)).progress(br#"{"progress":1}"#), None);
+    }
+
+    /// 2026-07-28 utilities/logging: none unless the request named a level; from that level on.
+    #[test]
+    fn logs_pass_from_the_level_asked_for() {
+        let params = br#"{"level":"warning","data":{"a":[1]}}"#;
+        let passed = value(Notices::new(None, Some(LogLevel::Warning)).log(params));
+        assert_eq!(
+            passed,
+            json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "warning", "data": {"a": [1]}}})
+        );
+        assert_eq!(Notices::new(None, Some(LogLevel::Error)).log(params), None);
+        assert_eq!(Notices::new(Some(b"1"), None).log(params), None);
+        assert_eq!(Notices::new(None, Some(LogLevel::Debug)).log(br#"{"data":1}"#), None);
+        let mut over = Notices::new(None, Some(LogLevel::Debug));
+        over.finish();
+        assert_eq!(over.log(params), None);
+    }
+}

@@ -70,3 +70,55 @@ fn notification(method: &str, params: &[u8]) -> Vec<u8> {
     rpc::notification(&mut out, method, Some(params));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::Kind;
+    use serde_json::{Value, json};
+
+    fn read(params: &str) -> Result<Listen> {
+        Listen::read(&Params::read(Some(params.as_bytes())))
+    }
+
+    fn value(bytes: &[u8]) -> Value {
+        serde_json::from_slice(bytes).unwrap()
+    }
+
+    #[test]
+    fn only_what_has_a_source_is_honoured() {
+        let all = r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourceSubscriptions":["a://b"],"taskIds":["t"]}}"#;
+        assert_eq!(read(all), Ok(Listen { tools: true }));
+        assert_eq!(read(r#"{"notifications":{"toolsListChanged":false}}"#), Ok(Listen { tools: false }));
+        assert_eq!(read(r#"{"notifications":{}}"#), Ok(Listen { tools: false }));
+        for bad in [
+            "{}",
+            r#"{"notifications":[]}"#,
+            r#"{"notifications":{"toolsListChanged":1}}"#,
+            r#"{"notifications":{"promptsListChanged":null}}"#,
+            r#"{"notifications":{"resourceSubscriptions":"a"}}"#,
+        ] {
+            assert_eq!(read(bad).unwrap_err().kind, Kind::InvalidParams, "{bad}");
+        }
+    }
+
+    /// 2026-07-28 patterns/subscriptions: every message carries the id of the listen request, in its own type.
+    #[test]
+    fn every_message_of_a_stream_names_its_subscription() {
+        for (raw, id) in [(&b"7"[..], json!(7)), (b"\"7\"", json!("7"))] {
+            let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
+            let ack = value(&Listen { tools: true }.acknowledged(raw));
+            assert_eq!(ack["method"], "notifications/subscriptions/acknowledged");
+            assert_eq!(ack["params"], json!({"_meta": meta, "notifications": {"toolsListChanged": true}}));
+            assert_eq!(value(&Listen::default().acknowledged(raw))["params"]["notifications"], json!({}));
+            let changed = value(&tools_changed(raw));
+            assert_eq!(
+                (&changed["method"], &changed["params"]["_meta"]),
+                (&json!("notifications/tools/list_changed"), &meta)
+            );
+            let end = json!({"jsonrpc": "2.0", "id": id, "result": {"resultType": "complete", "_meta": meta}});
+            assert_eq!(value(&ended(raw)), end);
+        }
+        assert_eq!(value(LEGACY_TOOLS_CHANGED)["method"], "notifications/tools/list_changed");
+    }
+}
