@@ -270,7 +270,7 @@ mod tests {
     fn same_era_is_byte_for_byte() {
         let legacy = format!(r#"{{ {CONTENT}, "structuredContent":{{"a":1.0}},"vendor":[1e0] }}"#);
         let modern = format!(
-            r#"{{"resultType":"complete", {CONTENT},"structuredContent":[1],"_meta":{{"io.modelcontextprotocol/serverInfo":{{"name":"s","version":"2"}}}} }}"#
+            r#"{{"resultType":"complete", {CONTENT},"structuredContent":[1],"_meta":{{"{SERVER_INFO}":{{}}}} }}"#
         );
         for (era, raw) in [(Legacy, legacy), (Modern, modern)] {
             let (bridged, _) = result(era, era, &raw);
@@ -308,7 +308,8 @@ mod tests {
     #[test]
     fn a_modern_result_becomes_a_legacy_one() {
         let raw = format!(
-            r#"{{"resultType":"complete",{CONTENT},"ttlMs":5,"cacheScope":"public","structuredContent":[1, 2],"_meta":{{"io.modelcontextprotocol/serverInfo":{{}}}}}}"#
+            r#"{{"resultType":"complete",{CONTENT},"ttlMs":5,"cacheScope":"public","structuredContent":[1, 2],
+                "_meta":{{"{SERVER_INFO}":{{}}}}}}"#
         );
         let (bridged, value) = result(Legacy, Modern, &raw);
         let keys: Vec<_> = value["result"].as_object().unwrap().keys().cloned().collect();

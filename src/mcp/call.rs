@@ -66,7 +66,8 @@ mod tests {
     fn arguments_keep_their_bytes() {
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let text = format!(
-            r#"{{"name":"get","arguments":{{ "a": 1.0,  "b":[] }},"_meta":{{"progressToken":7,"traceparent":"{trace}"}}}}"#
+            r#"{{"name":"get","arguments":{{ "a": 1.0,  "b":[] }},
+                "_meta":{{"progressToken":7,"traceparent":"{trace}"}}}}"#
         );
         let call = read(&text).unwrap();
         assert_eq!((&*call.name, call.arguments), ("get", Some(&br#"{ "a": 1.0,  "b":[] }"#[..])));

@@ -60,7 +60,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn good() -> Value {
-        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "codex", "version": "0.169"}})
+        let client = json!({"name": "codex", "version": "0.169"});
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client})
     }
 
     #[test]

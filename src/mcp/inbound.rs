@@ -397,7 +397,8 @@ mod tests {
     /// Step 7: `initialize` opens, everything else needs a session.
     #[test]
     fn step_7_legacy_messages() {
-        let params = json!({"protocolVersion": "2025-06-18", "capabilities": {"sampling": {}}, "clientInfo": {"name": "c", "version": "1"}});
+        let client = json!({"name": "c", "version": "1"});
+        let params = json!({"protocolVersion": "2025-06-18", "capabilities": {"sampling": {}}, "clientInfo": client});
         let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).to_string();
         let Inbound::Initialize(initialize) = classified(&Headers::default(), &body).unwrap() else { panic!() };
         assert_eq!((initialize.revision, initialize.id), (Revision::V2025_06_18, &b"0"[..]));
@@ -443,7 +444,8 @@ mod tests {
             };
             let [a, b, c, d] = picks.map(pick);
             let headers = Headers { protocol_version: a, method: b, name: c, session: d };
-            let mut body = json!({"jsonrpc": "2.0", "method": METHODS[usize::from(method) % 5], "params": {"name": "get", "_meta": {CAPS: {}}}});
+            let params = json!({"name": "get", "_meta": {CAPS: {}}});
+            let mut body = json!({"jsonrpc": "2.0", "method": METHODS[usize::from(method) % 5], "params": params});
             if version {
                 body["params"]["_meta"][VERSION] = json!("2026-07-28");
             }

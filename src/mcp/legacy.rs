@@ -185,10 +185,10 @@ mod tests {
     fn batches_belong_to_one_revision() {
         let body =
             r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","method":"notifications/initialized"}]"#;
-        let admitted = super::tests::admitted(Revision::V2025_03_26, body).unwrap();
-        assert!(admitted.batch && admitted.messages.len() == 2);
+        let taken = admitted(Revision::V2025_03_26, body).unwrap();
+        assert!(taken.batch && taken.messages.len() == 2);
         for revision in [Revision::V2024_11_05, Revision::V2025_06_18, Revision::V2025_11_25] {
-            let refusal = super::tests::admitted(revision, body).unwrap_err();
+            let refusal = admitted(revision, body).unwrap_err();
             assert_eq!((refusal.status, refusal.error.kind.rpc_code()), (400, -32600));
         }
     }

@@ -68,9 +68,11 @@ impl Model {
 fn discover(instructions: Option<&[u8]>, result_meta: &[u8]) -> Vec<u8> {
     let supported = Revision::SUPPORTED_MODERN;
     let mut out = format!(
-        r#"{{"resultType":"complete","supportedVersions":{supported},"capabilities":{CAPABILITIES},"ttlMs":{DISCOVER_TTL_MS},"cacheScope":"private""#
+        r#"{{"resultType":"complete","ttlMs":{DISCOVER_TTL_MS},"cacheScope":"private","supportedVersions":{supported},"#
     )
     .into_bytes();
+    out.extend_from_slice(br#""capabilities":"#);
+    out.extend_from_slice(CAPABILITIES.as_bytes());
     put_instructions(&mut out, instructions);
     out.extend_from_slice(br#","_meta":"#);
     out.extend_from_slice(result_meta);
@@ -102,7 +104,8 @@ mod tests {
         assert_eq!(answer["id"], "d");
         let info = json!({"name": "tollgate", "title": "Tollgate", "version": "1.2.3"});
         let expected = json!({
-            "resultType": "complete", "supportedVersions": ["2026-07-28"], "ttlMs": DISCOVER_TTL_MS, "cacheScope": "private",
+            "resultType": "complete", "supportedVersions": ["2026-07-28"],
+            "ttlMs": DISCOVER_TTL_MS, "cacheScope": "private",
             "capabilities": {"logging": {}, "tools": {"listChanged": true}}, "instructions": "be \"kind\"",
             "_meta": {"io.modelcontextprotocol/serverInfo": info},
         });

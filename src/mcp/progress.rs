@@ -97,11 +97,9 @@ mod tests {
     #[test]
     fn logs_pass_from_the_level_asked_for() {
         let params = br#"{"level":"warning","data":{"a":[1]}}"#;
+        let said = json!({"level": "warning", "data": {"a": [1]}});
         let passed = value(Notices::new(None, Some(LogLevel::Warning)).log(params));
-        assert_eq!(
-            passed,
-            json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "warning", "data": {"a": [1]}}})
-        );
+        assert_eq!(passed, json!({"jsonrpc": "2.0", "method": "notifications/message", "params": said}));
         assert_eq!(Notices::new(None, Some(LogLevel::Error)).log(params), None);
         assert_eq!(Notices::new(Some(b"1"), None).log(params), None);
         assert_eq!(Notices::new(None, Some(LogLevel::Debug)).log(br#"{"data":1}"#), None);

@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn only_what_has_a_source_is_honoured() {
-        let all = r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourceSubscriptions":["a://b"],"taskIds":["t"]}}"#;
+        let all = r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":true,
+            "resourceSubscriptions":["a://b"],"taskIds":["t"]}}"#;
         assert_eq!(read(all), Ok(Listen { tools: true }));
         assert_eq!(read(r#"{"notifications":{"toolsListChanged":false}}"#), Ok(Listen { tools: false }));
         assert_eq!(read(r#"{"notifications":{}}"#), Ok(Listen { tools: false }));

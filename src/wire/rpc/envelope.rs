@@ -34,8 +34,8 @@ pub enum MessageKind {
 pub struct Envelope<'a> {
     /// What the message is.
     pub kind: MessageKind,
-    /// The raw id: a string of up to `RPC_ID_MAX` bytes or an integer within ±2^53. Always there on a request; absent on a
-    /// response that carries `null` or no id.
+    /// The raw id: a string of up to `RPC_ID_MAX` bytes or an integer within ±2^53. Always there on a request; absent
+    /// on a response that carries `null` or no id.
     pub id: Option<&'a [u8]>,
     /// The method, escapes read. There on requests and notifications.
     pub method: Option<Cow<'a, str>>,
@@ -72,8 +72,9 @@ impl From<Error> for RpcFault {
 /// Reads a body in one strict pass (see `scan.rs`) and says what it holds.
 ///
 /// # Errors
-/// `Kind::Parse` if the body is not JSON as the pass accepts it; `Kind::InvalidRequest` if it is not JSON-RPC 2.0: wrong
-/// `jsonrpc`, an id out of bounds, `params` that are no object, both `result` and `error`, an empty or too long batch.
+/// `Kind::Parse` if the body is not JSON as the pass accepts it; `Kind::InvalidRequest` if it is not JSON-RPC 2.0:
+/// wrong `jsonrpc`, an id out of bounds, `params` that are no object, both `result` and `error`, an empty or too long
+/// batch.
 pub fn parse(body: &[u8]) -> Result<Message<'_>, RpcFault> {
     let mut scanner = Scanner::new(body).map_err(Error::from)?;
     match scanner.peek() {
@@ -227,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_request_gives_its_raw_spans() {
-        let body = r#" {"jsonrpc" : "2.0", "method":"tools/call", "id": "a\u0062", "extra":[1], "params": { "name" : "x" } } "#;
+        let body = r#" {"jsonrpc" : "2.0", "method":"tools/call", "id": "a\u0062", "extra":[1],
+            "params": { "name" : "x" } } "#;
         let envelope = single(body);
         assert_eq!(envelope.kind, MessageKind::Request);
         assert_eq!(envelope.method_name(), "tools/call");

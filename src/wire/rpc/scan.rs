@@ -1,7 +1,7 @@
 //! The one strict pass over a JSON text.
 //!
-//! Stricter than most parsers on purpose, so that no two readers of one body can see two things: RFC 8259 to the letter,
-//! UTF-8 without a byte order mark, no key twice in an object at any depth (compared without escapes), no half
+//! Stricter than most parsers on purpose, so that no two readers of one body can see two things: RFC 8259 to the
+//! letter, UTF-8 without a byte order mark, no key twice in an object at any depth (compared without escapes), no half
 //! surrogate, nesting up to `JSON_DEPTH_MAX`, objects up to `JSON_KEYS_MAX` keys.
 
 use super::keys::Keys;
