@@ -166,7 +166,8 @@ impl File {
     }
 }
 
-/// Makes a file that must not exist yet, with `len` zeroed bytes of disk: for start-up and helper threads, as it blocks.
+/// Makes a file that must not exist yet, with `len` zeroed bytes of disk: for start-up and helper threads, as it
+/// blocks.
 ///
 /// # Errors
 /// It exists, there is no room, or the file system cannot do it.

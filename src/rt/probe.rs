@@ -183,6 +183,51 @@ mod tests {
         assert_eq!(probe.usable(), probe.ring_words().is_none() || probe.ring == Ring::Plain);
     }
 
+    /// Runs a test on a thread whose seccomp filter answers `io_uring_setup` with an error number.
+    #[allow(unsafe_code, reason = "a real seccomp filter")]
+    fn where_setup_fails_with(errno: i32, test: impl FnOnce() + Send) {
+        let statement = |code: u32, k: u32| libc::sock_filter { code: u16::try_from(code).unwrap(), jt: 0, jf: 0, k };
+        let setup = u32::try_from(libc::SYS_io_uring_setup).unwrap();
+        let mut program = [
+            statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+            libc::sock_filter { jf: 1, ..statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, setup) },
+            statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
+            statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+        ];
+        let filtered = move || {
+            let filter = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
+            // SAFETY: the filter and its program are live data of the right types; it binds this thread alone.
+            unsafe {
+                assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+                assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter), 0);
+            }
+            test();
+        };
+        std::thread::scope(|scope| scope.spawn(filtered).join().unwrap());
+    }
+
+    #[test]
+    fn where_a_filter_forbids_io_uring_the_gate_runs_on_epoll_and_says_why() {
+        use crate::rt::shard::{Driver, DriverChoice, block_on, choose};
+        where_setup_fails_with(libc::EPERM, || {
+            let probe = probe();
+            assert!(probe.words().join(" ").contains("seccomp"), "{:?}", probe.words());
+            assert_eq!(choose(DriverChoice::Auto, &probe), Ok(Driver::Epoll));
+            assert!(choose(DriverChoice::IoUring, &probe).is_err());
+            assert_eq!(block_on(Driver::Epoll, async { 1 }).unwrap(), 1);
+        });
+    }
+
+    #[test]
+    fn where_no_memory_may_be_locked_the_error_names_the_limit() {
+        use crate::rt::shard::{Driver, block_on};
+        where_setup_fails_with(libc::ENOMEM, || {
+            let told = block_on(Driver::IoUring, async {}).unwrap_err();
+            assert_eq!(told.kind(), io::ErrorKind::OutOfMemory);
+            assert!(told.to_string().contains("LimitMEMLOCK"), "{told}");
+        });
+    }
+
     #[test]
     fn every_refusal_names_its_cause_and_its_cure() {
         let told = |errno, sysctl| {
