@@ -1,7 +1,7 @@
 //! HTTP/1.1 on httparse: head, body, server loop, client, pool.
 //!
-//! Sans-IO parts (`scan`, `head`, `framing`, `chunk`, `writer`) know bytes only; `server` and `client` move them over any
-//! `rt::stream::Stream`. Strictness is the rule on both sides: a message that two parsers could read differently is
+//! Sans-IO parts (`scan`, `head`, `framing`, `chunk`, `writer`) know bytes only; `server` and `client` move them over
+//! any `rt::stream::Stream`. Strictness is the rule on both sides: a message that two parsers could read differently is
 //! refused and its connection closed (RFC 9112 11.2).
 
 mod chunk;

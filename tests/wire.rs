@@ -1,0 +1,10 @@
+//! HTTP over real sockets on both drivers: framing that must be refused, servers, clients. `cargo test --test wire`.
+
+#[path = "wire/client.rs"]
+mod client;
+#[path = "wire/framing.rs"]
+mod framing;
+#[path = "wire/peers.rs"]
+mod peers;
+#[path = "wire/server.rs"]
+mod server;
