@@ -1,4 +1,5 @@
 //! HTTP over real sockets on both drivers: framing that must be refused, servers, clients. `cargo test --test wire`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is not as it should be")]
 
 #[path = "wire/client.rs"]
 mod client;

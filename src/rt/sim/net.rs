@@ -340,19 +340,20 @@ impl Stream for SimStream {
         if let Err(e) = self.reading.begin() {
             return (Err(e), buf);
         }
-        self.inward.ready().await;
+        // Boxed, here and below: a real stream's futures must not grow by what a simulated one needs.
+        Box::pin(self.inward.ready()).await;
         self.reading.end();
         let got = self.try_read(&mut buf);
         (got, buf)
     }
 
     async fn write_all(&mut self, buf: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
-        let written = self.write(Bytes::copy_from_slice(&buf)).await;
+        let written = Box::pin(self.write(Bytes::copy_from_slice(&buf))).await;
         (written, buf)
     }
 
     async fn write_bytes(&mut self, buf: Bytes) -> io::Result<()> {
-        self.write(buf).await
+        Box::pin(self.write(buf)).await
     }
 
     async fn shutdown(&mut self) -> io::Result<()> {
@@ -361,7 +362,7 @@ impl Stream for SimStream {
     }
 
     async fn readable(&self) -> io::Result<()> {
-        self.inward.ready().await;
+        Box::pin(self.inward.ready()).await;
         Ok(())
     }
 

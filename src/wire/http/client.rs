@@ -71,16 +71,19 @@ impl<C: Connect> Client<C> {
     ) -> Result<Response<C::Stream>> {
         // Rendered before anything is opened: a request that cannot be sent costs no connection.
         let mut head = render(request, endpoint)?;
-        if let Some(conn) = self.pool.take(endpoint) {
-            match self.exchange(conn, endpoint, request, head, deadline).await {
-                Ok(response) => return Ok(response),
+        if let Some(mut conn) = self.pool.take(endpoint) {
+            match self.exchange(&mut conn, request, head, deadline).await {
+                Ok(answer) => return Ok(self.response(answer, conn, endpoint, deadline)),
                 Err(failed) if failed.unanswered && request.idempotent => {}
                 Err(failed) => return Err(failed.error),
             }
             head = render(request, endpoint)?;
         }
-        let conn = Conn::new(self.open(endpoint, deadline).await?);
-        self.exchange(conn, endpoint, request, head, deadline).await.map_err(|failed| failed.error)
+        let mut conn = Conn::new(self.open(endpoint, deadline).await?);
+        match self.exchange(&mut conn, request, head, deadline).await {
+            Ok(answer) => Ok(self.response(answer, conn, endpoint, deadline)),
+            Err(failed) => Err(failed.error),
+        }
     }
 
     /// Connections waiting for a next request.
@@ -90,7 +93,8 @@ impl<C: Connect> Client<C> {
 
     async fn open(&self, endpoint: &Endpoint, deadline: Instant) -> Result<C::Stream> {
         let own = Clock::now() + Duration::from_millis(CONNECT_DEADLINE_MS);
-        let opened = time::deadline(own.min(deadline), self.connect.connect(endpoint)).await;
+        // Boxed: a handshake's state is large, rare, and would otherwise make every exchange's future as large.
+        let opened = time::deadline(own.min(deadline), Box::pin(self.connect.connect(endpoint))).await;
         opened.unwrap_or_else(|_| {
             let words = format!("{endpoint:?} did not accept a connection in time");
             Err(Error::new(Kind::Unreachable, words).retry(Retry::Safe))
@@ -99,23 +103,28 @@ impl<C: Connect> Client<C> {
 
     async fn exchange(
         &self,
-        mut conn: Conn<C::Stream>,
-        endpoint: &Endpoint,
+        conn: &mut Conn<C::Stream>,
         request: &Request<'_>,
         head: Vec<u8>,
         deadline: Instant,
-    ) -> std::result::Result<Response<C::Stream>, Failed> {
-        let sent = send_request(&mut conn, head, request, deadline).await;
-        if let Err(Broken::Late) = sent {
+    ) -> std::result::Result<ResponseHead, Failed> {
+        if let Err(Broken::Late) = send_request(conn, head, request, deadline).await {
             return Err(Failed::late("the server did not take the request in time"));
         }
-        // A server may answer and close before it has read everything: so the answer is looked for even then.
-        let head = read_head(&mut conn, request.method, &self.limits, deadline).await?;
-        if sent.is_err() {
-            return Ok(Response::new(head, conn, None, deadline));
-        }
-        let home = (self.pool.clone(), endpoint.clone());
-        Ok(Response::new(head, conn, Some(home), deadline))
+        // A server may answer and close before it has read everything: so the answer is looked for even after a write
+        // that failed.
+        read_head(conn, request.method, &self.limits, deadline).await
+    }
+
+    fn response(
+        &self,
+        head: ResponseHead,
+        conn: Conn<C::Stream>,
+        endpoint: &Endpoint,
+        deadline: Instant,
+    ) -> Response<C::Stream> {
+        let home = conn.can_write().then(|| (self.pool.clone(), endpoint.clone()));
+        Response::new(head, conn, home, deadline)
     }
 }
 
@@ -201,5 +210,23 @@ async fn read_head_bytes<S: crate::rt::stream::Stream>(
             Ok(0) | Err(Broken::Io(_)) => return Err(Failed::ended(!begun)),
             Err(Broken::Late) => return Err(Failed::late("the server did not answer in time")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http::request::HeaderBlock;
+    use bytes::Bytes;
+    use std::mem::size_of_val;
+
+    #[test]
+    fn an_exchange_waits_in_a_small_future() {
+        let client = Client::new();
+        let endpoint = Endpoint::new("localhost", 1, None);
+        let (method, prepared) = (Method::Get, HeaderBlock::EMPTY);
+        let request = Request { method, path: "/", prepared, headers: &[], body: Bytes::new(), idempotent: false };
+        let size = size_of_val(&client.send(&endpoint, &request, Instant(0)));
+        assert!(size <= 2048, "{size} bytes for each call in flight");
     }
 }

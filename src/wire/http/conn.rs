@@ -7,6 +7,7 @@ use crate::wire::http::watch::Watch;
 use bytes::Bytes;
 use std::io;
 use std::mem;
+use std::pin::pin;
 
 /// Less room than this is not worth a read, in bytes.
 const ROOM_MIN: usize = 1024;
@@ -51,7 +52,7 @@ impl<S: Stream> Conn<S> {
 
     /// Waits until something can be read, holding no buffer. Safe to drop.
     pub(crate) async fn readable(&mut self, deadline: Instant) -> Result<(), Broken> {
-        match self.watch.until(deadline, self.stream.readable()).await {
+        match self.watch.until(deadline, pin!(self.stream.readable())).await {
             Ok(result) => result.map_err(Broken::Io),
             Err(_) => Err(Broken::Late),
         }
@@ -68,7 +69,7 @@ impl<S: Stream> Conn<S> {
             buf.reserve(want.max(ROOM));
         }
         self.read_broken = true;
-        let (read, buf) = match self.watch.until(deadline, self.stream.read(buf)).await {
+        let (read, buf) = match self.watch.until(deadline, pin!(self.stream.read(buf))).await {
             Ok((Ok(read), buf)) => (read, buf),
             Ok((Err(error), _)) => return Err(Broken::Io(error)),
             Err(_) => return Err(Broken::Late),
@@ -81,7 +82,7 @@ impl<S: Stream> Conn<S> {
     /// Writes all of a pooled buffer, which goes back to the pool.
     pub(crate) async fn write(&mut self, out: Vec<u8>, deadline: Instant) -> Result<(), Broken> {
         self.write_broken = true;
-        match self.watch.until(deadline, self.stream.write_all(out)).await {
+        match self.watch.until(deadline, pin!(self.stream.write_all(out))).await {
             Ok((Ok(()), out)) => buf::give(out),
             Ok((Err(error), _)) => return Err(Broken::Io(error)),
             Err(_) => return Err(Broken::Late),
@@ -93,7 +94,7 @@ impl<S: Stream> Conn<S> {
     /// Writes shared bytes.
     pub(crate) async fn write_bytes(&mut self, out: Bytes, deadline: Instant) -> Result<(), Broken> {
         self.write_broken = true;
-        match self.watch.until(deadline, self.stream.write_bytes(out)).await {
+        match self.watch.until(deadline, pin!(self.stream.write_bytes(out))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(Broken::Io(error)),
             Err(_) => return Err(Broken::Late),
@@ -105,7 +106,7 @@ impl<S: Stream> Conn<S> {
     /// Ends our half, as far as the peer still cares.
     pub(crate) async fn shutdown(&mut self, deadline: Instant) {
         // The connection is given up either way; an error here tells nothing new.
-        let _ = self.watch.until(deadline, self.stream.shutdown()).await;
+        let _ = self.watch.until(deadline, pin!(self.stream.shutdown())).await;
     }
 
     /// Takes the first `len` bytes of what was read. What follows stays, in a buffer of its own.

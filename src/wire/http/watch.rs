@@ -6,7 +6,7 @@
 use crate::base::clock::{Clock, Instant};
 use crate::rt::time::{Elapsed, sleep_until};
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 type Timer = Pin<Box<dyn Future<Output = ()>>>;
@@ -18,9 +18,13 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Runs a future until a deadline; it is dropped where it stands when the time is up. A future that is ready wins.
-    pub(crate) async fn until<F: Future>(&mut self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
+    /// Runs a future until a deadline. A future that is ready wins. It comes pinned, as taking it by value would make
+    /// the caller's future hold it twice.
+    pub(crate) async fn until<F: Future>(
+        &mut self,
+        deadline: Instant,
+        mut future: Pin<&mut F>,
+    ) -> Result<F::Output, Elapsed> {
         poll_fn(|cx| {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(value));
@@ -49,6 +53,7 @@ mod tests {
     use super::*;
     use crate::rt::{sim, time};
     use std::future::pending;
+    use std::pin::pin;
     use std::time::Duration;
 
     #[test]
@@ -58,13 +63,13 @@ mod tests {
             let start = Clock::now();
             let after = |ms| start + Duration::from_millis(ms);
             let quick = time::sleep(Duration::from_millis(1));
-            assert!(watch.until(after(10), quick).await.is_ok());
-            assert!(watch.until(after(50), pending::<()>()).await.is_err());
+            assert!(watch.until(after(10), pin!(quick)).await.is_ok());
+            assert!(watch.until(after(50), pin!(pending::<()>())).await.is_err());
             assert_eq!(Clock::now(), after(50));
-            assert!(watch.until(after(900), time::sleep(Duration::from_millis(1))).await.is_ok());
-            assert!(watch.until(after(60), pending::<()>()).await.is_err());
+            assert!(watch.until(after(900), pin!(time::sleep(Duration::from_millis(1)))).await.is_ok());
+            assert!(watch.until(after(60), pin!(pending::<()>())).await.is_err());
             assert_eq!(Clock::now(), after(60));
-            assert_eq!(watch.until(start, async { 3 }).await, Ok(3));
+            assert_eq!(watch.until(start, pin!(async { 3 })).await, Ok(3));
         });
     }
 }

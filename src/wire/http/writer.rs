@@ -156,7 +156,9 @@ fn render_date(second: u64) -> [u8; DATE_LEN] {
     let (year, month, day) = civil(days);
     let (hour, minute, of_minute) = (second / 3600 % 24, second / 60 % 60, second % 60);
     let mut text = [b' '; DATE_LEN];
-    let (weekday, month) = (DAYS[(days % 7) as usize], MONTHS[month as usize - 1]);
+    let name = |names: &[&'static str], at: u64| usize::try_from(at).ok().and_then(|at| names.get(at).copied());
+    let weekday = name(&DAYS, days % 7).unwrap_or("");
+    let month = name(&MONTHS, month - 1).unwrap_or("");
     // Years of four digits fill the buffer exactly; a longer year is cut, which is a clock gone wrong.
     let _ = write!(&mut text[..], "{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{of_minute:02} GMT");
     text
