@@ -5,6 +5,7 @@
 mod check;
 mod completions;
 mod failure;
+mod import;
 mod key;
 pub mod logging;
 mod man;
@@ -45,6 +46,8 @@ pub enum Command {
     Key(key::KeyArgs),
     /// Print the tools of the last good lists, or those that a key sees
     Tools(tools::ToolsArgs),
+    /// Turn another program's list of MCP servers into ours; starts nothing
+    Import(import::ImportArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page (roff)
@@ -70,6 +73,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Check(args) => check::run(args, &config),
         Command::Key(args) => key::run(args, &config),
         Command::Tools(args) => tools::run(args, &config),
+        Command::Import(args) => import::run(args, &config),
         Command::Completions(args) => completions::run(args),
         Command::Man => man::run(),
         Command::Schema => schema::run(),

@@ -5,9 +5,11 @@
 
 mod compile;
 mod diff;
+pub mod disk;
 pub mod document;
 mod env;
 pub mod file;
+pub mod import;
 pub mod mask;
 pub mod report;
 pub mod schema;

@@ -3,12 +3,13 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits;
+use crate::config::disk::{self, make_dir, replace, sync_dir};
 use crate::config::document::Document;
 use crate::config::file::{Key, StoredKeys};
 use crate::rt::random;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Bytes of the pepper.
@@ -74,7 +75,7 @@ impl StateDir {
     /// `Kind::Config` where others can read it or it is not 64 hex digits; `Kind::Io` where it cannot be read or made.
     pub fn pepper(&self) -> Result<[u8; PEPPER_LEN]> {
         let path = self.pepper_file();
-        match read_bounded(&path) {
+        match disk::read(&path) {
             Ok(text) => {
                 refuse_open(&path)?;
                 unhex(text.trim())
@@ -110,7 +111,7 @@ impl StateDir {
     pub fn keys_document(&self) -> Result<Document> {
         let path = self.keys_file();
         let name = path.display().to_string();
-        match read_bounded(&path) {
+        match disk::read(&path) {
             Ok(text) => Ok(Document::parse(&name, &text)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Document::parse(&name, "")),
             Err(error) => Err(Error::from(error).at(&name)),
@@ -198,63 +199,6 @@ impl StateDir {
     }
 }
 
-/// Replaces a file whole: a reader sees the old or the new one, also after a crash. Only its owner may read it; if the
-/// superuser replaces another's file, it stays that other's.
-///
-/// # Errors
-/// `Kind::Io` with the path.
-pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
-    let shown = path.display().to_string();
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = directory.join(format!(".{name}.{}.new", std::process::id()));
-    let written = write_new(&temporary, content).and_then(|file| keep_owner(&file, directory));
-    let replaced = written.and_then(|()| fs::rename(&temporary, path));
-    if let Err(error) = replaced {
-        let _ = fs::remove_file(&temporary);
-        return Err(Error::from(error).at(&shown));
-    }
-    sync_dir(directory)
-}
-
-fn write_new(path: &Path, content: &[u8]) -> std::io::Result<File> {
-    let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    Ok(file)
-}
-
-/// Gives a file to the owner of its directory: root may run `tollgate key new` for a gate that runs as another user.
-fn keep_owner(file: &File, directory: &Path) -> std::io::Result<()> {
-    let (is, should) = (file.metadata()?, fs::metadata(directory)?);
-    if is.uid() == should.uid() || is.uid() != 0 {
-        return Ok(());
-    }
-    std::os::unix::fs::fchown(file, Some(should.uid()), Some(should.gid()))
-}
-
-fn sync_dir(directory: &Path) -> Result<()> {
-    let synced = File::open(directory).and_then(|dir| dir.sync_all());
-    synced.map_err(|error| Error::from(error).at(&directory.display().to_string()))
-}
-
-fn make_dir(path: &Path) -> Result<()> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| Error::from(error).at(&path.display().to_string()))
-}
-
-/// Reads a text file no longer than a configuration may be.
-pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(limits::CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > limits::CONFIG_BYTES_MAX {
-        let what = format!("longer than {} bytes", limits::CONFIG_BYTES_MAX);
-        return Err(std::io::Error::new(ErrorKind::InvalidData, what));
-    }
-    Ok(text)
-}
-
 fn refuse_open(path: &Path) -> Result<()> {
     let meta = fs::metadata(path).map_err(|error| Error::from(error).at(&path.display().to_string()))?;
     match meta.permissions().mode() & 0o077 {
@@ -264,11 +208,6 @@ fn refuse_open(path: &Path) -> Result<()> {
             "can be read by others; run `chmod 600` on it, and make new keys if others used this machine",
         )),
     }
-}
-
-/// Whether every user of the machine can read a file.
-pub(crate) fn is_world_readable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
 }
 
 fn bad(path: &Path, what: &str) -> Error {
@@ -293,6 +232,7 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt as _;
 
     fn state() -> (tempfile::TempDir, StateDir) {
         let dir = tempfile::tempdir().expect("dir");

@@ -1,5 +1,6 @@
 //! Listeners, threads, bounds and places.
 
+use crate::config::disk;
 use crate::config::document::Step;
 use crate::config::env::Lookup;
 use crate::config::file::{Config, Driver, Journal, Listen, Tls};
@@ -101,7 +102,7 @@ fn tls_paths(written: &Tls, lookup: &Lookup, notes: &mut Notes<'_>) -> TlsPaths 
         let path = resolved_path(written, &place, lookup, notes);
         if let Err(error) = std::fs::File::open(&path) {
             notes.error(&place, format!("{} cannot be read: {error}", path.display()), "name a PEM file");
-        } else if name == "key" && state::is_world_readable(&path) {
+        } else if name == "key" && disk::is_world_readable(&path) {
             let help = format!("run `chmod 600 {}`", path.display());
             notes.warning(&place, "every user of this machine can read this private key", help);
         }

@@ -3,18 +3,19 @@
 pub(crate) mod keys;
 mod listen;
 mod ranges;
-mod servers;
+pub(crate) mod servers;
 #[cfg(test)]
 mod tests;
 
 use crate::base::error::Kind;
 use crate::catalog::Pattern;
+use crate::config::disk;
 use crate::config::document::Document;
 use crate::config::env::{Lenient, Lookup};
 use crate::config::file::{Config, StoredKeys};
 use crate::config::report::{Notes, Report};
 use crate::config::settings::Settings;
-use crate::config::state::{self, PEPPER_LEN, StateDir};
+use crate::config::state::{PEPPER_LEN, StateDir};
 use crate::policy::VirtualKey;
 use crate::rt::random;
 use crate::upstream::spec::ServerSpec;
@@ -80,7 +81,7 @@ impl Compiled {
     /// Everything that is wrong, at once.
     pub fn load(path: &Path, purpose: Purpose) -> Result<Self, Report> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
-        match state::read_bounded(path) {
+        match disk::read(path) {
             Ok(text) => {
                 let base = absolute.parent().unwrap_or(Path::new("/"));
                 Self::from_text(path, &text, &Lookup::process(base), purpose)
@@ -164,7 +165,7 @@ fn pepper(state: &StateDir, purpose: Purpose, report: &mut Report) -> Pepper {
 
 /// A literal credential in a file that everybody can read is nobody's secret.
 fn warn_of_open_secrets(path: &Path, written: &Config, notes: &mut Notes<'_>) {
-    if !state::is_world_readable(path) {
+    if !disk::is_world_readable(path) {
         return;
     }
     for (name, server) in &written.servers {

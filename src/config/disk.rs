@@ -1,0 +1,128 @@
+//! Small files read with a bound and replaced whole: a reader sees the old or the new one, also after a crash.
+
+use crate::base::error::{Error, Result};
+use crate::base::limits;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Replaces a file whole; only its owner may read it. If the superuser replaces it, it belongs to the owner of its
+/// directory: root may run `tollgate key new` for a gate that runs as another user.
+///
+/// # Errors
+/// `Kind::Io` with the path.
+pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let directory = directory_of(path);
+    let owner = fs::metadata(directory).map_err(|error| at(path, error))?;
+    swap(path, content, |file| give(file, owner.uid(), owner.gid()))
+}
+
+/// Replaces a file whole; owner and rights stay as they are.
+///
+/// # Errors
+/// `Kind::Io` with the path.
+pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
+    let old = fs::metadata(path).map_err(|error| at(path, error))?;
+    swap(path, content, |file| {
+        file.set_permissions(Permissions::from_mode(old.mode() & 0o777))?;
+        give(file, old.uid(), old.gid())
+    })
+}
+
+fn swap(path: &Path, content: &[u8], prepare: impl FnOnce(&File) -> std::io::Result<()>) -> Result<()> {
+    let directory = directory_of(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = directory.join(format!(".{name}.{}.new", std::process::id()));
+    let written = write_new(&temporary, content).and_then(|file| prepare(&file));
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        let _ = fs::remove_file(&temporary);
+        return Err(at(path, error));
+    }
+    sync_dir(directory)
+}
+
+/// The directory a file stands in; a bare name stands in the working directory.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+fn write_new(path: &PathBuf, content: &[u8]) -> std::io::Result<File> {
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Gives a file of the superuser's to somebody; anybody else's stays.
+fn give(file: &File, user: u32, group: u32) -> std::io::Result<()> {
+    let own = file.metadata()?;
+    if own.uid() != 0 || (own.uid(), own.gid()) == (user, group) {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(user), Some(group))
+}
+
+/// Makes what was done in a directory survive a crash.
+pub(super) fn sync_dir(directory: &Path) -> Result<()> {
+    File::open(directory).and_then(|dir| dir.sync_all()).map_err(|error| at(directory, error))
+}
+
+/// Makes a directory and its parents, for its owner only.
+pub(super) fn make_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| at(path, error))
+}
+
+/// Reads a text file no longer than a configuration may be.
+///
+/// # Errors
+/// As the file system says; `InvalidData` where it is longer or not UTF-8.
+pub fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(limits::CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > limits::CONFIG_BYTES_MAX {
+        let what = format!("longer than {} bytes", limits::CONFIG_BYTES_MAX);
+        return Err(std::io::Error::new(ErrorKind::InvalidData, what));
+    }
+    Ok(text)
+}
+
+/// Whether every user of the machine can read a file.
+pub(super) fn is_world_readable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o004 != 0)
+}
+
+/// An error with its path in front.
+pub(super) fn at(path: &Path, error: std::io::Error) -> Error {
+    Error::from(error).at(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rewritten_file_keeps_its_rights_and_a_replaced_one_is_private() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("f");
+        fs::write(&path, "old").expect("write");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("mode");
+        let mode = || fs::metadata(&path).expect("meta").mode() & 0o777;
+        rewrite(&path, b"new").expect("rewrite");
+        assert_eq!((read(&path).expect("read").as_str(), mode()), ("new", 0o640));
+        replace(&path, b"newer").expect("replace");
+        assert_eq!((read(&path).expect("read").as_str(), mode()), ("newer", 0o600));
+        assert!(rewrite(&dir.path().join("absent"), b"").is_err());
+        assert_eq!(fs::read_dir(dir.path()).expect("dir").count(), 1, "a temporary file is left");
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_read() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("f");
+        let file = File::create(&path).expect("file");
+        file.set_len(limits::CONFIG_BYTES_MAX + 1).expect("len");
+        assert_eq!(read(&path).expect_err("long").kind(), ErrorKind::InvalidData);
+    }
+}
