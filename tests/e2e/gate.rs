@@ -1,0 +1,189 @@
+//! A gate process with a folder of its own: started, waited for, stopped or killed.
+
+use crate::http;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
+/// Longest wait for a gate to be ready.
+const READY: Duration = Duration::from_secs(30);
+/// Longest wait for a gate to stop when asked to.
+const STOP: Duration = Duration::from_secs(15);
+
+/// Lets anyone on this machine use every tool: most tests are not about keys.
+pub(crate) const ANYONE: &str = "[anonymous]\nallow = [\"*/*\"]\n";
+
+/// The folder of one gate: configuration, state, log. It outlives the process, so that a killed gate can start again.
+pub(crate) struct Home {
+    folder: TempDir,
+    ring: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Home {
+    /// A folder with this configuration beside what every test's gate has in common.
+    pub(crate) fn new(config: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let folder = tempfile::Builder::new().prefix("tollgate-e2e-").tempdir().unwrap();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let ring = Path::new("/dev/shm").join(format!("tollgate-e2e-{}-{count}", std::process::id()));
+        let home = Self { folder, ring, listen: free_address(), admin: free_address() };
+        home.configure(config);
+        home
+    }
+
+    /// Replaces the configuration.
+    pub(crate) fn configure(&self, config: &str) {
+        let mut text = format!("[listen]\naddress = \"{}\"\n[admin]\naddress = \"{}\"\n", self.listen, self.admin);
+        writeln!(text, "[runtime]\nshards = 2\npin = false\n[state]\ndirectory = \"state\"").unwrap();
+        writeln!(text, "[journal]\nring_directory = \"{}\"\n{config}", self.ring.display()).unwrap();
+        fs::write(self.config(), text).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path().join("tollgate.toml")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path().join("gate.log")
+    }
+
+    /// The end of the log, to print beside a failure.
+    pub(crate) fn log_tail(&self) -> String {
+        let text = fs::read(self.log()).unwrap_or_default();
+        String::from_utf8_lossy(&text[text.len().saturating_sub(6000)..]).into_owned()
+    }
+
+    /// Runs a command of the binary on this configuration and waits for it.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).arg("--config").arg(self.config()).current_dir(self.path()).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// As [`run`](Self::run), where anything but success is a failure of the test.
+    pub(crate) fn run_well(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "tollgate {arguments:?}: {}\n{out}\n{err}", output.status);
+        out.into_owned()
+    }
+
+    /// Makes a key with these grants and gives its token.
+    pub(crate) fn new_key(&self, name: &str, allow: &[&str]) -> String {
+        let mut arguments = vec!["key", "new", name];
+        allow.iter().for_each(|pattern| arguments.extend(["--allow", pattern]));
+        let text = self.run_well(&arguments);
+        let token = text.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c));
+        let token = token.into_iter().find(|word| word.starts_with("tg_"));
+        token.unwrap_or_else(|| panic!("no key in: {text}")).to_owned()
+    }
+
+    /// Starts the gate and waits until it is ready.
+    pub(crate) fn start(&self) -> Process<'_> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--config"]).arg(self.config()).current_dir(self.path());
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let mut process = Process { child: command.spawn().unwrap(), home: self };
+        let from = Instant::now();
+        while !process.is_ready() {
+            if let Some(status) = process.child.try_wait().unwrap() {
+                panic!("the gate ended with {status}:\n{}", self.log_tail());
+            }
+            assert!(from.elapsed() < READY, "the gate is not ready after {READY:?}:\n{}", self.log_tail());
+            sleep(Duration::from_millis(10));
+        }
+        process
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- the gate's log ends with\n{}", self.log_tail());
+        }
+        let _ = fs::remove_dir_all(&self.ring);
+    }
+}
+
+/// One run of a gate.
+pub(crate) struct Process<'a> {
+    child: Child,
+    home: &'a Home,
+}
+
+impl Process<'_> {
+    fn is_ready(&self) -> bool {
+        std::net::TcpStream::connect(self.home.admin).is_ok() && http::get(self.home.admin, "/readyz").status == 200
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap().success());
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for a clean end.
+    pub(crate) fn stop(mut self) {
+        self.signal("TERM");
+        let from = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "the gate ended with {status}:\n{}", self.home.log_tail());
+                return;
+            }
+            assert!(from.elapsed() < STOP, "the gate does not stop:\n{}", self.home.log_tail());
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback address that was free a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// Waits until something holds, or fails with what was waited for.
+pub(crate) fn eventually(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
+    let from = Instant::now();
+    while !holds() {
+        assert!(from.elapsed() < patience, "not within {patience:?}: {what}");
+        sleep(Duration::from_millis(20));
+    }
+}

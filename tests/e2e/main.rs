@@ -1,0 +1,29 @@
+//! The real binary, end to end: real clients and servers, broken ones, and a gate that is killed under load.
+//!
+//! Tests with real clients need `tests/setup`; they fail, and say so, where it has not run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test stops at what it did not expect, and lives on the machine's clock and threads"
+)]
+
+#[path = "../support/catalogue.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the unit tests, which use other parts")]
+mod catalogue;
+
+mod bad_input;
+mod commands;
+mod conformance;
+mod crash;
+mod dead_upstreams;
+mod eras;
+mod fakes;
+mod gate;
+mod http;
+mod keys;
+mod many_tools;
+mod mcp;
+mod pairs;
+mod peers;
