@@ -1,8 +1,9 @@
 //! The drain task of a shard: writes the ring into preallocated segments, a group at a time, and syncs each group once.
 
-use super::journal::{Files, Journal, Rotation};
+use super::journal::{Files, Journal};
 use super::recover;
 use super::segment::{self, SEGMENT_HEAD};
+use super::writer::Rotation;
 use crate::base::clock::Clock;
 use crate::base::error::Result;
 use crate::rt::{file, offload, time};
@@ -216,7 +217,7 @@ impl<'a, D: Disk> Drainer<'a, D> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::entry::tests::{some_intent, some_outcome};
     use super::super::journal::JournalSpec;
     use super::super::store::Store;
@@ -228,27 +229,28 @@ mod tests {
     use std::cell::Cell;
     use std::sync::Arc;
 
-    fn spec(root: &Path) -> JournalSpec {
+    /// Smallest segments and ring, under `root`.
+    pub(crate) fn spec(root: &Path) -> JournalSpec {
         let store = Store::open(&root.join("journal"), &root.join("ring")).unwrap();
         let commit = Duration::from_millis(2);
         let spec = JournalSpec::new(Arc::new(store), ShardId(0), 1);
         JournalSpec { segment_bytes: 0, ring_bytes: 0, commit, ..spec }
     }
 
-    fn call(journal: &Journal) -> Result<()> {
+    pub(crate) fn call(journal: &Journal) -> Result<()> {
         let seq = journal.intent(&some_intent())?;
         journal.outcome(seq, &some_outcome())
     }
 
     /// The machine's disk with a fault: the operation of that number fails, and all after it.
-    struct Faulty {
+    pub(crate) struct Faulty {
         left: Cell<u32>,
         only: &'static str,
         kind: io::ErrorKind,
     }
 
     impl Faulty {
-        fn new(only: &'static str, after: u32, kind: io::ErrorKind) -> Self {
+        pub(crate) fn new(only: &'static str, after: u32, kind: io::ErrorKind) -> Self {
             Self { left: Cell::new(after), only, kind }
         }
 

@@ -179,6 +179,7 @@ pub struct Outcome<'a> {
     /// Size of the raw result or error in bytes.
     pub result_bytes: u64,
     /// Nanoseconds spent in each [`Phase`], in their order; zero for one that has not ended.
+    #[serde(serialize_with = "by_phase")]
     pub phase_ns: [u64; Phase::ALL.len()],
     /// Nanoseconds from the first byte of the request to this record.
     pub total_ns: u64,
@@ -311,84 +312,6 @@ fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or("")
 }
 
-/// Reads a body of the given kind and schema; the bytes must be aligned to 16.
-pub(crate) fn decode(kind: u16, schema: u16, body: &[u8]) -> Result<Entry<'_>> {
-    if schema != SCHEMA {
-        return Err(Error::new(Kind::Journal, format!("schema {schema} is newer than this program")));
-    }
-    match EntryKind::from_number(kind) {
-        Some(EntryKind::Boot) => access::<ArchivedBoot<'_>>(body).map(|b| Entry::Boot(boot(b))),
-        Some(EntryKind::Intent) => access::<ArchivedIntent<'_>>(body).map(|b| Entry::Intent(intent(b))),
-        Some(EntryKind::Outcome) => access::<ArchivedEnded<'_>>(body).map(|b| Entry::Outcome(ended(b))),
-        Some(EntryKind::Denied) => access::<ArchivedDenied<'_>>(body)
-            .map(|b| Entry::Denied(Denied { call: intent(&b.call), reason: &b.reason })),
-        Some(EntryKind::Recovered) => access::<ArchivedRecovered>(body).map(|b| Entry::Recovered(recovered(b))),
-        None => Err(Error::new(Kind::Journal, format!("kind {kind} is not known to this program"))),
-    }
-}
-
-fn access<A>(body: &[u8]) -> Result<&A>
-where
-    A: rkyv::Portable + for<'b> rkyv::bytecheck::CheckBytes<rkyv::api::high::HighValidator<'b, rancor::Error>>,
-{
-    rkyv::access::<A, rancor::Error>(body).map_err(|e| Error::new(Kind::Journal, format!("body is malformed: {e}")))
-}
-
-fn boot<'a>(from: &'a ArchivedBoot<'_>) -> Boot<'a> {
-    Boot { version: &from.version, pid: from.pid.to_native(), shards: from.shards.to_native() }
-}
-
-fn intent<'a>(from: &'a ArchivedIntent<'_>) -> Intent<'a> {
-    Intent {
-        key: &from.key,
-        client: &from.client,
-        client_version: &from.client_version,
-        era: match from.era {
-            ArchivedEra::Legacy => Era::Legacy,
-            ArchivedEra::Modern => Era::Modern,
-        },
-        revision: &from.revision,
-        server: &from.server,
-        tool: &from.tool,
-        definition_hash: from.definition_hash,
-        arguments_digest: from.arguments_digest,
-        arguments_bytes: from.arguments_bytes.to_native(),
-        verdict: &from.verdict,
-        trace_id: from.trace_id,
-        epoch: from.epoch.to_native(),
-        parent: from.parent.to_native(),
-        parent_shard: from.parent_shard.to_native(),
-    }
-}
-
-fn ended<'a>(from: &'a ArchivedEnded<'_>) -> Ended<'a> {
-    let outcome = &from.outcome;
-    let outcome = Outcome {
-        status: match outcome.status {
-            ArchivedStatus::Ok => Status::Ok,
-            ArchivedStatus::ToolError => Status::ToolError,
-            ArchivedStatus::Error => Status::Error,
-        },
-        error: &outcome.error,
-        code: outcome.code.to_native(),
-        result_digest: outcome.result_digest,
-        result_bytes: outcome.result_bytes.to_native(),
-        phase_ns: outcome.phase_ns.map(|ns| ns.to_native()),
-        total_ns: outcome.total_ns.to_native(),
-    };
-    Ended { intent: from.intent.to_native(), outcome }
-}
-
-fn recovered(from: &ArchivedRecovered) -> Recovered {
-    Recovered {
-        from_seq: from.from_seq.to_native(),
-        count: from.count.to_native(),
-        torn_segment: from.torn_segment.to_native(),
-        torn_offset: from.torn_offset.to_native(),
-        torn_digest: from.torn_digest,
-    }
-}
-
 /// Bytes as lower-case hexadecimal; empty if they are all zero, which stands for "none".
 pub(crate) fn hex_text(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
@@ -406,6 +329,10 @@ fn hex<S: serde::Serializer>(bytes: &[u8], serializer: S) -> std::result::Result
     serializer.serialize_str(&hex_text(bytes))
 }
 
+fn by_phase<S: serde::Serializer>(ns: &[u64], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map(Phase::ALL.iter().map(|phase| phase.name()).zip(ns))
+}
+
 /// An outcome of `intent`, ready to write.
 pub(crate) fn ending<'a>(intent: Seq, outcome: &Outcome<'a>) -> Entry<'a> {
     Entry::Outcome(Ended { intent: intent.0, outcome: outcome.clone() })
@@ -413,6 +340,7 @@ pub(crate) fn ending<'a>(intent: Seq, outcome: &Outcome<'a>) -> Entry<'a> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::decode::decode;
     use super::*;
     use rkyv::util::AlignedVec;
 

@@ -1,11 +1,11 @@
 //! The writer of one shard: entries go into the ring at once, by copying; the drain task makes them durable.
 
 use super::entry::{self, Boot, Denied, Entry, Intent, Outcome};
-use super::frame::{self, Cursor, FLAG_FIRST, HEAD};
+use super::open::{fresh_ring, open_files, own_ring, remove_ring};
 use super::recover::{self, Resume};
 use super::ring::{RING_HEAD, Ring};
-use super::segment::{self, SEGMENT_HEAD, SegmentHead};
 use super::store::{self, Store};
+use super::writer::{Rotation, Spare, Writer};
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Retry};
 use crate::base::ids::{Seq, ShardId};
@@ -14,14 +14,11 @@ use crate::rt::local::Notify;
 use crate::rt::time;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Smallest segment: head and some of the longest records.
-const SEGMENT_BYTES_MIN: u64 = 4 * limits::JOURNAL_RECORD_MAX as u64;
-/// Part of the ring that outcomes of admitted calls may keep free at most.
-const RESERVE_PART: usize = 4;
+/// Smallest segment and smallest ring, in bytes: room for some of the longest records.
+const ROOM_MIN: usize = 4 * limits::JOURNAL_RECORD_MAX;
 
 /// How to open one shard's journal.
 #[derive(Clone, Debug)]
@@ -95,41 +92,6 @@ pub(crate) struct Files {
     pub(crate) offset: u64,
 }
 
-/// What appending changes.
-struct Writer {
-    cursor: Cursor,
-    segment_bytes: u64,
-    spare: Spare,
-    rotation: Option<Rotation>,
-    /// Admitted calls without an outcome.
-    outstanding: usize,
-    /// When the oldest record in the ring was appended.
-    oldest: Option<Instant>,
-    scratch: Box<[u8]>,
-}
-
-impl std::fmt::Debug for Writer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writer").field("cursor", &self.cursor).finish_non_exhaustive()
-    }
-}
-
-/// Whether a next segment waits.
-#[derive(Clone, Debug)]
-enum Spare {
-    Ready,
-    Awaited,
-    Failed(Error),
-}
-
-/// From where on in the ring records go to the next segment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rotation {
-    /// Count of the ring's bytes before the new segment's first record.
-    pub(crate) at: u64,
-    pub(crate) head: SegmentHead,
-}
-
 /// How full a journal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalStats {
@@ -155,8 +117,8 @@ impl Journal {
     /// The log is damaged or lacks entries, or there is no room; the sentence tells which file and what to do.
     pub fn open(spec: JournalSpec) -> Result<Self> {
         let spec = JournalSpec {
-            segment_bytes: spec.segment_bytes.max(SEGMENT_BYTES_MIN),
-            ring_bytes: spec.ring_bytes.max(SEGMENT_BYTES_MIN as usize).next_multiple_of(RING_HEAD),
+            segment_bytes: spec.segment_bytes.max(ROOM_MIN as u64),
+            ring_bytes: spec.ring_bytes.max(ROOM_MIN).next_multiple_of(RING_HEAD),
             ..spec
         };
         store::make_dir(&spec.dir()).map_err(|error| spec.failed(&error))?;
@@ -380,103 +342,4 @@ impl Journal {
         self.writer.borrow_mut().spare = spare;
         self.drained.notify_all();
     }
-}
-
-impl Writer {
-    fn append(&mut self, spec: &JournalSpec, ring: &Ring, entry: &Entry<'_>, reserve: usize) -> Result<Seq> {
-        let body = entry.encode(&mut self.scratch[HEAD..limits::JOURNAL_RECORD_MAX - frame::CHAIN])?;
-        let size = frame::padded(HEAD + body + frame::CHAIN);
-        if self.room(ring, size, reserve)? {
-            self.rotate(spec, ring.head());
-        }
-        let seq = Seq(self.cursor.seq);
-        let hlc = frame::next_hlc(self.cursor.hlc, Clock::wall().0);
-        let flags = if self.cursor.seq == self.cursor.segment { FLAG_FIRST } else { 0 };
-        let size = self.cursor.seal(&mut self.scratch, body, hlc, entry.kind() as u16, entry::SCHEMA, flags);
-        ring.push(&self.scratch[..size]);
-        Ok(seq)
-    }
-
-    /// Whether a record of `size` goes to the next segment, if there is room for it and `reserve` bytes more. Never a
-    /// record enters the ring whose place on the disk is not allocated.
-    fn room(&self, ring: &Ring, size: usize, reserve: usize) -> Result<bool> {
-        let reserve = reserve.min(ring.capacity() / RESERVE_PART);
-        if ring.free() < size + reserve {
-            return Err(overloaded("the journal's ring is full: the disk is slower than the calls; try again"));
-        }
-        let begun = self.cursor.segment != 0;
-        let left = if begun { self.segment_bytes.saturating_sub(self.cursor.offset) } else { 0 };
-        if left >= (size + reserve) as u64 {
-            return Ok(false);
-        }
-        match &self.spare {
-            Spare::Ready => Ok(left < size as u64),
-            Spare::Awaited | Spare::Failed(_) if reserve == 0 && left >= size as u64 => Ok(false),
-            Spare::Awaited => Err(overloaded("the journal's next segment is not ready yet; try again")),
-            Spare::Failed(error) => Err(error.clone()),
-        }
-    }
-
-    fn rotate(&mut self, spec: &JournalSpec, at: u64) {
-        let head = SegmentHead {
-            log: spec.store.log_id(),
-            shard: spec.shard,
-            first: self.cursor.seq,
-            bytes: spec.segment_bytes,
-            hlc: self.cursor.hlc,
-            chain: self.cursor.chain,
-        };
-        self.cursor.enter_segment(SEGMENT_HEAD as u64);
-        self.segment_bytes = spec.segment_bytes;
-        self.spare = Spare::Awaited;
-        self.rotation = Some(Rotation { at, head });
-    }
-}
-
-fn overloaded(what: &'static str) -> Error {
-    Error::new(Kind::Overloaded, what).retry(Retry::Safe)
-}
-
-/// The shard's ring, if it is this log's. Another log's is moved aside where it holds records, else removed.
-fn own_ring(spec: &JournalSpec) -> Result<Option<Ring>> {
-    let path = spec.store.ring_path(spec.shard);
-    let Some(ring) = Ring::open(&path)? else { return Ok(None) };
-    let (log, shard) = ring.owner();
-    if (log, shard) == (spec.store.log_id(), spec.shard) {
-        return Ok(Some(ring));
-    }
-    if ring.used() > 0 {
-        let aside = path.with_extension(format!("of-{log}"));
-        std::fs::rename(&path, &aside).map_err(|error| spec.failed(&error))?;
-        tracing::warn!("{} holds records of another journal, {log}: moved to {}", path.display(), aside.display());
-    }
-    Ok(None)
-}
-
-/// The emptied ring, or a new one if it is missing or has another size.
-fn fresh_ring(spec: &JournalSpec, left: Option<Ring>) -> Result<Ring> {
-    if let Some(ring) = left.filter(|ring| ring.capacity() == spec.ring_bytes) {
-        return Ok(ring);
-    }
-    remove_ring(spec)?;
-    Ring::create(&spec.store.ring_path(spec.shard), spec.store.log_id(), spec.shard, spec.ring_bytes)
-}
-
-fn remove_ring(spec: &JournalSpec) -> Result<()> {
-    match std::fs::remove_file(spec.store.ring_path(spec.shard)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(spec.failed(&error)),
-        _ => Ok(()),
-    }
-}
-
-fn open_files(spec: &JournalSpec, resume: &Resume) -> Result<Files> {
-    let dir = spec.dir();
-    let current = (resume.cursor.segment != 0).then(|| writable(&segment::path(&dir, resume.cursor.segment)));
-    let current = current.transpose().map_err(|error| spec.failed(&error))?;
-    let spare = recover::make_spare(&dir, spec.segment_bytes).map_err(|error| spec.failed(&error))?;
-    Ok(Files { current, spare, offset: resume.cursor.offset })
-}
-
-fn writable(path: &Path) -> std::io::Result<File> {
-    std::fs::OpenOptions::new().read(true).write(true).open(path)
 }

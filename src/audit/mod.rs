@@ -2,22 +2,32 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `entry.rs` | kinds of entries, their fields, their rkyv bodies |
+//! | `entry.rs`, `decode.rs` | kinds of entries, their fields, their rkyv bodies |
 //! | `frame.rs` | one record's frame: length, CRC, sequence, time, chain |
 //! | `segment.rs` | a segment file: name, head, where its content ends |
 //! | `ring.rs` | the mapped ring on tmpfs |
 //! | `store.rs` | the directories and who may write them |
-//! | `journal.rs`, `drain.rs` | appending; making it durable |
-//! | `recover.rs` | going on after a crash |
+//! | `journal.rs`, `writer.rs`, `drain.rs` | appending; making it durable |
+//! | `open.rs`, `recover.rs` | starting, and going on after a crash |
+//! | `place.rs`, `read.rs`, `verify.rs`, `render.rs` | reading a log, checking it, showing it |
 
+mod decode;
 mod drain;
 mod entry;
 mod frame;
 mod journal;
+mod open;
+mod place;
+mod read;
 mod recover;
+pub mod render;
 mod ring;
 mod segment;
 mod store;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
 
 pub use drain::Commit;
 pub use entry::{
@@ -25,4 +35,7 @@ pub use entry::{
 };
 pub use frame::LogId;
 pub use journal::{Journal, JournalSpec, JournalStats};
+pub use place::LogPlace;
+pub use read::{Damage, Record, ShardLog};
 pub use store::Store;
+pub use verify::{ShardReport, verify};

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage (clap's), 78 wrong configuration (`EX_CONFIG`).
 
+mod audit;
 mod check;
 mod completions;
 mod failure;
@@ -48,6 +49,8 @@ pub enum Command {
     Tools(tools::ToolsArgs),
     /// Turn another program's list of MCP servers into ours; starts nothing
     Import(import::ImportArgs),
+    /// Look into the journal: show entries, follow it, check it
+    Audit(audit::AuditArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page (roff)
@@ -74,6 +77,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Key(args) => key::run(args, &config),
         Command::Tools(args) => tools::run(args, &config),
         Command::Import(args) => import::run(args, &config),
+        Command::Audit(args) => audit::run(args, &config),
         Command::Completions(args) => completions::run(args),
         Command::Man => man::run(),
         Command::Schema => schema::run(),
