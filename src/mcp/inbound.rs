@@ -89,18 +89,20 @@ impl ModernMethod {
 pub fn classify<'a>(headers: &Headers<'a>, message: Message<'a>) -> Result<Inbound<'a>, Refusal> {
     match message {
         Message::Batch(batch) => classify_batch(headers, batch),
-        Message::Single(envelope) => match version_key(&envelope) {
-            Some(_) => classify_modern(headers, &envelope),
-            None if names_modern(headers) => Err(half_modern(&envelope)).or_else(accept_notification(&envelope)),
-            None => classify_legacy(headers, envelope),
-        },
+        Message::Single(envelope) => {
+            let params = Params::read(envelope.params);
+            match is_modern(&params) {
+                true => classify_modern(headers, &envelope, params),
+                false if names_modern(headers) => Err(half_modern(&envelope)).or_else(accept_notification(&envelope)),
+                false => classify_legacy(headers, envelope),
+            }
+        }
     }
 }
 
-/// The raw value of the `_meta` key that makes a message modern.
-fn version_key<'a>(envelope: &Envelope<'a>) -> Option<&'a [u8]> {
-    let meta = rpc::field(envelope.params?, "_meta")?;
-    rpc::field(meta, meta::PROTOCOL_VERSION)
+/// Whether `_meta` has the key that makes a message modern, whatever its value.
+fn is_modern(params: &Params<'_>) -> bool {
+    params.meta.is_some_and(|meta| rpc::field(meta, meta::PROTOCOL_VERSION).is_some())
 }
 
 fn names_modern(headers: &Headers<'_>) -> bool {
@@ -110,7 +112,7 @@ fn names_modern(headers: &Headers<'_>) -> bool {
 
 /// Step 4: batches exist only in 2025-03-26 sessions.
 fn classify_batch<'a>(headers: &Headers<'a>, batch: Vec<Envelope<'a>>) -> Result<Inbound<'a>, Refusal> {
-    if names_modern(headers) || batch.iter().any(|envelope| version_key(envelope).is_some()) {
+    if names_modern(headers) || batch.iter().any(|envelope| is_modern(&Params::read(envelope.params))) {
         return Err(Refusal::new(invalid("this revision has no batches; send one message a request"), None));
     }
     if batch.iter().any(|envelope| envelope.method_name() == "initialize") {
@@ -120,20 +122,24 @@ fn classify_batch<'a>(headers: &Headers<'a>, batch: Vec<Envelope<'a>>) -> Result
 }
 
 /// Step 5.
-fn classify_modern<'a>(headers: &Headers<'a>, envelope: &Envelope<'a>) -> Result<Inbound<'a>, Refusal> {
+fn classify_modern<'a>(
+    headers: &Headers<'a>,
+    envelope: &Envelope<'a>,
+    params: Params<'a>,
+) -> Result<Inbound<'a>, Refusal> {
     let Some(id) = envelope.id.filter(|_| envelope.kind == MessageKind::Request) else {
         return Ok(Inbound::Accepted);
     };
-    modern_request(headers, envelope, id).map(|request| Inbound::Modern(Box::new(request)))
+    modern_request(headers, envelope, params, id).map(|request| Inbound::Modern(Box::new(request)))
 }
 
 fn modern_request<'a>(
     headers: &Headers<'a>,
     envelope: &Envelope<'a>,
+    params: Params<'a>,
     id: &'a [u8],
 ) -> Result<ModernRequest<'a>, Refusal> {
     let refuse = |error| Refusal::new(error, Some(id));
-    let params = Params::read(envelope.params);
     let meta = Meta::read(params.meta).map_err(refuse)?;
     let (Some(version), Some(_)) = (meta.version.as_deref(), meta.capabilities) else {
         return Err(refuse(meta::wrong("_meta must name protocolVersion and clientCapabilities")));

@@ -1,7 +1,7 @@
 //! A body → JSON-RPC messages: requests, notifications, responses, alone or in a batch.
 
-use super::scan::Scanner;
-use super::{is_object, string};
+use super::scan::{Scanner, Stumbled};
+use super::{is_object, string, text};
 use crate::base::error::{Error, Kind};
 use crate::base::limits::{RPC_BATCH_MAX, RPC_ID_MAX};
 use std::borrow::Cow;
@@ -76,45 +76,33 @@ impl From<Error> for RpcFault {
 /// wrong `jsonrpc`, an id out of bounds, `params` that are no object, both `result` and `error`, an empty or too long
 /// batch.
 pub fn parse(body: &[u8]) -> Result<Message<'_>, RpcFault> {
-    let mut scanner = Scanner::new(body).map_err(Error::from)?;
-    match scanner.peek() {
-        Some(b'{') => {
-            let members = members(&mut scanner)?;
-            scanner.end().map_err(Error::from)?;
-            members.envelope().map(Message::Single)
-        }
-        Some(b'[') => batch(&mut scanner),
-        _ => {
-            scanner.value().and_then(|_| scanner.end()).map_err(Error::from)?;
-            Err(invalid("a message is an object").into())
-        }
+    let (mut scanner, start) = Scanner::new(body)?;
+    if scanner.byte(start) == Some(b'[') {
+        return batch(&mut scanner, start);
     }
-}
-
-fn members<'a>(scanner: &mut Scanner<'a>) -> Result<Members<'a>, Error> {
     let mut members = Members::default();
-    scanner.object(|key, value| members.note(key, value))?;
-    Ok(members)
+    let read = members.read(&mut scanner, start).and_then(|end| scanner.end(end));
+    read.map_err(|stumbled| scanner.error(stumbled))?;
+    if scanner.byte(start) == Some(b'{') { members.envelope().map(Message::Single) } else { Err(not_object().into()) }
 }
 
-fn batch<'a>(scanner: &mut Scanner<'a>) -> Result<Message<'a>, RpcFault> {
+fn not_object() -> Error {
+    invalid("a message is an object")
+}
+
+fn batch<'a>(scanner: &mut Scanner<'a>, start: usize) -> Result<Message<'a>, RpcFault> {
     let mut all = Vec::new();
     let mut count = 0;
-    scanner
-        .array(|scanner| {
-            count += 1;
-            let mut members = Members::default();
-            match scanner.peek() {
-                Some(b'{') => scanner.object(|key, value| members.note(key, value))?,
-                _ => drop(scanner.value()?),
-            }
-            if count <= RPC_BATCH_MAX {
-                all.push(members);
-            }
-            Ok(())
-        })
-        .and_then(|()| scanner.end())
-        .map_err(Error::from)?;
+    let read = scanner.array(start, |scanner, at| {
+        count += 1;
+        let mut members = Members::default();
+        let end = members.read(scanner, at)?;
+        if count <= RPC_BATCH_MAX {
+            all.push(members);
+        }
+        Ok(end)
+    });
+    read.and_then(|end| scanner.end(end)).map_err(|stumbled| scanner.error(stumbled))?;
     if count == 0 || count > RPC_BATCH_MAX {
         return Err(invalid(format!("a batch holds 1 to {RPC_BATCH_MAX} messages, not {count}")).into());
     }
@@ -135,8 +123,17 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
+    /// Reads one value; of an object, keeps the members.
+    fn read(&mut self, scanner: &mut Scanner<'a>, at: usize) -> Result<usize, Stumbled> {
+        match scanner.byte(at) {
+            Some(b'{') => scanner.object(at, |key, value| self.note(key, value)),
+            _ => scanner.value(at),
+        }
+    }
+
     fn note(&mut self, key: &[u8], value: &'a [u8]) {
-        let slot = match key {
+        let key = text::unescape(key).unwrap_or_default();
+        let slot = match key.as_bytes() {
             b"jsonrpc" => &mut self.jsonrpc,
             b"id" => &mut self.id,
             b"method" => &mut self.method,

@@ -1,30 +1,38 @@
 //! The keys of all objects that are open during one pass, and the answer whether an object holds one twice.
 //!
 //! Small objects, which is nearly all, are compared pair by pair on a 64-bit print; larger ones are sorted, so that no
-//! choice of keys makes the check slower than n log n.
+//! choice of keys makes the check slower than n log n. Keys are looked at only where prints are equal.
 
+use super::text;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
 /// Objects up to this many keys are compared pair by pair.
 const PAIRWISE_MAX: usize = 16;
 /// Keys held without allocating, over all open objects.
-const INLINE: usize = 24;
+const INLINE: usize = 48;
 
+/// A key as it stands in the text, between its quotes.
+#[derive(Clone, Copy)]
 struct Key<'a> {
     print: u64,
-    text: Cow<'a, [u8]>,
+    inside: &'a [u8],
 }
 
-impl Key<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.print.cmp(&other.print).then_with(|| self.text.cmp(&other.text))
+impl<'a> Key<'a> {
+    fn new(inside: &'a [u8], escaped: bool) -> Self {
+        let print = if escaped { print(read(inside).as_bytes()) } else { print(inside) };
+        Self { print, inside }
     }
 
     fn same(&self, other: &Self) -> bool {
-        self.print == other.print && self.text == other.text
+        self.print == other.print && read(self.inside) == read(other.inside)
     }
+}
+
+/// A key without its escapes.
+fn read(inside: &[u8]) -> Cow<'_, str> {
+    crate::invariant!(text::unescape(inside), "the pass accepts a key before it is kept")
 }
 
 /// A stack of the keys of the objects that are open, innermost last.
@@ -39,14 +47,9 @@ impl<'a> Keys<'a> {
         self.stack.len()
     }
 
-    /// Adds a key (unescaped) to the innermost object.
-    pub(super) fn push(&mut self, text: Cow<'a, [u8]>) {
-        self.stack.push(Key { print: print(&text), text });
-    }
-
-    /// The key added last, as it reads without escapes.
-    pub(super) fn last(&self) -> &[u8] {
-        self.stack.last().map_or(b"", |key| &key.text)
+    /// Adds an accepted key, as it stands between its quotes, to the innermost object.
+    pub(super) fn push(&mut self, inside: &'a [u8], escaped: bool) {
+        self.stack.push(Key::new(inside, escaped));
     }
 
     /// Keys in the object that began at `base`.
@@ -68,21 +71,25 @@ fn pairwise_distinct(keys: &[Key<'_>]) -> bool {
 }
 
 fn sorted_distinct(keys: &mut [Key<'_>]) -> bool {
-    keys.sort_unstable_by(Key::cmp);
+    keys.sort_unstable_by(|a, b| a.print.cmp(&b.print).then_with(|| read(a.inside).cmp(&read(b.inside))));
     keys.windows(2).all(|pair| !pair[0].same(&pair[1]))
 }
 
 /// Length, first and last bytes folded into one word; equal texts give equal prints.
 fn print(text: &[u8]) -> u64 {
-    let head = word(&text[..text.len().min(8)]);
-    let tail = word(&text[text.len().saturating_sub(8)..]);
+    let (head, tail) = match (text.first_chunk(), text.last_chunk()) {
+        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+        _ => (short(text), 0),
+    };
     head ^ tail.rotate_left(23) ^ (text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-fn word(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(word)
+/// Up to seven bytes as one word.
+fn short(text: &[u8]) -> u64 {
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some(head), Some(tail)) => u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32,
+        _ => text.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    }
 }
 
 #[cfg(test)]
@@ -91,13 +98,14 @@ mod tests {
 
     fn distinct(texts: &[String]) -> bool {
         let mut keys = Keys::default();
-        keys.push(Cow::Borrowed(b"outer"));
+        keys.push(b"outer", false);
         let base = keys.open();
         for text in texts {
-            keys.push(Cow::Borrowed(text.as_bytes()));
+            keys.push(text.as_bytes(), text::has_escape(text.as_bytes()));
         }
+        assert_eq!(keys.count(base), texts.len());
         let answer = keys.close(base);
-        assert_eq!(keys.last(), b"outer", "an inner object leaves the outer one's keys");
+        assert_eq!(keys.count(0), 1, "an inner object leaves the outer one's keys");
         answer
     }
 
@@ -106,15 +114,28 @@ mod tests {
         for count in [2, PAIRWISE_MAX, PAIRWISE_MAX + 1, 1000] {
             let mut texts: Vec<_> = (0..count).map(|n| format!("shared-prefix-{n:06}-shared-suffix")).collect();
             assert!(distinct(&texts), "{count}");
-            texts[count - 1] = texts[0].clone();
+            texts[count - 1] = texts[0].replace("shared", r"sh\u0061red");
             assert!(!distinct(&texts), "{count}");
         }
     }
 
     #[test]
+    fn short_keys_of_every_length_are_told_apart() {
+        let texts: Vec<_> = (0..20).map(|len| "abcdefghijklmnopqrst"[..len].to_owned()).collect();
+        assert!(distinct(&texts) && distinct(&texts[..PAIRWISE_MAX]));
+        let prints: std::collections::HashSet<_> = texts.iter().map(|text| print(text.as_bytes())).collect();
+        assert_eq!(prints.len(), texts.len());
+    }
+
+    #[test]
     fn equal_prints_of_different_keys_are_not_a_duplicate() {
-        let texts = ["aaaaaaaaXbbbbbbbb".to_owned(), "aaaaaaaaYbbbbbbbb".to_owned()];
-        assert_eq!(print(texts[0].as_bytes()), print(texts[1].as_bytes()));
-        assert!(distinct(&texts));
+        let colliding = |n: usize| format!("aaaaaaaa{n:04}bbbbbbbb");
+        assert_eq!(print(colliding(1).as_bytes()), print(colliding(2).as_bytes()));
+        for count in [2, 1000] {
+            let mut texts: Vec<_> = (0..count).map(colliding).collect();
+            assert!(distinct(&texts));
+            texts.push(colliding(0));
+            assert!(!distinct(&texts));
+        }
     }
 }

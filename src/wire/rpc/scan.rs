@@ -8,236 +8,225 @@ use super::keys::Keys;
 use super::text;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{JSON_DEPTH_MAX, JSON_KEYS_MAX};
-use std::borrow::Cow;
 
-/// What the pass stumbled over, and at which byte.
+/// The pass has stumbled; [`Scanner::error`] says over what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stumble {
-    at: usize,
-    why: &'static str,
-}
+pub(super) struct Stumbled;
 
-impl From<Stumble> for Error {
-    fn from(stumble: Stumble) -> Self {
-        Self::new(Kind::Parse, format!("not JSON we accept: {} at byte {}", stumble.why, stumble.at))
-    }
-}
-
-type Scan<T> = std::result::Result<T, Stumble>;
+/// Where a step has ended. Places are passed by value, so that they stay in registers.
+type Scan = std::result::Result<usize, Stumbled>;
 
 /// Checks that `text` is one JSON value and nothing else, and gives its span without the white space around it.
 ///
 /// # Errors
 /// `Kind::Parse` with the byte and the reason.
 pub fn validate(text: &[u8]) -> Result<&[u8]> {
-    let mut scanner = Scanner::new(text)?;
-    let span = scanner.value()?;
-    scanner.end()?;
-    Ok(span)
+    let (mut scanner, start) = Scanner::new(text)?;
+    let end = scanner.value(start).and_then(|end| scanner.end(end).map(|_| end));
+    end.map(|end| &text[start..end]).map_err(|stumbled| scanner.error(stumbled))
 }
 
-/// The state of a pass.
+fn refused(why: &str, at: usize) -> Error {
+    Error::new(Kind::Parse, format!("not JSON we accept: {why} at byte {at}"))
+}
+
+/// The state of a pass beside its place.
 pub(super) struct Scanner<'a> {
     text: &'a [u8],
-    at: usize,
     depth: usize,
     keys: Keys<'a>,
+    stumble: (&'static str, usize),
 }
 
 impl<'a> Scanner<'a> {
-    /// Starts at the first byte that is not white space.
-    pub(super) fn new(text: &'a [u8]) -> Scan<Self> {
+    /// Starts a pass; also gives the place of the first byte that is not white space.
+    pub(super) fn new(text: &'a [u8]) -> Result<(Self, usize)> {
         if text.starts_with(b"\xEF\xBB\xBF") {
-            return Err(Stumble { at: 0, why: "a byte order mark" });
+            return Err(refused("a byte order mark", 0));
         }
         if let Err(error) = std::str::from_utf8(text) {
-            return Err(Stumble { at: error.valid_up_to(), why: "bytes that are not UTF-8" });
+            return Err(refused("bytes that are not UTF-8", error.valid_up_to()));
         }
-        let mut scanner = Self { text, at: 0, depth: 0, keys: Keys::default() };
-        scanner.blank();
-        Ok(scanner)
+        let scanner = Self { text, depth: 0, keys: Keys::default(), stumble: ("", 0) };
+        let start = scanner.blank(0);
+        Ok((scanner, start))
     }
 
-    /// The byte to be read next.
-    pub(super) fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+    /// The byte at a place.
+    #[inline]
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
+        self.text.get(at).copied()
     }
 
-    /// Refuses anything but white space up to the end.
-    pub(super) fn end(&mut self) -> Scan<()> {
-        self.blank();
-        if self.at == self.text.len() { Ok(()) } else { self.stumble("more than one value") }
+    /// Refuses anything but white space from a place on.
+    pub(super) fn end(&mut self, at: usize) -> Scan {
+        let at = self.blank(at);
+        if at == self.text.len() { Ok(at) } else { self.stumble(at, "more than one value") }
     }
 
-    /// Reads one value of any kind and gives its span.
-    pub(super) fn value(&mut self) -> Scan<&'a [u8]> {
-        let start = self.at;
-        match self.peek() {
-            Some(b'"') => self.string().map(drop)?,
-            Some(b'{') => self.object(|_, _| ())?,
-            Some(b'[') => self.array(|scanner| scanner.value().map(drop))?,
-            Some(b't') => self.word(b"true")?,
-            Some(b'f') => self.word(b"false")?,
-            Some(b'n') => self.word(b"null")?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(_) => return self.stumble("an unexpected character"),
-            None => return self.stumble("an unexpected end"),
+    /// What the pass stumbled over, and where.
+    pub(super) fn error(&self, _: Stumbled) -> Error {
+        refused(self.stumble.0, self.stumble.1)
+    }
+
+    #[cold]
+    fn stumble(&mut self, at: usize, why: &'static str) -> Scan {
+        self.stumble = (why, at);
+        Err(Stumbled)
+    }
+
+    /// Reads one value of any kind.
+    pub(super) fn value(&mut self, at: usize) -> Scan {
+        match self.byte(at) {
+            Some(b'"') => self.string(at),
+            Some(b'{') => self.object(at, |_, _| ()),
+            Some(b'[') => self.array(at, Self::value),
+            Some(b't') => self.word(at, b"true"),
+            Some(b'f') => self.word(at, b"false"),
+            Some(b'n') => self.word(at, b"null"),
+            Some(b'-' | b'0'..=b'9') => self.number(at),
+            Some(_) => self.stumble(at, "an unexpected character"),
+            None => self.stumble(at, "an unexpected end"),
         }
-        Ok(&self.text[start..self.at])
     }
 
-    /// Reads an object; `visit` gets each key (unescaped) with its value's span.
-    pub(super) fn object(&mut self, mut visit: impl FnMut(&[u8], &'a [u8])) -> Scan<()> {
-        self.enter()?;
+    /// Reads an object; `visit` gets each key, as it stands between its quotes, with its value's span.
+    pub(super) fn object(&mut self, at: usize, mut visit: impl FnMut(&'a [u8], &'a [u8])) -> Scan {
+        let mut at = self.enter(at)?;
         let base = self.keys.open();
-        if !self.take(b'}') {
-            loop {
-                let key = self.key()?;
-                if self.keys.count(base) == JSON_KEYS_MAX {
-                    return self.stumble("an object with too many keys");
-                }
-                self.keys.push(key);
-                let value = self.value()?;
-                visit(self.keys.last(), value);
-                if !self.more(b'}')? {
-                    break;
-                }
-            }
+        while self.byte(at) != Some(b'}') {
+            let key_end = self.key(at, base)?;
+            let start = self.colon(key_end)?;
+            let end = self.value(start)?;
+            visit(&self.text[at + 1..key_end - 1], &self.text[start..end]);
+            at = self.next(end, b'}')?;
         }
         self.depth -= 1;
-        if self.keys.close(base) { Ok(()) } else { self.stumble("an object with one key twice, which ends") }
+        if self.keys.close(base) { Ok(at + 1) } else { self.stumble(at, "an object with one key twice, which ends") }
     }
 
     /// Reads an array; `item` reads one element.
-    pub(super) fn array(&mut self, mut item: impl FnMut(&mut Self) -> Scan<()>) -> Scan<()> {
-        self.enter()?;
-        if !self.take(b']') {
-            loop {
-                item(self)?;
-                if !self.more(b']')? {
-                    break;
-                }
-            }
+    pub(super) fn array(&mut self, at: usize, mut item: impl FnMut(&mut Self, usize) -> Scan) -> Scan {
+        let mut at = self.enter(at)?;
+        while self.byte(at) != Some(b']') {
+            let end = item(self, at)?;
+            at = self.next(end, b']')?;
         }
         self.depth -= 1;
-        Ok(())
+        Ok(at + 1)
     }
 
     /// Steps over the opening bracket and the blanks behind it.
-    fn enter(&mut self) -> Scan<()> {
+    #[inline]
+    fn enter(&mut self, at: usize) -> Scan {
         if self.depth == JSON_DEPTH_MAX {
-            return self.stumble("nesting that is too deep");
+            return self.stumble(at, "nesting that is too deep");
         }
         self.depth += 1;
-        self.at += 1;
-        self.blank();
-        Ok(())
+        Ok(self.blank(at + 1))
     }
 
-    /// After an element: whether another follows. Steps over the comma or the closing bracket.
-    fn more(&mut self, close: u8) -> Scan<bool> {
-        self.blank();
-        if self.take(close) {
-            return Ok(false);
-        }
-        if !self.take(b',') {
-            return self.stumble("a missing comma or bracket");
-        }
-        self.blank();
-        Ok(true)
-    }
-
-    fn key(&mut self) -> Scan<Cow<'a, [u8]>> {
-        if self.peek() != Some(b'"') {
-            return self.stumble("a key that is not a string");
-        }
-        let (inside, escaped) = self.string()?;
-        self.blank();
-        if !self.take(b':') {
-            return self.stumble("a missing colon");
-        }
-        self.blank();
-        if !escaped {
-            return Ok(Cow::Borrowed(inside));
-        }
-        let read = crate::invariant!(text::unescape(inside), "the pass has accepted every escape of this key");
-        Ok(Cow::Owned(read.into_owned().into_bytes()))
-    }
-
-    /// Reads a string; gives its inside and whether that has escapes.
-    fn string(&mut self) -> Scan<(&'a [u8], bool)> {
-        let start = self.at + 1;
-        let mut escaped = false;
-        self.at = text::plain_run_end(self.text, start);
-        while self.peek() != Some(b'"') {
-            match self.peek() {
-                Some(b'\\') => self.escape()?,
-                Some(_) => return self.stumble("a control character in a string"),
-                None => return self.stumble("a string without end"),
+    /// After an element: the place of the closing bracket, or of the element behind the comma.
+    #[inline]
+    fn next(&mut self, at: usize, close: u8) -> Scan {
+        let at = self.blank(at);
+        match self.byte(at) {
+            Some(byte) if byte == close => Ok(at),
+            Some(b',') => {
+                let after = self.blank(at + 1);
+                if self.byte(after) == Some(close) {
+                    self.stumble(after, "a comma before a bracket")
+                } else {
+                    Ok(after)
+                }
             }
-            escaped = true;
-            self.at = text::plain_run_end(self.text, self.at);
+            _ => self.stumble(at, "a missing comma or bracket"),
         }
-        let inside = &self.text[start..self.at];
-        self.at += 1;
-        Ok((inside, escaped))
     }
 
-    fn escape(&mut self) -> Scan<()> {
-        let Some((_, after)) = text::escape(self.text, self.at) else {
-            return self.stumble("a wrong escape");
-        };
-        self.at = after;
-        Ok(())
+    /// Reads a key and keeps it for the comparison.
+    #[inline]
+    fn key(&mut self, at: usize, base: usize) -> Scan {
+        if self.byte(at) != Some(b'"') {
+            return self.stumble(at, "a key that is not a string");
+        }
+        if self.keys.count(base) == JSON_KEYS_MAX {
+            return self.stumble(at, "an object with too many keys");
+        }
+        let run = text::plain_run_end(self.text, at + 1);
+        let end = self.string_from(run)?;
+        self.keys.push(&self.text[at + 1..end - 1], end != run + 1);
+        Ok(end)
     }
 
-    fn word(&mut self, word: &[u8]) -> Scan<()> {
-        if !self.text[self.at..].starts_with(word) {
-            return self.stumble("an unexpected character");
+    /// From behind a key to its value.
+    #[inline]
+    fn colon(&mut self, at: usize) -> Scan {
+        let at = self.blank(at);
+        if self.byte(at) == Some(b':') { Ok(self.blank(at + 1)) } else { self.stumble(at, "a missing colon") }
+    }
+
+    #[inline]
+    fn string(&mut self, at: usize) -> Scan {
+        let run = text::plain_run_end(self.text, at + 1);
+        self.string_from(run)
+    }
+
+    /// Reads the rest of a string from the end of a plain run.
+    #[inline]
+    fn string_from(&mut self, at: usize) -> Scan {
+        if self.byte(at) == Some(b'"') { Ok(at + 1) } else { self.escapes(at) }
+    }
+
+    fn escapes(&mut self, mut at: usize) -> Scan {
+        loop {
+            match self.byte(at) {
+                Some(b'"') => return Ok(at + 1),
+                Some(b'\\') => (),
+                Some(_) => return self.stumble(at, "a control character in a string"),
+                None => return self.stumble(at, "a string without end"),
+            }
+            let Some((_, after)) = text::escape(self.text, at) else { return self.stumble(at, "a wrong escape") };
+            at = text::plain_run_end(self.text, after);
         }
-        self.at += word.len();
-        Ok(())
+    }
+
+    fn word(&mut self, at: usize, word: &[u8]) -> Scan {
+        if self.text[at..].starts_with(word) {
+            Ok(at + word.len())
+        } else {
+            self.stumble(at, "an unexpected character")
+        }
     }
 
     /// RFC 8259 section 6: minus, integer without leading zero, fraction, exponent.
-    fn number(&mut self) -> Scan<()> {
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
+    fn number(&mut self, at: usize) -> Scan {
+        let mut at = at + usize::from(self.byte(at) == Some(b'-'));
+        at = if self.byte(at) == Some(b'0') { at + 1 } else { self.digits(at)? };
+        if self.byte(at) == Some(b'.') {
+            at = self.digits(at + 1)?;
         }
-        if self.take(b'.') {
-            self.digits()?;
+        if matches!(self.byte(at), Some(b'e' | b'E')) {
+            let signed = matches!(self.byte(at + 1), Some(b'+' | b'-'));
+            at = self.digits(at + 1 + usize::from(signed))?;
         }
-        if self.take(b'e') || self.take(b'E') {
-            let _ = self.take(b'+') || self.take(b'-');
-            self.digits()?;
-        }
-        Ok(())
+        Ok(at)
     }
 
-    fn digits(&mut self) -> Scan<()> {
-        let count = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if count == 0 {
-            return self.stumble("a number without digits");
+    fn digits(&mut self, at: usize) -> Scan {
+        let mut end = at;
+        while matches!(self.byte(end), Some(b'0'..=b'9')) {
+            end += 1;
         }
-        self.at += count;
-        Ok(())
+        if end > at { Ok(end) } else { self.stumble(at, "a number without digits") }
     }
 
-    fn blank(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+    #[inline]
+    fn blank(&self, mut at: usize) -> usize {
+        while matches!(self.byte(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            at += 1;
         }
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let there = self.peek() == Some(byte);
-        self.at += usize::from(there);
-        there
-    }
-
-    fn stumble<T>(&self, why: &'static str) -> Scan<T> {
-        Err(Stumble { at: self.at, why })
+        at
     }
 }
 

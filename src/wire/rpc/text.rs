@@ -18,8 +18,31 @@ const fn stops(word: u64) -> u64 {
     quote | backslash | control
 }
 
+/// Bytes looked at in one step of a long run; the compiler turns the step into vector instructions.
+const BLOCK: usize = 32;
+
 /// The first place at or after `at` that holds `"`, `\` or a control character; the length if there is none.
+#[inline]
 pub(super) fn plain_run_end(text: &[u8], mut at: usize) -> usize {
+    // Two words first, as most strings end there; then blocks.
+    for _ in 0..2 {
+        let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else { return short_run_end(text, at) };
+        let found = stops(u64::from_le_bytes(*chunk));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    long_run_end(text, at)
+}
+
+fn long_run_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        if block.iter().fold(false, |any, &byte| any | is_stop(byte)) {
+            break;
+        }
+        at += BLOCK;
+    }
     while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let found = stops(u64::from_le_bytes(*chunk));
         if found != 0 {
@@ -27,10 +50,18 @@ pub(super) fn plain_run_end(text: &[u8], mut at: usize) -> usize {
         }
         at += 8;
     }
-    while at < text.len() && text[at] >= 0x20 && text[at] != b'"' && text[at] != b'\\' {
+    short_run_end(text, at)
+}
+
+fn short_run_end(text: &[u8], mut at: usize) -> usize {
+    while at < text.len() && !is_stop(text[at]) {
         at += 1;
     }
     at
+}
+
+const fn is_stop(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// The value of four hex digits at `at`; nothing if they are not there.
@@ -73,7 +104,7 @@ fn unicode_escape(text: &[u8], at: usize) -> Option<(char, usize)> {
 
 /// The inside of a string (without its quotes) with its escapes read. Borrowed where it has none.
 pub(super) fn unescape(inside: &[u8]) -> Option<Cow<'_, str>> {
-    if memchr::memchr(b'\\', inside).is_none() {
+    if !has_escape(inside) {
         return std::str::from_utf8(inside).ok().map(Cow::Borrowed);
     }
     let mut out = Vec::with_capacity(inside.len());
@@ -89,6 +120,14 @@ pub(super) fn unescape(inside: &[u8]) -> Option<Cow<'_, str>> {
         }
     }
     String::from_utf8(out).ok().map(Cow::Owned)
+}
+
+/// Whether the inside of a string has an escape; keys are mostly too short for `memchr` to pay.
+pub(super) fn has_escape(inside: &[u8]) -> bool {
+    match inside.len() {
+        0..16 => inside.contains(&b'\\'),
+        _ => memchr::memchr(b'\\', inside).is_some(),
+    }
 }
 
 /// Appends `text` as a JSON string, quotes included.

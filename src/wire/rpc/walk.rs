@@ -2,7 +2,7 @@
 //!
 //! On a text that was never accepted the answers are undefined but safe: iterators end early, values are absent.
 
-use super::text;
+use super::text::{has_escape, plain_run_end, unescape};
 use std::borrow::Cow;
 
 /// One member of an object.
@@ -44,12 +44,24 @@ pub fn array_items(raw: &[u8]) -> Items<'_> {
 
 /// The value of one member of an object; nothing if it is not there or `raw` is no object.
 pub fn field<'a>(raw: &'a [u8], key: &str) -> Option<&'a [u8]> {
-    object_fields(raw).find(|field| field.key == key).map(|field| field.value)
+    let mut fields = object_fields(raw);
+    while let Some([quoted, value, _]) = fields.step() {
+        if is_text(quoted, key) {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Whether a raw string is this text; escapes are read only where it has any.
+fn is_text(quoted: &[u8], text: &str) -> bool {
+    let inside = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(quoted);
+    inside == text.as_bytes() || (has_escape(inside) && unescape(inside).is_some_and(|read| read == text))
 }
 
 /// The text of a string, escapes read; nothing if `raw` is no string.
 pub fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
-    text::unescape(raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
+    unescape(raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
 }
 
 /// The value of an integer that fits 64 bits; nothing for anything else, `1.0` and `1e3` included.
@@ -86,17 +98,26 @@ pub fn is_string(raw: &[u8]) -> bool {
     raw.first() == Some(&b'"')
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
-
-    fn next(&mut self) -> Option<Field<'a>> {
+impl<'a> Fields<'a> {
+    /// The next member: its key with quotes, its value, the whole.
+    #[inline]
+    fn step(&mut self) -> Option<[&'a [u8]; 3]> {
         let start = next_element(self.text, self.at)?;
         let key_end = value_end(self.text, start);
         let colon = blank_end(self.text, key_end);
         let value_start = blank_end(self.text, colon + 1);
         self.at = value_end(self.text, value_start);
-        let key = string(self.text.get(start..key_end)?)?;
-        Some(Field { key, value: self.text.get(value_start..self.at)?, member: self.text.get(start..self.at)? })
+        let key = self.text.get(start..key_end)?;
+        Some([key, self.text.get(value_start..self.at)?, self.text.get(start..self.at)?])
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let [key, value, member] = self.step()?;
+        Some(Field { key: string(key)?, value, member })
     }
 }
 
@@ -142,9 +163,12 @@ fn value_end(text: &[u8], at: usize) -> usize {
 fn string_end(text: &[u8], at: usize) -> usize {
     let mut at = at + 1;
     loop {
-        match memchr::memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
-            Some(found) if text[at + found] == b'"' => return at + found + 1,
-            Some(found) => at += found + 2,
+        at = plain_run_end(text, at);
+        match text.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            // A control character: never in a text that was accepted.
+            Some(_) => at += 1,
             None => return text.len(),
         }
     }
@@ -188,6 +212,7 @@ mod tests {
         }
         let items: Vec<_> = array_items(field(raw, "a").unwrap()).collect();
         assert_eq!(items, [&b"1"[..], br#"{"x":"]}"}"#]);
+        assert_eq!((field(raw, "b\n"), field(raw, "b\\n")), (Some(&br#""q\"\\""#[..]), None));
         assert_eq!(object_fields(b"[1]").count() + array_items(b"{}").count() + array_items(b"[ ]").count(), 0);
     }
 
@@ -228,7 +253,7 @@ mod tests {
         bolero::check!().for_each(|text: &[u8]| {
             assert!(object_fields(text).count() <= text.len());
             assert!(array_items(text).count() <= text.len());
-            let _ = (string(text), integer(text));
+            let _ = (string(text), integer(text), field(text, "a"));
             if let Ok(span) = validate(text) {
                 assert_eq!(rebuild(span), serde_json::from_slice::<Value>(text).unwrap());
             }
