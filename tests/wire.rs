@@ -9,3 +9,5 @@ mod framing;
 mod peers;
 #[path = "wire/server.rs"]
 mod server;
+#[path = "wire/sim.rs"]
+mod sim;

@@ -71,17 +71,23 @@ impl<C: Connect> Client<C> {
     ) -> Result<Response<C::Stream>> {
         // Rendered before anything is opened: a request that cannot be sent costs no connection.
         let mut head = render(request, endpoint)?;
-        if let Some(mut conn) = self.pool.take(endpoint) {
+        let shelf = self.pool.shelf(endpoint);
+        let mut was_sent = false;
+        if let Some(mut conn) = shelf.take() {
             match self.exchange(&mut conn, request, head, deadline).await {
-                Ok(answer) => return Ok(self.response(answer, conn, endpoint, deadline)),
+                Ok(answer) => return Ok(Response::new(answer, conn, shelf, deadline)),
                 Err(failed) if failed.unanswered && request.idempotent => {}
                 Err(failed) => return Err(failed.error),
             }
+            was_sent = true;
             head = render(request, endpoint)?;
         }
-        let mut conn = Conn::new(self.open(endpoint, deadline).await?);
+        let opened = self.open(endpoint, deadline).await;
+        // The first sending may have been acted on, whatever became of this one.
+        let opened = opened.map_err(|error| if was_sent { error.retry(Retry::Unsafe) } else { error });
+        let mut conn = Conn::new(opened?);
         match self.exchange(&mut conn, request, head, deadline).await {
-            Ok(answer) => Ok(self.response(answer, conn, endpoint, deadline)),
+            Ok(answer) => Ok(Response::new(answer, conn, shelf, deadline)),
             Err(failed) => Err(failed.error),
         }
     }
@@ -114,17 +120,6 @@ impl<C: Connect> Client<C> {
         // A server may answer and close before it has read everything: so the answer is looked for even after a write
         // that failed.
         read_head(conn, request.method, &self.limits, deadline).await
-    }
-
-    fn response(
-        &self,
-        head: ResponseHead,
-        conn: Conn<C::Stream>,
-        endpoint: &Endpoint,
-        deadline: Instant,
-    ) -> Response<C::Stream> {
-        let home = conn.can_write().then(|| (self.pool.clone(), endpoint.clone()));
-        Response::new(head, conn, home, deadline)
     }
 }
 

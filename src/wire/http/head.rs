@@ -284,3 +284,91 @@ fn parse_response(bytes: &[u8]) -> Result<(u16, bool, Spans), Fault> {
     }
     Ok((code, version == 0, Fields::spans(bytes, response.headers)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<RequestHead, u16> {
+        RequestHead::parse(text.as_bytes().to_vec()).map_err(|fault| fault.status)
+    }
+
+    #[test]
+    fn a_head_gives_its_parts_as_they_came() {
+        let head =
+            parse("POST /mcp/x?y=%20 HTTP/1.1\r\nHost: gate:1\r\nX-A:  one\t\r\nx-a: two\r\nEmpty:\r\n\r\n").unwrap();
+        assert_eq!((head.method(), head.path(), head.query()), (Method::Post, "/mcp/x", Some("y=%20")));
+        assert_eq!((head.host(), head.header("HOST"), head.header("nope")), (Some("gate:1"), Some("gate:1"), None));
+        assert_eq!(head.headers("x-A").collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(head.header("empty"), Some(""));
+        assert_eq!(head.all_headers().count(), 4);
+        assert!(head.keep_alive() && !head.expects_continue() && head.framing() == Framing::None);
+    }
+
+    #[test]
+    fn json_is_one_content_type_in_utf8() {
+        let is =
+            |types: &str| parse(&format!("POST / HTTP/1.1\r\nhost: a\r\n{types}\r\n")).unwrap().content_type_is_json();
+        for yes in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json ;charset=\"UTF-8\"",
+            "application/json;",
+            "application/json; v=1",
+        ] {
+            assert!(is(&format!("Content-Type: {yes}\r\n")), "{yes}");
+        }
+        for no in
+            ["text/plain", "application/jsonx", "application/json, text/plain", "application/json; charset=utf-16", ""]
+        {
+            assert!(!is(&format!("content-type: {no}\r\n")), "{no}");
+        }
+        assert!(!is(""));
+        assert!(!is("content-type: application/json\r\ncontent-type: application/json\r\n"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_refused() {
+        for value in [&b"\xff"[..], b"\xc3", b"a\0b", b"a\x7f", b"a\x01"] {
+            let head = [b"GET / HTTP/1.1\r\nhost: a\r\nx: ", value, b"\r\n\r\n"].concat();
+            assert_eq!(RequestHead::parse(head).map_err(|fault| fault.status).map(|_| ()), Err(400), "{value:?}");
+        }
+        assert_eq!(parse("GET / HTTP/1.1\r\nhost: a\r\nx: \u{e9}\r\n\r\n").unwrap().header("x"), Some("\u{e9}"));
+    }
+
+    #[test]
+    fn nothing_makes_the_parsers_panic_and_what_passes_is_clean() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let forms = [bytes.to_vec(), [b"GET / HTTP/1.1\r\nhost: a\r\n", bytes, b"\r\n\r\n"].concat()];
+            for form in forms {
+                let Ok(head) = RequestHead::parse(form) else { continue };
+                assert!(head.path().starts_with('/') || head.path() == "*");
+                assert!(head.host().is_none_or(host::is_authority));
+                for (name, value) in head.all_headers() {
+                    assert!(!name.is_empty() && !value.contains(['\r', '\n', '\0']), "{name:?}: {value:?}");
+                }
+            }
+            let _ = ResponseHead::parse([b"HTTP/1.1 200 ", bytes].concat(), Method::Get);
+            let _ = ResponseHead::parse(bytes.to_vec(), Method::Get);
+        });
+    }
+
+    #[test]
+    fn headers_come_back_as_they_were_sent() {
+        bolero::check!().with_type::<Vec<(u8, String)>>().for_each(|headers| {
+            let clean = |value: &str| value.chars().filter(|c| *c == '\t' || !c.is_ascii_control()).collect::<String>();
+            let name = |n: u8| format!("x-{n:x}");
+            let sent: Vec<_> = headers
+                .iter()
+                .take(90)
+                .map(|(n, v)| (name(*n), clean(v).trim_matches([' ', '\t']).to_owned()))
+                .collect();
+            let mut text = "GET / HTTP/1.1\r\nhost: a\r\n".to_owned();
+            sent.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
+            let head = parse(&(text + "\r\n")).unwrap();
+            let came: Vec<_> = head.all_headers().skip(1).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+            assert_eq!(came, sent);
+        });
+    }
+}

@@ -16,58 +16,51 @@ use std::time::Duration;
 /// Longest time a connection waits.
 const IDLE: Duration = Duration::from_millis(POOL_IDLE_MS);
 
+type Shelves<S> = HashMap<Endpoint, Rc<Shelf<S>>, foldhash::fast::RandomState>;
+
+/// A shard's waiting connections, a shelf for each endpoint.
+pub(crate) struct Pool<S> {
+    shelves: RefCell<Shelves<S>>,
+    sweeping: Cell<bool>,
+}
+
 struct Idle<S> {
     conn: Conn<S>,
     until: Instant,
 }
 
-/// Waiting connections by endpoint, the longest waiting first.
-pub(crate) struct Pool<S> {
-    idle: RefCell<HashMap<Endpoint, VecDeque<Idle<S>>, foldhash::fast::RandomState>>,
-    sweeping: Cell<bool>,
+/// One endpoint's waiting connections, the longest waiting first.
+pub(crate) struct Shelf<S> {
+    idle: RefCell<VecDeque<Idle<S>>>,
+    pool: Weak<Pool<S>>,
 }
 
 impl<S: Stream> Pool<S> {
     pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), sweeping: Cell::new(false) })
+        Rc::new(Self { shelves: RefCell::default(), sweeping: Cell::new(false) })
     }
 
-    /// The connection used last that is still good. One whose server closed it, or sent something nobody asked for, is
-    /// dropped here: the next answer read from it would not be ours.
-    pub(crate) fn take(&self, endpoint: &Endpoint) -> Option<Conn<S>> {
-        let now = Clock::now();
-        let mut idle = self.idle.borrow_mut();
-        let waiting = idle.get_mut(endpoint)?;
-        while let Some(last) = waiting.pop_back() {
-            if last.until > now && is_quiet(&last.conn.stream) {
-                return Some(last.conn);
-            }
+    /// The shelf of an endpoint.
+    pub(crate) fn shelf(self: &Rc<Self>, endpoint: &Endpoint) -> Rc<Shelf<S>> {
+        let mut shelves = self.shelves.borrow_mut();
+        if let Some(shelf) = shelves.get(endpoint) {
+            return shelf.clone();
         }
-        None
-    }
-
-    /// Keeps a connection for its endpoint's next request; `hint` is how long its server says it will wait.
-    pub(crate) fn put(self: &Rc<Self>, endpoint: &Endpoint, conn: Conn<S>, hint: Option<Duration>) {
-        let until = Clock::now() + hint.unwrap_or(IDLE).min(IDLE);
-        let mut idle = self.idle.borrow_mut();
-        if !idle.contains_key(endpoint) {
-            idle.insert(endpoint.clone(), VecDeque::new());
-        }
-        if let Some(waiting) = idle.get_mut(endpoint) {
-            if waiting.len() >= IDLE_PER_ENDPOINT_MAX {
-                waiting.pop_front();
-            }
-            waiting.push_back(Idle { conn, until });
-        }
-        drop(idle);
-        if !self.sweeping.replace(true) {
-            drop(task::spawn(Self::sweep(Rc::downgrade(self))));
-        }
+        let shelf = Rc::new(Shelf { idle: RefCell::default(), pool: Rc::downgrade(self) });
+        shelves.insert(endpoint.clone(), shelf.clone());
+        shelf
     }
 
     /// How many connections wait.
     pub(crate) fn len(&self) -> usize {
-        self.idle.borrow().values().map(VecDeque::len).sum()
+        self.shelves.borrow().values().map(|shelf| shelf.idle.borrow().len()).sum()
+    }
+
+    /// Sees to it that nothing waits for ever.
+    fn start_sweeping(self: &Rc<Self>) {
+        if !self.sweeping.replace(true) {
+            drop(task::spawn(Self::sweep(Rc::downgrade(self))));
+        }
     }
 
     /// Closes what waited too long or was closed by its server, until nothing waits.
@@ -75,21 +68,50 @@ impl<S: Stream> Pool<S> {
         loop {
             time::sleep(IDLE / 4).await;
             let Some(pool) = pool.upgrade() else { return };
-            if pool.drop_expired() == 0 {
+            pool.drop_expired();
+            if pool.len() == 0 {
                 pool.sweeping.set(false);
                 return;
             }
         }
     }
 
-    /// Drops what is past its time; how many are left.
-    fn drop_expired(&self) -> usize {
+    /// Drops what is past its time, and empty shelves that nobody holds.
+    fn drop_expired(&self) {
         let now = Clock::now();
-        self.idle.borrow_mut().retain(|_, waiting| {
-            waiting.retain(|idle| idle.until > now && !idle.conn.stream.peek_closed());
-            !waiting.is_empty()
+        self.shelves.borrow_mut().retain(|_, shelf| {
+            let mut idle = shelf.idle.borrow_mut();
+            idle.retain(|idle| idle.until > now && !idle.conn.stream.peek_closed());
+            !idle.is_empty() || Rc::strong_count(shelf) > 1
         });
-        self.len()
+    }
+}
+
+impl<S: Stream> Shelf<S> {
+    /// The connection used last that is still good. One whose server closed it, or sent something nobody asked for, is
+    /// dropped here: the next answer read from it would not be ours.
+    pub(crate) fn take(&self) -> Option<Conn<S>> {
+        let now = Clock::now();
+        let mut idle = self.idle.borrow_mut();
+        while let Some(last) = idle.pop_back() {
+            if last.until > now && is_quiet(&last.conn.stream) {
+                return Some(last.conn);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request; `hint` is how long its server says it will wait.
+    pub(crate) fn put(&self, conn: Conn<S>, hint: Option<Duration>) {
+        let until = Clock::now() + hint.unwrap_or(IDLE).min(IDLE);
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= IDLE_PER_ENDPOINT_MAX {
+            idle.pop_front();
+        }
+        idle.push_back(Idle { conn, until });
+        if let Some(pool) = self.pool.upgrade() {
+            pool.start_sweeping();
+        }
     }
 }
 

@@ -6,11 +6,10 @@ use crate::base::error::{Error, Kind, Result, Retry, Side};
 use crate::rt::stream::Stream;
 use crate::wire::http::chunk::ChunkDecoder;
 use crate::wire::http::conn::{Broken, Conn};
-use crate::wire::http::endpoint::Endpoint;
 use crate::wire::http::fault::Fault;
 use crate::wire::http::framing::Framing;
 use crate::wire::http::head::{ResponseHead, is_json};
-use crate::wire::http::pool::Pool;
+use crate::wire::http::pool::Shelf;
 use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,27 +28,25 @@ enum Rest {
     Close,
 }
 
-/// Where a connection goes when its answer is read.
-type Home<S> = (Rc<Pool<S>>, Endpoint);
-
 /// The answer to one request. Dropped before its body is read, it closes its connection.
 pub struct Response<S: Stream> {
     head: ResponseHead,
     rest: Rest,
     conn: Option<Conn<S>>,
-    home: Option<Home<S>>,
+    /// Where the connection goes when the answer is read.
+    shelf: Rc<Shelf<S>>,
     deadline: Instant,
 }
 
 impl<S: Stream> Response<S> {
-    pub(crate) fn new(head: ResponseHead, conn: Conn<S>, home: Option<Home<S>>, deadline: Instant) -> Self {
+    pub(crate) fn new(head: ResponseHead, conn: Conn<S>, shelf: Rc<Shelf<S>>, deadline: Instant) -> Self {
         let rest = match head.framing() {
             Framing::None => Rest::Done,
             Framing::Length(length) => Rest::Length(length),
             Framing::Chunked => Rest::Chunked(ChunkDecoder::default()),
             Framing::Close => Rest::Close,
         };
-        let mut response = Self { head, rest, conn: Some(conn), home, deadline };
+        let mut response = Self { head, rest, conn: Some(conn), shelf, deadline };
         if matches!(response.rest, Rest::Done) {
             response.finish();
         }
@@ -204,10 +201,10 @@ impl<S: Stream> Response<S> {
 
     /// The body is read: keeps the connection for another request if both sides can.
     fn finish(&mut self) {
-        let (Some(conn), Some((pool, endpoint))) = (self.conn.take(), self.home.take()) else { return };
+        let Some(conn) = self.conn.take() else { return };
         // Bytes behind the answer belong to nothing we asked for.
         if self.head.keep_alive() && conn.is_sound() && conn.buf.is_empty() {
-            pool.put(&endpoint, conn, idle_hint(&self.head));
+            self.shelf.put(conn, idle_hint(&self.head));
         }
     }
 }
