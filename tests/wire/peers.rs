@@ -94,7 +94,7 @@ async fn answer<S: Stream>(conn: &mut ServerConn<S>, head: &RequestHead, seen: &
             seen.borrow_mut().push("gone".into());
             Ok(())
         }
-        "/flood" => loop {
+        "/flood" => {
             conn.start_stream(200, &[]).await?;
             loop {
                 if let Err(error) = conn.write_stream(vec![0; 60_000]).await {
@@ -102,7 +102,7 @@ async fn answer<S: Stream>(conn: &mut ServerConn<S>, head: &RequestHead, seen: &
                     return Err(error);
                 }
             }
-        },
+        }
         _ => conn.respond(200, &[], Body::Vec(line.into_bytes())).await,
     }
 }

@@ -37,12 +37,13 @@ fn seeds() -> Range<u64> {
 }
 
 fn faults(rng: &mut Rng) -> NetFaults {
+    let mut below = |end: u8| u8::try_from(rng.below(end.into())).unwrap();
     NetFaults {
-        delay_max: Duration::from_millis(1 + rng.below(40) as u64),
-        split_percent: rng.below(100) as u8,
-        refuse_percent: rng.below(10) as u8,
-        cut_permille: rng.below(30) as u16,
-        stall_permille: rng.below(8) as u16,
+        delay_max: Duration::from_millis(1 + u64::from(below(40))),
+        split_percent: below(100),
+        refuse_percent: below(10),
+        cut_permille: below(30).into(),
+        stall_permille: below(8).into(),
     }
 }
 
