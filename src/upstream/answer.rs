@@ -4,6 +4,9 @@ use crate::base::error::{Error, Kind, Result, Side};
 use crate::base::limits::{RELAY_BYTES_MAX, RELAY_EVENTS_MAX};
 
 use crate::catalog::HeaderParam;
+use crate::mcp::meta::LogLevel;
+use crate::mcp::revision::Era;
+use crate::mcp::trace::TraceContext;
 use crate::rt::local::Notify;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -40,27 +43,14 @@ pub struct UpstreamCall {
 /// The members of `params._meta` that a caller decides.
 #[derive(Clone, Debug, Default)]
 pub struct CallMeta {
-    /// Whether progress is wanted; the token is ours, the relay puts the client's back.
+    /// Whether progress is wanted. The token is our own id.
     pub progress: bool,
-    /// The most verbose log level wanted, for servers of the modern era.
-    pub log_level: Option<Box<str>>,
-    /// W3C trace context of the gate's own span.
-    pub traceparent: Option<Box<str>>,
-    /// W3C vendor trace state.
+    /// The least log level wanted, for servers of the modern era.
+    pub log_level: Option<LogLevel>,
+    /// The gate's own span, the parent of the server's.
+    pub trace: Option<TraceContext>,
+    /// The trace's vendor state, passed on.
     pub tracestate: Option<Box<str>>,
-    /// Raw JSON object: the client's name and version, display only; the gate's own where absent.
-    pub client_info: Option<Bytes>,
-    /// Raw JSON object: the client's capabilities that the gate can carry; `{}` where absent.
-    pub client_capabilities: Option<Bytes>,
-}
-
-/// The era of the leg an answer came over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LegEra {
-    /// 2026-07-28 and later.
-    Modern,
-    /// 2025-11-25 and earlier.
-    Legacy,
 }
 
 /// What a server answered: the raw JSON of one member of its response, which the bridge brings into the client's era.
@@ -69,7 +59,7 @@ pub struct Answer {
     /// The result, or the error object.
     pub outcome: Outcome,
     /// The era it is written in.
-    pub era: LegEra,
+    pub era: Era,
 }
 
 /// The two ways a JSON-RPC response can go.
@@ -86,7 +76,7 @@ pub enum Outcome {
 pub struct Event {
     /// What it is.
     pub kind: EventKind,
-    /// The raw JSON object of its `params`. A progress token in it is ours.
+    /// The raw JSON object of its `params`. A progress token in it is ours; `mcp::progress` puts the client's back.
     pub params: Bytes,
 }
 

@@ -1,7 +1,7 @@
 //! Whether a server is worth trying now: a circuit that fails calls fast during an outage, and the waits between tries.
 //!
-//! A circuit is *closed* while things work. After [`FAILURES_MAX`] failures in a row it *opens*: calls fail at once. When
-//! its wait is over, one call (or the discovery task) may try; success closes it, failure opens it for longer.
+//! A circuit is *closed* while things work. After [`FAILURES_MAX`] failures in a row it *opens*: calls fail at once.
+//! When its wait is over, one call (or the discovery task) may try; success closes it, failure opens it for longer.
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Retry};

@@ -1,7 +1,7 @@
 //! What a server's message means for us: an answer, an event of a call, a change of its list, or a request of its own.
 
 use crate::base::error::{Error, Kind, Result};
-use crate::upstream::answer::{Event, EventKind, Outcome};
+use crate::upstream::answer::{EventKind, Outcome};
 use crate::wire::rpc::{self, Envelope, Message, MessageKind};
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
@@ -20,8 +20,10 @@ pub(super) enum Incoming {
     Event {
         /// Our progress token, which is the id of the request it belongs to; absent on a log line.
         token: Option<u64>,
-        /// What to relay.
-        event: Event,
+        /// What it is.
+        kind: EventKind,
+        /// The raw `params`.
+        params: Bytes,
     },
     /// `notifications/tools/list_changed`.
     ToolsChanged,
@@ -35,6 +37,9 @@ pub(super) enum Incoming {
     /// A notification that concerns nobody here.
     Other(Box<str>),
 }
+
+/// The token of progress that bears none of ours: no request has it, as ids count up from 1.
+const NOBODYS: u64 = 0;
 
 /// The messages of one body, event or line: one, but for the batches that 2025-03-26 allows.
 pub(super) type Batch = SmallVec<[Incoming; 1]>;
@@ -73,9 +78,9 @@ fn notification(envelope: &Envelope<'_>, params: Bytes) -> Incoming {
         "notifications/progress" => {
             let token = rpc::field(&params, "progressToken").and_then(rpc::integer);
             let token = token.and_then(|token| u64::try_from(token).ok());
-            Incoming::Event { token, event: Event { kind: EventKind::Progress, params } }
+            Incoming::Event { token: token.or(Some(NOBODYS)), kind: EventKind::Progress, params }
         }
-        "notifications/message" => Incoming::Event { token: None, event: Event { kind: EventKind::Log, params } },
+        "notifications/message" => Incoming::Event { token: None, kind: EventKind::Log, params },
         "notifications/tools/list_changed" => Incoming::ToolsChanged,
         other => Incoming::Other(other.into()),
     }
@@ -133,8 +138,10 @@ mod tests {
     #[test]
     fn notifications_and_requests_are_told_apart() {
         let progress = one(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":3}}"#);
-        let Incoming::Event { token: Some(3), event } = progress else { panic!("{progress:?}") };
-        assert_eq!((event.kind, &event.params[..]), (EventKind::Progress, &br#"{"progressToken":3}"#[..]));
+        let Incoming::Event { token: Some(3), kind, params } = progress else { panic!("{progress:?}") };
+        assert_eq!((kind, &params[..]), (EventKind::Progress, &br#"{"progressToken":3}"#[..]));
+        let theirs = one(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"x"}}"#);
+        assert!(matches!(theirs, Incoming::Event { token: Some(NOBODYS), .. }), "{theirs:?}");
         assert_eq!(one(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#), Incoming::ToolsChanged);
         let ping = Incoming::Request { id: Bytes::from_static(b"\"p\""), method: "ping".into() };
         assert_eq!(one(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#), ping);

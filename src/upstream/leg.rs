@@ -5,7 +5,7 @@
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::limits::LEGACY_VERDICT_MS;
-use crate::upstream::answer::LegEra;
+use crate::mcp::revision::Era;
 use crate::upstream::spec::EraSetting;
 use std::cell::Cell;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The era to speak.
-    pub era: LegEra,
+    pub era: Era,
     /// Whether a legacy HTTP server gave out a session id: calls then belong to the session's home shard.
     pub stateful: bool,
 }
 
 impl Verdict {
     /// A server without handshake.
-    pub const MODERN: Self = Self { era: LegEra::Modern, stateful: false };
+    pub const MODERN: Self = Self { era: Era::Modern, stateful: false };
 
     /// A server that wants `initialize`.
     pub fn legacy(stateful: bool) -> Self {
-        Self { era: LegEra::Legacy, stateful }
+        Self { era: Era::Legacy, stateful }
     }
 }
 
@@ -45,7 +45,7 @@ impl Leg {
     pub fn known(&self) -> Option<Verdict> {
         let (verdict, at) = self.known.get()?;
         let age = Clock::now().since(at);
-        let stale = verdict.era == LegEra::Legacy && age >= Duration::from_millis(LEGACY_VERDICT_MS);
+        let stale = verdict.era == Era::Legacy && age >= Duration::from_millis(LEGACY_VERDICT_MS);
         if stale && self.setting == EraSetting::Auto {
             self.known.set(None);
             return None;
@@ -54,10 +54,10 @@ impl Leg {
     }
 
     /// The era to speak without asking: as set, or as known. Nothing means that a probe is due.
-    pub fn era(&self) -> Option<LegEra> {
+    pub fn era(&self) -> Option<Era> {
         match self.setting {
-            EraSetting::Modern => Some(LegEra::Modern),
-            EraSetting::Legacy => Some(LegEra::Legacy),
+            EraSetting::Modern => Some(Era::Modern),
+            EraSetting::Legacy => Some(Era::Legacy),
             EraSetting::Auto => self.known().map(|verdict| verdict.era),
         }
     }
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(leg.era(), None);
         leg.learn(Verdict::MODERN);
         at(LEGACY_VERDICT_MS * 9);
-        assert_eq!(leg.era(), Some(LegEra::Modern));
+        assert_eq!(leg.era(), Some(Era::Modern));
         leg.forget();
         assert_eq!(leg.era(), None);
         Clock::end_simulation();
@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn the_setting_outranks_what_was_learned() {
         let leg = Leg::new(EraSetting::Legacy);
-        assert_eq!(leg.era(), Some(LegEra::Legacy));
+        assert_eq!(leg.era(), Some(Era::Legacy));
         leg.learn(Verdict::MODERN);
-        assert_eq!(leg.era(), Some(LegEra::Legacy));
+        assert_eq!(leg.era(), Some(Era::Legacy));
     }
 }

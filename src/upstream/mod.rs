@@ -1,15 +1,18 @@
 //! Rank 5: upstream servers, one transport a file.
 
 pub mod answer;
+pub mod discover;
 #[cfg(test)]
 mod fixture;
 pub mod health;
+mod http;
 mod incoming;
 pub mod leg;
 mod message;
 mod patience;
-mod probe;
+pub mod probe;
 mod scopes;
 pub mod spec;
 mod stdio;
+pub mod upstreams;
 mod wiring;

@@ -6,7 +6,7 @@ use crate::base::limits::CALL_CAP_MS;
 use crate::rt::time;
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// The deadlines of one call.
@@ -30,6 +30,11 @@ impl Patience {
         Self { idle: limit, cap: until, until: Cell::new(until) }
     }
 
+    /// A wait for a stream to open, which itself may then last for ever.
+    pub(super) fn opening(limit: Duration) -> Self {
+        Self { cap: Instant(u64::MAX), ..Self::fixed(limit) }
+    }
+
     /// A sign of life came.
     pub(super) fn touch(&self) {
         self.until.set((Clock::now() + self.idle).min(self.cap));
@@ -40,12 +45,17 @@ impl Patience {
         self.until.get()
     }
 
-    /// Waits for a future as long as patience lasts, which others may prolong meanwhile.
+    /// When patience ends whatever comes.
+    pub(super) fn cap(&self) -> Instant {
+        self.cap
+    }
+
+    /// Waits for a future as long as patience lasts, which others may prolong meanwhile. It is taken pinned, because
+    /// each function that takes a future by value makes its own twice as large.
     ///
     /// # Errors
-    /// [`Kind::Timeout`]; the future is dropped where it stands.
-    pub(super) async fn wait<F: Future>(&self, future: F) -> Result<F::Output> {
-        let mut future = pin!(future);
+    /// [`Kind::Timeout`]; the future is not polled again.
+    pub(super) async fn wait<F: Future>(&self, mut future: Pin<&mut F>) -> Result<F::Output> {
         loop {
             let until = self.until();
             if let Ok(output) = time::deadline(until, future.as_mut()).await {
@@ -70,6 +80,7 @@ impl Patience {
 mod tests {
     use super::*;
     use crate::upstream::fixture::on_shard;
+    use std::pin::pin;
 
     #[test]
     fn a_sign_of_life_prolongs_the_wait_but_not_beyond_the_cap() {
@@ -82,12 +93,12 @@ mod tests {
                 }
                 7
             };
-            assert_eq!(patience.wait(slow).await.expect("prolonged"), 7);
-            let error = patience.wait(std::future::pending::<()>()).await.expect_err("nothing comes");
+            assert_eq!(patience.wait(pin!(slow)).await.expect("prolonged"), 7);
+            let error = patience.wait(pin!(std::future::pending::<()>())).await.expect_err("nothing comes");
             assert_eq!((error.kind, error.retry), (Kind::Timeout, Retry::Unsafe));
             let fixed = Patience::fixed(Duration::from_millis(10));
             fixed.touch();
-            assert!(fixed.wait(time::sleep(Duration::from_secs(5))).await.is_err());
+            assert!(fixed.wait(pin!(time::sleep(Duration::from_secs(5)))).await.is_err());
         });
     }
 }

@@ -61,6 +61,12 @@ impl<T> Slot<T> {
         }
     }
 
+    fn held(self: &Rc<Self>) -> Option<Lease<T>> {
+        let value = self.open.borrow().clone()?;
+        self.leases.set(self.leases.get() + 1);
+        Some(Lease { slot: self.clone(), value })
+    }
+
     fn leave(&self) {
         self.leases.set(self.leases.get() - 1);
         self.used.set(Clock::now());
@@ -104,6 +110,11 @@ impl<T> Scopes<T> {
         Self { slots: RefCell::new(HashMap::new()), max }
     }
 
+    /// What is open for `key` already.
+    pub(super) fn held(&self, key: &ScopeKey) -> Option<Lease<T>> {
+        self.slots.borrow().get(key).and_then(Slot::held)
+    }
+
     /// What is open for `key`, or what `open` makes. Callers that come while it is being opened wait, and share a
     /// failure instead of each trying again. What had to make room is handed to `evict`.
     ///
@@ -118,9 +129,8 @@ impl<T> Scopes<T> {
         let slot = self.slot(key, evict)?;
         let _presence = Presence::enter(&slot);
         loop {
-            if let Some(value) = slot.open.borrow().clone() {
-                slot.leases.set(slot.leases.get() + 1);
-                return Ok(Lease { slot: slot.clone(), value });
+            if let Some(lease) = Slot::held(&slot) {
+                return Ok(lease);
             }
             if slot.opening.get() {
                 slot.landing().await?;
@@ -166,11 +176,6 @@ impl<T> Scopes<T> {
             let same = slot.open.borrow().as_ref().is_some_and(|open| std::ptr::eq(&raw const **open, value));
             same && slot.open.take().is_some()
         })
-    }
-
-    /// What is open now, in no order.
-    pub(super) fn all(&self) -> Vec<Rc<T>> {
-        self.slots.borrow().values().filter_map(|slot| slot.open.borrow().clone()).collect()
     }
 
     /// Takes out what has not been used for `idle`.
@@ -269,7 +274,7 @@ mod tests {
             drop((held, third));
             assert_eq!(scopes.expire(Duration::from_secs(1)).len(), 0);
             assert_eq!(scopes.expire(Duration::ZERO).len(), 2);
-            assert!(scopes.all().is_empty() && scopes.drain().is_empty());
+            assert!(scopes.held(&of("a")).is_none() && scopes.drain().is_empty());
         });
     }
 
@@ -281,7 +286,7 @@ mod tests {
             assert!(scopes.invalidate(&of("a"), &first));
             let second = scopes.lease(&of("a"), async || Ok(2), never).await.expect("room");
             assert!(!scopes.invalidate(&of("a"), &first));
-            assert_eq!((*second, scopes.all().len()), (2, 1));
+            assert_eq!((*second, scopes.drain().len()), (2, 1));
         });
     }
 }

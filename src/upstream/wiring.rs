@@ -4,7 +4,7 @@ use crate::base::error::Result;
 use crate::rt::local::Notify;
 use crate::upstream::answer::{Answer, Outcome, Sink, UpstreamCall};
 use crate::upstream::leg::{Leg, Verdict};
-use crate::upstream::probe::Offer;
+use crate::upstream::probe::About;
 use crate::upstream::spec::ServerSpec;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -35,12 +35,12 @@ pub(super) struct Wiring {
 }
 
 /// What opening a server for listing found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Opened {
     /// Its era.
     pub(super) verdict: Verdict,
-    /// What it offers.
-    pub(super) offer: Offer,
+    /// What it says of itself.
+    pub(super) about: Rc<About>,
 }
 
 /// One way to reach a server.
@@ -49,14 +49,14 @@ pub(super) trait Transport {
     /// Makes sure that the server can be listed: finds out its era, opens the session or process that lists it.
     async fn open(&self) -> Result<Opened>;
 
-    /// One page of its tools.
-    async fn list(&self, cursor: Option<&str>) -> Result<Outcome>;
+    /// One page of its tools, from a raw cursor on.
+    async fn list(&self, cursor: Option<&[u8]>) -> Result<Outcome>;
 
     /// One call of a tool. Dropping the future cancels the call.
     async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer>;
 
     /// Listens for changes of its list until what it listens on ends; what it hears rings `list_changed`.
-    async fn watch(&self, offer: Offer) -> Result<()>;
+    async fn watch(&self, about: &About) -> Result<()>;
 
     /// Ends sessions or processes that have been idle for long.
     async fn tidy(&self);

@@ -4,12 +4,13 @@
 //! message: so whatever the probe leaves behind other than a clear answer, `initialize` goes to a fresh process.
 
 use crate::base::error::{Error, Kind, Result};
+use crate::mcp::revision::Era;
 use crate::rt::local::Notify;
-use crate::upstream::answer::{LegEra, Sink};
+use crate::upstream::answer::{Outcome, Sink};
 use crate::upstream::leg::{Leg, Verdict};
-use crate::upstream::message;
+use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
-use crate::upstream::probe::{Offer, Probed, judge_discover, judge_initialize};
+use crate::upstream::probe::{About, Probed, judge_discover, judge_initialize};
 use crate::upstream::spec::{ServerSpec, StdioSpec};
 use crate::upstream::stdio::process::{Cancel, Process};
 use crate::upstream::wiring::Ids;
@@ -21,9 +22,9 @@ pub(super) struct Ready {
     /// The process.
     pub(super) process: Process,
     /// The era it speaks.
-    pub(super) era: LegEra,
-    /// What it offers.
-    pub(super) offer: Offer,
+    pub(super) era: Era,
+    /// What it says of itself.
+    pub(super) about: Rc<About>,
 }
 
 /// What is needed to open processes of one server.
@@ -42,8 +43,8 @@ impl Opener<'_> {
     /// [`Kind::Unreachable`]: it cannot be started or ends; [`Kind::Timeout`], [`Kind::BadAnswer`]: no handshake.
     pub(super) async fn open(&self) -> Result<Ready> {
         let opened = match self.leg.era() {
-            Some(LegEra::Modern) => self.modern().await,
-            Some(LegEra::Legacy) => self.legacy(self.start()?).await,
+            Some(Era::Modern) => self.modern().await,
+            Some(Era::Legacy) => self.legacy(self.start()?).await,
             None => self.probe().await,
         };
         match &opened {
@@ -57,7 +58,7 @@ impl Opener<'_> {
     async fn probe(&self) -> Result<Ready> {
         let process = self.start()?;
         match self.discover(&process).await {
-            Ok(Probed::Modern(offer)) => Ok(Ready { process, era: LegEra::Modern, offer }),
+            Ok(Probed::Modern(about)) => Ok(Ready { process, era: Era::Modern, about: about.into() }),
             Ok(Probed::Legacy) => match self.legacy(process).await {
                 Ok(ready) => Ok(ready),
                 Err(_) => self.legacy(self.start()?).await,
@@ -73,37 +74,31 @@ impl Opener<'_> {
     async fn modern(&self) -> Result<Ready> {
         let process = self.start()?;
         match self.discover(&process).await? {
-            Probed::Modern(offer) => Ok(Ready { process, era: LegEra::Modern, offer }),
+            Probed::Modern(about) => Ok(Ready { process, era: Era::Modern, about: about.into() }),
             Probed::Legacy => Err(Error::new(Kind::BadAnswer, "the server no longer speaks the modern revision")),
         }
     }
 
     async fn discover(&self, process: &Process) -> Result<Probed> {
-        let id = self.ids.mint();
-        let outcome = self.ask(process, id, message::discover(id), self.spec.probe_timeout).await?;
+        let ask = message::discover(self.ids.mint());
+        let outcome = self.ask(process, ask, self.spec.probe_timeout).await?;
         judge_discover(&outcome)
     }
 
     async fn legacy(&self, process: Process) -> Result<Ready> {
-        let id = self.ids.mint();
-        let outcome = self.ask(&process, id, message::initialize(id), self.spec.call_timeout).await?;
-        let (_, offer) = judge_initialize(&outcome)?;
+        let ask = message::initialize(self.ids.mint());
+        let outcome = self.ask(&process, ask, self.spec.call_timeout).await?;
+        let about = judge_initialize(&outcome)?.into();
         process.notify(message::initialized());
-        Ok(Ready { process, era: LegEra::Legacy, offer })
+        Ok(Ready { process, era: Era::Legacy, about })
     }
 
     fn start(&self) -> Result<Process> {
         Process::start(&self.spec.name, self.stdio, self.list_changed.clone())
     }
 
-    async fn ask(
-        &self,
-        process: &Process,
-        id: u64,
-        ask: message::Ask,
-        limit: Duration,
-    ) -> Result<crate::upstream::answer::Outcome> {
+    async fn ask(&self, process: &Process, ask: Ask, limit: Duration) -> Result<Outcome> {
         let patience = Rc::new(Patience::fixed(limit));
-        process.ask(id, ask, &Sink::nowhere(), patience, Cancel::Silently).await
+        process.ask(ask, &Sink::nowhere(), patience, Cancel::Silently).await
     }
 }

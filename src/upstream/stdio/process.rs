@@ -11,7 +11,7 @@ use crate::rt::child::{self, PipeReader, PipeWriter, Signal};
 use crate::rt::local::{self, Notify, OneSender, Receiver, Sender};
 use crate::rt::task::{self, JoinHandle};
 use crate::rt::time;
-use crate::upstream::answer::{Outcome, Sink};
+use crate::upstream::answer::{Event, Outcome, Sink};
 use crate::upstream::incoming::{self, Incoming, printable};
 use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
@@ -137,24 +137,17 @@ impl Process {
     ///
     /// # Errors
     /// [`Kind::Unreachable`] when the process ends, [`Kind::Timeout`], [`Kind::Overloaded`] when too many wait.
-    pub(super) async fn ask(
-        &self,
-        id: u64,
-        ask: Ask,
-        sink: &Sink,
-        patience: Rc<Patience>,
-        cancel: Cancel,
-    ) -> Result<Outcome> {
+    pub(super) async fn ask(&self, ask: Ask, sink: &Sink, patience: Rc<Patience>, cancel: Cancel) -> Result<Outcome> {
         let (sender, answer) = local::oneshot();
         let waiting = Waiting { sink: sink.clone(), patience: patience.clone(), answer: RefCell::new(Some(sender)) };
-        let mut given_up = self.0.clone().admit(id, waiting, cancel)?;
-        let outbox = self.0.outbox.borrow().clone().ok_or_else(|| stopping())?;
-        let sent = patience.wait(outbox.send(line(&ask.body))).await?;
+        let mut given_up = self.0.clone().admit(ask.id, waiting, cancel)?;
+        let outbox = self.0.outbox.borrow().clone().ok_or_else(stopping)?;
+        let sent = patience.wait(pin!(outbox.send(line(&ask.body)))).await?;
         given_up.sent = true;
         if sent.is_err() {
             return Err(self.ended().await);
         }
-        match patience.wait(answer).await? {
+        match patience.wait(pin!(answer)).await? {
             Ok(outcome) => {
                 given_up.sent = outcome.is_err();
                 outcome
@@ -213,10 +206,9 @@ impl Shared {
 
     /// Queues a message nobody waits for.
     fn push(&self, message: Bytes) {
-        if let Some(outbox) = &*self.outbox.borrow() {
-            if outbox.try_send(line(&message)).is_err() {
-                tracing::debug!(server = &*self.server, "dropped a message the process does not read");
-            }
+        let dropped = self.outbox.borrow().as_ref().is_some_and(|outbox| outbox.try_send(line(&message)).is_err());
+        if dropped {
+            tracing::debug!(server = &*self.server, "dropped a message the process does not read");
         }
     }
 
@@ -255,10 +247,10 @@ impl Shared {
     fn take(&self, message: Incoming) {
         match message {
             Incoming::Answer { id, outcome } => self.answer(id, outcome),
-            Incoming::Event { token, event } => {
+            Incoming::Event { token, kind, params } => {
                 let Some((id, waiting)) = self.waiting_for(token) else { return };
                 waiting.patience.touch();
-                if let Err(error) = waiting.sink.push(event) {
+                if let Err(error) = waiting.sink.push(Event { kind, params }) {
                     // The request stays listed until the one who asked drops it, which also tells the server.
                     tracing::debug!(server = &*self.server, id, "gave a call up: {error}");
                     waiting.settle(Err(error));

@@ -2,13 +2,14 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{SCOPE_IDLE_MS, SCOPES_PER_SERVER_MAX};
+use crate::mcp::revision::Era;
 use crate::rt::task;
-use crate::upstream::answer::{Answer, LegEra, Outcome, ScopeKey, Sink, UpstreamCall};
+use crate::upstream::answer::{Answer, Outcome, ScopeKey, Sink, UpstreamCall};
 use crate::upstream::health::Restarts;
 use crate::upstream::leg::Verdict;
 use crate::upstream::message;
 use crate::upstream::patience::Patience;
-use crate::upstream::probe::Offer;
+use crate::upstream::probe::About;
 use crate::upstream::scopes::{Lease, Scopes};
 use crate::upstream::spec::{Scope, StdioSpec, TransportSpec};
 use crate::upstream::stdio::open::{Opener, Ready};
@@ -42,7 +43,11 @@ impl StdioServer {
     async fn process(&self, scope: &ScopeKey) -> Result<Lease<Ready>> {
         loop {
             let evict = |old: Rc<Ready>| drop(task::spawn(async move { old.process.stop().await }));
-            let ready = self.processes.lease(scope, async || self.open().await, evict).await?;
+            let ready = match self.processes.held(scope) {
+                Some(ready) => ready,
+                // Boxed, as it is rare and each call would carry the room for it.
+                None => Box::pin(self.processes.lease(scope, async || self.open().await, evict)).await?,
+            };
             if ready.process.end().is_none() {
                 return Ok(ready);
             }
@@ -71,32 +76,30 @@ impl StdioServer {
 impl Transport for StdioServer {
     async fn open(&self) -> Result<Opened> {
         let ready = self.process(&self.listing_scope()).await?;
-        Ok(Opened { verdict: Verdict { era: ready.era, stateful: true }, offer: ready.offer })
+        Ok(Opened { verdict: Verdict { era: ready.era, stateful: true }, about: ready.about.clone() })
     }
 
-    async fn list(&self, cursor: Option<&str>) -> Result<Outcome> {
+    async fn list(&self, cursor: Option<&[u8]>) -> Result<Outcome> {
         let ready = self.process(&self.listing_scope()).await?;
-        let id = self.wiring.ids.mint();
         let patience = Rc::new(Patience::fixed(self.wiring.spec.call_timeout));
-        let ask = message::list(id, ready.era, cursor);
-        ready.process.ask(id, ask, &Sink::nowhere(), patience, Cancel::Tell).await
+        let ask = message::list(self.wiring.ids.mint(), ready.era, cursor);
+        ready.process.ask(ask, &Sink::nowhere(), patience, Cancel::Tell).await
     }
 
     async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
         let ready = self.process(&call.scope).await?;
-        let id = self.wiring.ids.mint();
         let patience = Rc::new(Patience::new(self.wiring.spec.call_timeout));
-        let ask = message::call(id, ready.era, call);
-        let outcome = ready.process.ask(id, ask, sink, patience, Cancel::Tell).await?;
+        let ask = message::call(self.wiring.ids.mint(), ready.era, call);
+        let outcome = ready.process.ask(ask, sink, patience, Cancel::Tell).await?;
         Ok(Answer { outcome, era: ready.era })
     }
 
-    async fn watch(&self, offer: Offer) -> Result<()> {
+    async fn watch(&self, about: &About) -> Result<()> {
         let ready = self.process(&self.listing_scope()).await?;
-        if ready.era == LegEra::Modern && offer.list_changed {
-            let id = self.wiring.ids.mint();
+        if ready.era == Era::Modern && about.tools_list_changed {
+            let ask = message::listen(self.wiring.ids.mint());
             let forever = Rc::new(Patience::fixed(Duration::MAX));
-            ready.process.ask(id, message::listen(id), &Sink::nowhere(), forever, Cancel::Tell).await?;
+            ready.process.ask(ask, &Sink::nowhere(), forever, Cancel::Tell).await?;
             return Ok(());
         }
         Err(ready.process.ended().await)

@@ -3,8 +3,9 @@
 use super::server::StdioServer;
 use crate::base::error::{Kind, Result, Retry};
 use crate::base::limits::STDIO_LINE_MAX;
+use crate::mcp::revision::Era;
 use crate::rt::{task, time};
-use crate::upstream::answer::{CallMeta, EventKind, LegEra, Outcome, ScopeKey, Sink, UpstreamCall, relay};
+use crate::upstream::answer::{CallMeta, EventKind, Outcome, ScopeKey, Sink, UpstreamCall, relay};
 use crate::upstream::fixture::{call, on_shard, text, wiring};
 use crate::upstream::leg::Verdict;
 use crate::upstream::spec::{EraSetting, Scope, ServerSpec, StdioSpec, TransportSpec};
@@ -53,16 +54,16 @@ async fn gone(pid: &str) -> bool {
 
 #[test]
 fn each_era_is_found_out_and_called() {
-    let moods = [("legacy", LegEra::Legacy), ("modern", LegEra::Modern), ("dual", LegEra::Modern)];
-    for (mood, era) in moods.into_iter().chain([("exits", LegEra::Legacy), ("noisy", LegEra::Legacy)]) {
+    let moods = [("legacy", Era::Legacy), ("modern", Era::Modern), ("dual", Era::Modern)];
+    for (mood, era) in moods.into_iter().chain([("exits", Era::Legacy), ("noisy", Era::Legacy)]) {
         on_shard(async {
             let (server, wiring) = server(spec(mood));
             let opened = server.open().await.expect(mood);
-            assert_eq!((opened.verdict.era, opened.offer.list_changed), (era, true), "{mood}");
+            assert_eq!((opened.verdict.era, opened.about.tools_list_changed), (era, true), "{mood}");
             assert_eq!(wiring.leg.era(), Some(era), "{mood}");
             let echoed = answered(&server, "echo", "{\"a\":\n[1,\r\n2]}").await.expect(mood);
             assert!(echoed.contains(r#""arguments": {"a": [1, 2]}"#), "{mood}: {echoed}");
-            assert_eq!(echoed.contains("protocolVersion"), era == LegEra::Modern, "{echoed}");
+            assert_eq!(echoed.contains("protocolVersion"), era == Era::Modern, "{echoed}");
             server.close().await;
         });
     }
@@ -76,9 +77,9 @@ fn a_probe_that_nobody_answers_means_legacy_and_is_remembered() {
         let (server, wiring) = server(spec);
         assert_eq!(
             server.open().await.expect("initialize works").verdict,
-            Verdict { era: LegEra::Legacy, stateful: true }
+            Verdict { era: Era::Legacy, stateful: true }
         );
-        assert_eq!(wiring.leg.era(), Some(LegEra::Legacy));
+        assert_eq!(wiring.leg.era(), Some(Era::Legacy));
         server.close().await;
     });
 }
@@ -89,7 +90,7 @@ fn a_wrong_era_setting_is_told_and_a_right_one_spares_the_probe() {
         let (wrong, _) = server(ServerSpec { era: EraSetting::Modern, ..spec("legacy") });
         assert_eq!(wrong.open().await.expect_err("no modern server").kind, Kind::BadAnswer);
         let (right, _) = server(ServerSpec { era: EraSetting::Legacy, ..spec("dual") });
-        assert_eq!(right.open().await.expect("its legacy leg").verdict.era, LegEra::Legacy);
+        assert_eq!(right.open().await.expect("its legacy leg").verdict.era, Era::Legacy);
         right.close().await;
     });
 }
@@ -213,7 +214,7 @@ fn pages_are_listed_and_a_change_is_heard() {
             let Outcome::Result(page) = server.list(None).await.expect("first page") else { panic!("refused") };
             assert_eq!(page.windows(12).any(|part| part == b"\"nextCursor\""), mood == "pages");
             let other = server.clone();
-            let watch = task::spawn(async move { other.watch(opened.offer).await });
+            let watch = task::spawn(async move { other.watch(&opened.about).await });
             time::sleep(Duration::from_millis(50)).await;
             answered(&server, "change", "{}").await.expect("changed");
             let heard = time::timeout(Duration::from_secs(5), wiring.list_changed.notified()).await;

@@ -138,7 +138,9 @@ impl Failed {
 
     fn ended(unanswered: bool) -> Self {
         let words = "the server closed the connection without a whole answer";
-        let error = Error::new(Kind::BadAnswer, words).side(Side::Upstream).retry(Retry::Unsafe);
+        // Not a byte came: the server is down rather than wrong.
+        let kind = if unanswered { Kind::Unreachable } else { Kind::BadAnswer };
+        let error = Error::new(kind, words).side(Side::Upstream).retry(Retry::Unsafe);
         Self { error, unanswered }
     }
 }

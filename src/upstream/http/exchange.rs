@@ -1,0 +1,88 @@
+//! One request and the messages that answer it: events on to the sink, the server's own requests to whoever answers
+//! them, until the response is there.
+
+use crate::base::error::{Error, Kind, Result, Retry};
+use crate::rt::local::Notify;
+use crate::upstream::answer::{Event, Outcome, Sink};
+use crate::upstream::http::reply::Messages;
+use crate::upstream::incoming::{self, Incoming};
+use crate::upstream::patience::Patience;
+use bytes::Bytes;
+use std::pin::pin;
+
+/// A request of the server that came on the stream of one of ours.
+pub(super) struct ServerRequest {
+    /// Its raw id.
+    pub(super) id: Bytes,
+    /// What it wants.
+    pub(super) method: Box<str>,
+}
+
+/// One exchange that waits for its answer.
+pub(super) struct Exchange<'a> {
+    /// The id of our request.
+    pub(super) id: u64,
+    /// Where events go.
+    pub(super) sink: &'a Sink,
+    /// How long it is waited for.
+    pub(super) patience: &'a Patience,
+    /// Rung when the server says that its tools changed.
+    pub(super) list_changed: &'a Notify,
+}
+
+impl Exchange<'_> {
+    /// Reads until the response is there. `serve` answers the server's own requests, or refuses the whole exchange.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`]; [`Kind::BadAnswer`]: what came is no message or another request's answer;
+    /// [`Kind::Unreachable`]: the stream ended before the response.
+    pub(super) async fn finish(
+        &self,
+        mut messages: Messages,
+        serve: impl AsyncFn(ServerRequest) -> Result<()>,
+    ) -> Result<Outcome> {
+        while let Some(text) = self.next(&mut messages).await? {
+            for message in incoming::read(&text)? {
+                if let Some(outcome) = self.take(message, &serve).await? {
+                    messages.wind_up();
+                    return Ok(outcome);
+                }
+            }
+        }
+        let context = "the server closed its answer before it was complete";
+        Err(Error::new(Kind::Unreachable, context).retry(Retry::Unsafe))
+    }
+
+    async fn next(&self, messages: &mut Messages) -> Result<Option<Bytes>> {
+        self.patience.wait(pin!(messages.next())).await?
+    }
+
+    async fn take(
+        &self,
+        message: Incoming,
+        serve: &impl AsyncFn(ServerRequest) -> Result<()>,
+    ) -> Result<Option<Outcome>> {
+        match message {
+            Incoming::Answer { id, outcome } => return self.judge(id, outcome).map(Some),
+            Incoming::Event { token, kind, params } if token.is_none_or(|token| token == self.id) => {
+                self.patience.touch();
+                self.sink.push(Event { kind, params })?;
+            }
+            Incoming::ToolsChanged => self.list_changed.notify_one(),
+            Incoming::Request { id, method } => serve(ServerRequest { id, method }).await?,
+            Incoming::Event { .. } | Incoming::Other(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// An answer belongs to the exchange it came in. A result must also bear our id; an error need not, for some
+    /// servers answer what they could not read with an id of their own making.
+    fn judge(&self, id: Option<u64>, outcome: Outcome) -> Result<Outcome> {
+        match outcome {
+            Outcome::Result(_) if id != Some(self.id) => {
+                Err(Error::new(Kind::BadAnswer, "the server answered with the id of another request"))
+            }
+            outcome => Ok(outcome),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The legacy leg (2025-11-25 and earlier): `initialize`, then requests in a session, if the server keeps one.
+
+use crate::base::clock::Clock;
+use crate::base::error::{Error, Kind, Result};
+use crate::mcp::revision::Era;
+use crate::rt::task;
+use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
+use crate::upstream::http::exchange::{Exchange, ServerRequest};
+use crate::upstream::http::reply::{Refusal, Reply};
+use crate::upstream::http::wire::{Headers, Wire};
+use crate::upstream::message::{self, Ask};
+use crate::upstream::patience::Patience;
+use crate::upstream::probe::{About, judge_initialize};
+use crate::upstream::wiring::Wiring;
+use bytes::Bytes;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Time a message nobody waits for may take.
+const ASIDE: Duration = Duration::from_secs(5);
+
+/// What a server gave at `initialize`. Where it gave no session id it keeps no state, and any shard may speak to it.
+pub(super) struct Session {
+    headers: Headers,
+    /// Whether it has a session id.
+    pub(super) stateful: bool,
+    /// What the server says of itself.
+    pub(super) about: Rc<About>,
+}
+
+/// How a request in a session went.
+pub(super) enum Tried {
+    /// It was answered.
+    Answered(Outcome),
+    /// The server no longer knows the session, and has executed nothing.
+    SessionLost,
+}
+
+/// The legacy leg of one server.
+pub(super) struct Legacy<'a> {
+    pub(super) wiring: &'a Wiring,
+    pub(super) wire: &'a Rc<Wire>,
+}
+
+impl Legacy<'_> {
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// As the server refused it; [`Kind::BadAnswer`]: it answered what no legacy server does.
+    pub(super) async fn initialize(&self) -> Result<Session> {
+        let patience = Patience::fixed(self.wiring.spec.call_timeout);
+        let ask = message::initialize(self.wiring.ids.mint());
+        let reply = self.post(&Headers::new(), ask.body, &patience).await?;
+        let messages = match reply {
+            Reply::Messages(messages) => messages,
+            Reply::Accepted => return Err(Error::new(Kind::BadAnswer, "the server took initialize without an answer")),
+            Reply::Refused(refusal) => return Err(not_legacy(refusal)),
+        };
+        let session_id = messages.session_id()?;
+        let sink = Sink::nowhere();
+        let outcome = self.exchange(ask.id, &sink, &patience).finish(messages, async |_| Ok(())).await?;
+        let about = Rc::new(judge_initialize(&outcome)?);
+        let mut headers: Headers = vec![("MCP-Protocol-Version".into(), about.revision.as_str().into())];
+        let stateful = session_id.is_some();
+        headers.extend(session_id.map(|id| ("Mcp-Session-Id".into(), id)));
+        let session = Session { headers, stateful, about };
+        // A server that answers this with an error says so again at the first request.
+        let _ = self.post(&session.headers, message::initialized(), &patience).await?;
+        Ok(session)
+    }
+
+    /// One request that is no call.
+    pub(super) async fn ask(&self, session: &Session, ask: &Ask, patience: &Patience) -> Result<Tried> {
+        self.request(session, ask, &Sink::nowhere(), patience).await
+    }
+
+    /// One call. Dropping it tells the server, as closing the connection alone does not cancel.
+    pub(super) async fn call(
+        &self,
+        session: &Session,
+        call: &UpstreamCall,
+        sink: &Sink,
+        patience: &Patience,
+    ) -> Result<Tried> {
+        let id = self.wiring.ids.mint();
+        let given_up = GivenUp { wire: self.wire.clone(), headers: session.headers.clone(), id };
+        let tried = self.request(session, &message::call(id, Era::Legacy, call), sink, patience).await;
+        let gone = tried.as_ref().is_err_and(|error| error.kind == Kind::Unreachable);
+        if tried.is_ok() || gone {
+            given_up.forget();
+        }
+        tried
+    }
+
+    async fn request(&self, session: &Session, ask: &Ask, sink: &Sink, patience: &Patience) -> Result<Tried> {
+        let messages = match self.post(&session.headers, ask.body.clone(), patience).await? {
+            Reply::Messages(messages) => messages,
+            Reply::Accepted => {
+                return Err(Error::new(Kind::BadAnswer, "the server took a request without answering it"));
+            }
+            Reply::Refused(refusal) => return self.refused(session, refusal),
+        };
+        // Boxed, as a server seldom asks and each call would carry the room for it.
+        let serve = async |request| Box::pin(self.serve(session, request, patience)).await;
+        self.exchange(ask.id, sink, patience).finish(messages, serve).await.map(Tried::Answered)
+    }
+
+    fn refused(&self, session: &Session, refusal: Refusal) -> Result<Tried> {
+        if refusal.status == 404 && session.stateful {
+            return Ok(Tried::SessionLost);
+        }
+        match refusal.error.clone().filter(|_| !refusal.is_credential()) {
+            Some(error) => Ok(Tried::Answered(Outcome::Error(error))),
+            None => Err(refusal.into_error()),
+        }
+    }
+
+    /// Answers a request that the server sent down a stream of ours.
+    async fn serve(&self, session: &Session, request: ServerRequest, patience: &Patience) -> Result<()> {
+        let reply = message::reply(&request.id, &request.method);
+        self.post(&session.headers, reply, patience).await.map(drop)
+    }
+
+    /// Listens for changes of the tool list on the session's own stream until the server ends it. A server without
+    /// such a stream is never heard, which is no loss of anything.
+    pub(super) async fn watch(&self, session: &Session) -> Result<Tried> {
+        let opening = Patience::opening(self.wiring.spec.probe_timeout);
+        let stream = async {
+            let response = self.wire.get(&session.headers, opening.cap()).await?;
+            Reply::sort(response, self.wiring.spec.answer_max).await
+        };
+        let messages = match opening.wait(pin!(stream)).await?? {
+            Reply::Messages(messages) => messages,
+            Reply::Refused(refusal) if refusal.status == 404 && session.stateful => return Ok(Tried::SessionLost),
+            Reply::Refused(_) | Reply::Accepted => return std::future::pending().await,
+        };
+        let (sink, forever) = (Sink::nowhere(), Patience::fixed(Duration::MAX));
+        let serve = async |request| Box::pin(self.serve(session, request, &Patience::fixed(ASIDE))).await;
+        self.exchange(0, &sink, &forever).finish(messages, serve).await.map(Tried::Answered)
+    }
+
+    async fn post(&self, headers: &Headers, body: Bytes, patience: &Patience) -> Result<Reply> {
+        let exchange = async {
+            let response = self.wire.post(headers, body, patience.cap()).await?;
+            Reply::sort(response, self.wiring.spec.answer_max).await
+        };
+        patience.wait(pin!(exchange)).await?
+    }
+
+    fn exchange<'a>(&'a self, id: u64, sink: &'a Sink, patience: &'a Patience) -> Exchange<'a> {
+        Exchange { id, sink, patience, list_changed: &self.wiring.list_changed }
+    }
+}
+
+/// Ends a session at the server. Whether it agrees does not matter.
+pub(super) async fn delete(wire: &Wire, session: &Session) {
+    if !session.stateful {
+        return;
+    }
+    if let Err(error) = wire.delete(&session.headers, Clock::now() + ASIDE).await {
+        tracing::debug!("could not end a session: {error}");
+    }
+}
+
+/// A call that waits; dropping it sends `notifications/cancelled` without waiting for that.
+struct GivenUp {
+    wire: Rc<Wire>,
+    headers: Headers,
+    id: u64,
+}
+
+impl GivenUp {
+    fn forget(mut self) {
+        self.id = 0;
+    }
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        if self.id == 0 {
+            return;
+        }
+        let (wire, headers, body) = (self.wire.clone(), std::mem::take(&mut self.headers), message::cancelled(self.id));
+        task::spawn(async move {
+            if let Err(error) = wire.post(&headers, body, Clock::now() + ASIDE).await {
+                tracing::debug!("could not cancel a call: {error}");
+            }
+        });
+    }
+}
+
+/// Why a refused `initialize` leaves no way to speak to the server.
+fn not_legacy(refusal: Refusal) -> Error {
+    let hopeless = matches!(refusal.status, 400 | 404 | 405) && refusal.error.is_none();
+    let status = refusal.status;
+    if hopeless {
+        let context = format!(
+            "the server knows neither server/discover nor initialize at this `url` (last status {status}); \
+             the HTTP+SSE transport of 2024-11-05 is not spoken"
+        );
+        return Error::new(Kind::BadAnswer, context);
+    }
+    refusal.into_error().at("initialize")
+}

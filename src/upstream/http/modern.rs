@@ -1,0 +1,148 @@
+//! The modern leg (2026-07-28): stateless requests whose headers mirror their bodies.
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::limits::HEAD_MAX;
+use crate::catalog::{HeaderKind, HeaderParam};
+use crate::mcp::headers::{self, ParamKind, ParamRule};
+use crate::mcp::revision::{Era, Revision};
+use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
+use crate::upstream::http::exchange::{Exchange, ServerRequest};
+use crate::upstream::http::reply::{Refusal, Reply};
+use crate::upstream::http::wire::{Headers, Wire};
+use crate::upstream::incoming::printable;
+use crate::upstream::message::{self, Ask};
+use crate::upstream::patience::Patience;
+use crate::upstream::probe::{Probed, judge_discover};
+use crate::upstream::wiring::Wiring;
+use smallvec::SmallVec;
+use std::pin::pin;
+use std::time::Duration;
+
+/// Most bytes of a head that mirrored arguments may take.
+const MIRRORED_MAX: usize = HEAD_MAX / 2;
+
+/// The modern leg of one server.
+pub(super) struct Modern<'a> {
+    pub(super) wiring: &'a Wiring,
+    pub(super) wire: &'a Wire,
+}
+
+impl Modern<'_> {
+    /// Asks what the server is. Only an answer is evidence: an outage or a refused credential is an error.
+    pub(super) async fn probe(&self) -> Result<Probed> {
+        let ask = message::discover(self.wiring.ids.mint());
+        let patience = Patience::fixed(self.wiring.spec.probe_timeout);
+        match self.send(&ask, Headers::new(), &patience).await? {
+            Reply::Accepted => Ok(Probed::Legacy),
+            Reply::Messages(messages) => {
+                match self.exchange(&ask, &Sink::nowhere(), &patience).finish(messages, refuse).await {
+                    Ok(outcome) => judge_discover(&outcome),
+                    Err(error) if error.kind == Kind::BadAnswer => Ok(Probed::Legacy),
+                    Err(error) => Err(error),
+                }
+            }
+            Reply::Refused(refusal) => probed_by_refusal(refusal),
+        }
+    }
+
+    /// One request that is no call.
+    pub(super) async fn ask(&self, ask: &Ask, patience: &Patience) -> Result<Outcome> {
+        self.request(ask, Headers::new(), &Sink::nowhere(), patience).await
+    }
+
+    /// One call.
+    pub(super) async fn call(&self, call: &UpstreamCall, sink: &Sink, patience: &Patience) -> Result<Outcome> {
+        let mirrored = mirrored(&call.header_params, call.arguments.as_deref())?;
+        let ask = message::call(self.wiring.ids.mint(), Era::Modern, call);
+        self.request(&ask, mirrored, sink, patience).await
+    }
+
+    async fn request(&self, ask: &Ask, mirrored: Headers, sink: &Sink, patience: &Patience) -> Result<Outcome> {
+        match self.send(ask, mirrored, patience).await? {
+            Reply::Messages(messages) => self.exchange(ask, sink, patience).finish(messages, refuse).await,
+            Reply::Accepted => Err(Error::new(Kind::BadAnswer, "the server took a request without answering it")),
+            Reply::Refused(refusal) => self.refused(refusal),
+        }
+    }
+
+    /// A JSON-RPC error is an answer whatever the status. Any other 4xx does not fit a modern server: the verdict goes.
+    fn refused(&self, refusal: Refusal) -> Result<Outcome> {
+        if let Some(error) = refusal.error.clone().filter(|_| !refusal.is_credential()) {
+            return Ok(Outcome::Error(error));
+        }
+        if !refusal.is_credential() && !refusal.is_outage() {
+            self.wiring.leg.forget();
+        }
+        Err(refusal.into_error())
+    }
+
+    /// Listens for changes of the tool list until the server ends that.
+    pub(super) async fn watch(&self) -> Result<()> {
+        let ask = message::listen(self.wiring.ids.mint());
+        let opening = Patience::opening(self.wiring.spec.probe_timeout);
+        match self.send(&ask, Headers::new(), &opening).await? {
+            Reply::Messages(messages) => {
+                let forever = Patience::fixed(Duration::MAX);
+                self.exchange(&ask, &Sink::nowhere(), &forever).finish(messages, refuse).await.map(drop)
+            }
+            Reply::Accepted => Err(Error::new(Kind::BadAnswer, "the server opened no stream of changes")),
+            Reply::Refused(refusal) => Err(refusal.into_error()),
+        }
+    }
+
+    fn exchange<'a>(&'a self, ask: &Ask, sink: &'a Sink, patience: &'a Patience) -> Exchange<'a> {
+        Exchange { id: ask.id, sink, patience, list_changed: &self.wiring.list_changed }
+    }
+
+    async fn send(&self, ask: &Ask, mirrored: Headers, patience: &Patience) -> Result<Reply> {
+        let mut headers = mirrored;
+        headers.push(("MCP-Protocol-Version".into(), Revision::NEWEST_MODERN.as_str().into()));
+        headers.push(("Mcp-Method".into(), ask.method.into()));
+        if let Some(name) = &ask.name {
+            headers.push(("Mcp-Name".into(), headers::encode(name).into_owned().into()));
+        }
+        let exchange = async {
+            let response = self.wire.post(&headers, ask.body.clone(), patience.cap()).await?;
+            Reply::sort(response, self.wiring.spec.answer_max).await
+        };
+        patience.wait(pin!(exchange)).await?
+    }
+}
+
+/// What a refused probe says.
+fn probed_by_refusal(refusal: Refusal) -> Result<Probed> {
+    if refusal.is_credential() || refusal.is_outage() || (300..400).contains(&refusal.status) {
+        return Err(refusal.into_error());
+    }
+    match refusal.error {
+        Some(error) => judge_discover(&Outcome::Error(error)),
+        None => Ok(Probed::Legacy),
+    }
+}
+
+/// A modern server must never ask anything down a stream: nobody could answer it there.
+async fn refuse(request: ServerRequest) -> Result<()> {
+    let method = printable(&request.method, 60);
+    Err(Error::new(Kind::BadAnswer, format!("the server sent the request {method} where none is allowed")))
+}
+
+/// The `Mcp-Param-*` headers of a call: one for each annotated argument that is there.
+fn mirrored(params: &[HeaderParam], arguments: Option<&[u8]>) -> Result<Headers> {
+    let rules: SmallVec<[ParamRule<'_>; 4]> = params.iter().map(rule).collect();
+    let headers = headers::derive_params(&rules, arguments);
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    if bytes > MIRRORED_MAX {
+        let context = format!("arguments that travel in headers are longer than {MIRRORED_MAX} bytes in all");
+        return Err(Error::new(Kind::InvalidParams, context));
+    }
+    Ok(headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+}
+
+fn rule(param: &HeaderParam) -> ParamRule<'_> {
+    let kind = match param.kind {
+        HeaderKind::String => ParamKind::String,
+        HeaderKind::Integer => ParamKind::Integer,
+        HeaderKind::Boolean => ParamKind::Boolean,
+    };
+    ParamRule { header: &param.header, path: &param.path, kind }
+}

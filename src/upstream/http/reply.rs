@@ -1,0 +1,172 @@
+//! How a server answered one HTTP request: with messages, with an acknowledgement, or with a refusal.
+
+use crate::base::buf;
+use crate::base::error::{Error, Kind, Result, Retry, Side};
+use crate::base::limits::{SESSION_ID_MAX, SSE_EVENT_MAX, UPSTREAM_ERROR_MAX};
+use crate::rt::{task, time};
+use crate::upstream::answer::Outcome;
+use crate::upstream::http::wire::Answered;
+use crate::upstream::incoming::{self, Incoming};
+use crate::wire::sse::Decoder;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// The answer to one HTTP request, sorted by what can be done with it.
+#[allow(clippy::large_enum_variant, reason = "made once an exchange, and taken apart at once")]
+pub(super) enum Reply {
+    /// JSON-RPC messages, one or a stream of them.
+    Messages(Messages),
+    /// A notification or response of ours was taken.
+    Accepted,
+    /// A status that says no.
+    Refused(Refusal),
+}
+
+/// A status other than 2xx, or a body that is no message.
+pub(super) struct Refusal {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// The raw JSON-RPC error object that came with it, if one did.
+    pub(super) error: Option<Bytes>,
+}
+
+impl Reply {
+    /// Sorts a response. The body of a refusal is read to the end (bounded), so that its connection can be used again.
+    pub(super) async fn sort(mut response: Answered, max: usize) -> Result<Self> {
+        let status = response.status();
+        if matches!(status, 202 | 204) {
+            return Ok(Self::Accepted);
+        }
+        if status != 200 {
+            let body = response.collect(UPSTREAM_ERROR_MAX).await.unwrap_or_default();
+            return Ok(Self::Refused(Refusal { status, error: rpc_error(body.into()) }));
+        }
+        if response.is_event_stream() {
+            let events = Some(Decoder::with_max(max.min(SSE_EVENT_MAX)));
+            return Ok(Self::Messages(Messages { response, max, events, done: false }));
+        }
+        if response.is_json() {
+            return Ok(Self::Messages(Messages { response, max, events: None, done: false }));
+        }
+        Ok(Self::Refused(Refusal { status, error: None }))
+    }
+}
+
+/// The JSON-RPC error in a body, if that is what it is.
+fn rpc_error(body: Bytes) -> Option<Bytes> {
+    incoming::read(&body).ok()?.into_iter().find_map(|message| match message {
+        Incoming::Answer { outcome: Outcome::Error(error), .. } => Some(error),
+        _ => None,
+    })
+}
+
+impl Refusal {
+    /// Whether it is an outage and no word of the server about what it was asked.
+    pub(super) fn is_outage(&self) -> bool {
+        self.status >= 500 || matches!(self.status, 408 | 425 | 429)
+    }
+
+    /// Whether our credential was refused, which says nothing about the server's era.
+    pub(super) fn is_credential(&self) -> bool {
+        matches!(self.status, 401 | 403 | 407)
+    }
+
+    /// The refusal as an error: what happened and what to do.
+    pub(super) fn into_error(self) -> Error {
+        let status = self.status;
+        let told = self.error.as_deref().map(incoming::error_message).filter(|told| !told.is_empty());
+        let told = told.map(|told| format!(": {told}")).unwrap_or_default();
+        let (kind, retry, context) = match status {
+            200..=299 => (Kind::BadAnswer, Retry::Never, format!("the server answered {status} without a message")),
+            300..=399 => {
+                let context = format!("the server answers with a redirect ({status}); set `url` to where it leads");
+                (Kind::BadAnswer, Retry::Never, context)
+            }
+            _ if self.is_credential() => {
+                let context = format!("the server refuses our credential ({status}){told}; check its `headers`");
+                (Kind::BadAnswer, Retry::Never, context)
+            }
+            429 => {
+                (Kind::Overloaded, Retry::Safe, format!("the server wants fewer calls (429){told}; try again later"))
+            }
+            404 | 405 => {
+                let context = format!("the server has no MCP endpoint at this `url` ({status}){told}");
+                (Kind::BadAnswer, Retry::Never, context)
+            }
+            _ if self.is_outage() => (Kind::Unreachable, Retry::Unsafe, format!("the server answered {status}{told}")),
+            _ => (Kind::BadAnswer, Retry::Never, format!("the server answered {status}{told}")),
+        };
+        Error::new(kind, context).side(Side::Upstream).retry(retry)
+    }
+}
+
+/// The messages of one answer as they come.
+pub(super) struct Messages {
+    response: Answered,
+    max: usize,
+    events: Option<Decoder>,
+    done: bool,
+}
+
+impl Messages {
+    /// The session id that came with the answer.
+    ///
+    /// # Errors
+    /// [`Kind::BadAnswer`]: it is too long or not visible ASCII, so it could not be sent back.
+    pub(super) fn session_id(&self) -> Result<Option<Box<str>>> {
+        let Some(id) = self.response.header("mcp-session-id") else { return Ok(None) };
+        let fits = (1..=SESSION_ID_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+        match fits {
+            true => Ok(Some(id.into())),
+            false => Err(Error::new(Kind::BadAnswer, "the server gave a session id that is not visible ASCII")),
+        }
+    }
+
+    /// The next message; nothing at the end. Dropping it half way is safe only if the answer is dropped too.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+        let Some(events) = &mut self.events else { return self.whole().await };
+        loop {
+            while let Some(event) = events.next() {
+                // An empty event only primes the stream.
+                let is_message = event.event.as_deref().is_none_or(|name| name == "message");
+                if is_message && !event.data.is_empty() {
+                    return Ok(Some(event.data.into()));
+                }
+            }
+            match self.response.next_chunk().await? {
+                Some(chunk) => {
+                    events.push(&chunk)?;
+                    buf::give(chunk);
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn whole(&mut self) -> Result<Option<Bytes>> {
+        if std::mem::replace(&mut self.done, true) {
+            return Ok(None);
+        }
+        Ok(Some(self.response.collect(self.max).await?.into()))
+    }
+}
+
+/// Time a stream may take to end after its response, so that its connection can be used again.
+const ENDING: Duration = Duration::from_millis(500);
+
+impl Messages {
+    /// The response is there: reads what little follows it aside, so that nobody waits for that.
+    pub(super) fn wind_up(mut self) {
+        if self.events.is_none() {
+            return;
+        }
+        task::spawn(async move {
+            let end = async {
+                while let Ok(Some(chunk)) = self.response.next_chunk().await {
+                    buf::give(chunk)
+                }
+            };
+            let _ = time::timeout(ENDING, end).await;
+        });
+    }
+}

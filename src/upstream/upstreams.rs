@@ -1,0 +1,309 @@
+//! All servers of one shard: started, changed and stopped by reload; called by name.
+
+use crate::base::error::{Error, Kind, Result, Retry};
+use crate::base::ids::ServerId;
+use crate::base::limits::SCOPE_IDLE_MS;
+use crate::catalog::{Catalog, HeaderParam};
+use crate::mcp::revision::Era;
+use crate::rt::local::Notify;
+use crate::rt::{task, time};
+use crate::upstream::answer::{Answer, Outcome, ScopeKey, Sink, UpstreamCall};
+use crate::upstream::discover::{self, News, Report};
+use crate::upstream::health::Circuit;
+use crate::upstream::http::{HttpServer, Trust, Wire};
+use crate::upstream::leg::{Leg, Verdict};
+use crate::upstream::probe::About;
+use crate::upstream::spec::{Scope, ServerSpec, TransportSpec};
+use crate::upstream::stdio::StdioServer;
+use crate::upstream::wiring::{Ids, Opened, Transport, Wiring};
+use crate::wire::http::Client;
+use futures_util::future::{join_all, select};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The servers of one shard. Cheap to clone; it stays on its thread.
+#[derive(Clone)]
+pub struct Upstreams(Rc<All>);
+
+struct All {
+    client: Client,
+    trust: Trust,
+    report: Rc<dyn Fn(Report)>,
+    ids: Rc<Ids>,
+    servers: RefCell<HashMap<Box<str>, Rc<Server>>>,
+}
+
+/// Where a call must run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// On whichever shard it came to.
+    Anywhere,
+    /// On the one shard that this number picks (`number % shards`), because a process or a session lives there.
+    Home(u64),
+}
+
+/// One server on one shard.
+pub(super) struct Server {
+    pub(super) wiring: Rc<Wiring>,
+    pub(super) transport: AnyTransport,
+    pub(super) circuit: Circuit,
+    pub(super) seed: u64,
+    home: Cell<bool>,
+    stop: Notify,
+    report: Rc<dyn Fn(Report)>,
+}
+
+/// Static dispatch over the transports.
+pub(super) enum AnyTransport {
+    Http(HttpServer),
+    Stdio(StdioServer),
+}
+
+impl Upstreams {
+    /// No servers yet. `report` takes the news of those whose home is here; it must not block.
+    pub fn new(client: Client, report: impl Fn(Report) + 'static) -> Self {
+        Self(Rc::new(All {
+            client,
+            trust: Trust::default(),
+            report: Rc::new(report),
+            ids: Rc::default(),
+            servers: RefCell::default(),
+        }))
+    }
+
+    /// Brings the servers in line with a configuration: starts new ones, restarts changed ones, stops those that are
+    /// gone; unchanged ones run on. `home` says for which of them this shard is the one that lists.
+    pub fn apply(&self, specs: &[Arc<ServerSpec>], home: impl Fn(&str) -> bool) {
+        let mut old = self.0.servers.take();
+        let mut new = HashMap::new();
+        for spec in specs {
+            let home = home(&spec.name);
+            let same = old.remove(&spec.name).filter(|server| server.fits(spec, home));
+            let server = same.unwrap_or_else(|| self.start(spec, home));
+            new.insert(spec.name.clone(), server);
+        }
+        self.0.servers.replace(new);
+        for gone in old.into_values() {
+            task::spawn(async move { gone.stop().await });
+        }
+    }
+
+    /// Takes in what another shard found out about a server.
+    pub fn learn(&self, server: &str, verdict: Verdict) {
+        if let Ok(server) = self.server(server) {
+            server.wiring.leg.learn(verdict);
+        }
+    }
+
+    /// Where a call of a scope must run, as far as is known.
+    pub fn placement(&self, server: &str, scope: &ScopeKey) -> Placement {
+        match self.server(server) {
+            Ok(found) => placement(&found.wiring.spec, found.wiring.leg.known(), scope),
+            Err(_) => Placement::Anywhere,
+        }
+    }
+
+    /// Executes a tool. Events go into `sink` as they come. Dropping the future cancels the call at the server.
+    ///
+    /// # Errors
+    /// [`Kind::Unreachable`]: the server is down (with [`Retry::Safe`] where nothing was sent); [`Kind::Timeout`];
+    /// [`Kind::BadAnswer`]; [`Kind::Overloaded`]; [`Kind::Internal`]: no such server. What the server itself answers,
+    /// errors included, is an [`Answer`].
+    pub async fn call(&self, server: &str, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
+        let server = self.server(server)?;
+        server.circuit.admit().map_err(|error| error.at(&server.wiring.spec.name))?;
+        let answer = server.call(call, sink).await;
+        let was_down = server.circuit.is_open();
+        server.circuit.count(&answer);
+        if was_down && !server.circuit.is_open() {
+            server.wiring.list_changed.notify_one();
+        }
+        answer.map_err(|error| error.at(&server.wiring.spec.name))
+    }
+
+    /// Asks for a fresh listing of a server whose home is here.
+    pub fn relist(&self, server: &str) {
+        if let Ok(server) = self.server(server) {
+            server.wiring.list_changed.notify_one();
+        }
+    }
+
+    /// Whether calls to a server fail fast now because it is down.
+    pub fn is_down(&self, server: &str) -> bool {
+        self.server(server).is_ok_and(|server| server.circuit.is_open())
+    }
+
+    /// Stops all servers: processes are ended, sessions deleted. Waits until that is done.
+    pub async fn close(&self) {
+        let all = self.0.servers.take();
+        join_all(all.values().map(|server| server.stop())).await;
+    }
+
+    fn server(&self, name: &str) -> Result<Rc<Server>> {
+        let found = self.0.servers.borrow().get(name).cloned();
+        found.ok_or_else(|| Error::new(Kind::Internal, format!("no server {name} on this shard")).retry(Retry::Safe))
+    }
+
+    fn start(&self, spec: &Arc<ServerSpec>, home: bool) -> Rc<Server> {
+        let server = Rc::new(Server::new(&self.0, spec, home));
+        task::spawn(tend(server.clone()));
+        server
+    }
+}
+
+/// Where a call must run: stdio processes and stateful legacy sessions live on one shard each.
+pub fn placement(spec: &ServerSpec, verdict: Option<Verdict>, scope: &ScopeKey) -> Placement {
+    let local = spec.is_stdio() || verdict.is_some_and(|verdict| verdict.stateful);
+    if local { Placement::Home(home_number(&spec.name, scope)) } else { Placement::Anywhere }
+}
+
+/// Picks the home shard of a server (with [`ScopeKey::Shared`]) or of one of its scopes: take it modulo the number of
+/// shards. The same in every process.
+pub fn home_number(server: &str, scope: &ScopeKey) -> u64 {
+    let scope = match scope {
+        ScopeKey::Of(key) => key.as_bytes(),
+        ScopeKey::Shared | ScopeKey::Gate => b"",
+    };
+    // FNV-1a, with a separator that no name holds.
+    let bytes = server.bytes().chain([0]).chain(scope.iter().copied());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    hash ^ (hash >> 32)
+}
+
+impl Server {
+    fn new(all: &All, spec: &Arc<ServerSpec>, home: bool) -> Self {
+        let wiring = Rc::new(Wiring {
+            spec: spec.clone(),
+            leg: Leg::new(spec.era),
+            ids: all.ids.clone(),
+            list_changed: Rc::new(Notify::new()),
+        });
+        let seed = home_number(&spec.name, &ScopeKey::Shared);
+        let transport = match &spec.transport {
+            TransportSpec::Http(http) => {
+                let wire = Wire::new(http, all.client.clone(), &all.trust).map(Rc::new);
+                AnyTransport::Http(HttpServer::new(wiring.clone(), wire))
+            }
+            TransportSpec::Stdio(_) => AnyTransport::Stdio(StdioServer::new(wiring.clone(), seed)),
+        };
+        let (home, report) = (Cell::new(home), all.report.clone());
+        Self { wiring, transport, circuit: Circuit::new(seed), seed, home, stop: Notify::new(), report }
+    }
+
+    fn fits(&self, spec: &ServerSpec, home: bool) -> bool {
+        *self.wiring.spec == *spec && self.home.get() == home
+    }
+
+    /// Sends news to the control thread.
+    pub(super) fn report(&self, news: News) {
+        (self.report)(Report { server: self.wiring.spec.name.clone(), news });
+    }
+
+    /// Calls; where a modern server finds a mirrored header wrong, our list is old: fetched again, and tried once more.
+    /// Nothing has run then, as headers are judged before the call.
+    async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
+        let answer = self.transport.call(call, sink).await?;
+        if !is_header_mismatch(&answer) {
+            return Ok(answer);
+        }
+        let Some(header_params) = self.fresh_header_params(&call.tool).await? else { return Ok(answer) };
+        self.transport.call(&UpstreamCall { header_params, ..call.clone() }, sink).await
+    }
+
+    async fn fresh_header_params(&self, tool: &str) -> Result<Option<Box<[HeaderParam]>>> {
+        let list = discover::refetch(self).await?;
+        let catalog = Catalog::build(&[(ServerId(0), &self.wiring.spec.name, &list)]);
+        let tool = catalog.tools().iter().find(|known| *known.name == *tool);
+        Ok(tool.map(|tool| tool.header_params.clone()))
+    }
+
+    async fn stop(&self) {
+        self.stop.notify_all();
+        self.stop.notify_one();
+        self.transport.close().await;
+    }
+}
+
+/// Whether a modern server refused a call because a mirrored header was missing or wrong (2026-07-28).
+fn is_header_mismatch(answer: &Answer) -> bool {
+    let code = match &answer.outcome {
+        Outcome::Error(error) => crate::upstream::incoming::error_code(error),
+        Outcome::Result(_) => 0,
+    };
+    answer.era == Era::Modern && code == i64::from(Kind::HeaderMismatch.rpc_code())
+}
+
+/// Runs what a server needs in the background until it is stopped.
+async fn tend(server: Rc<Server>) {
+    let work = pin!(async {
+        let tidy = async {
+            loop {
+                time::sleep(Duration::from_millis(SCOPE_IDLE_MS / 10)).await;
+                server.transport.tidy().await;
+            }
+        };
+        if server.home.get() {
+            select(pin!(discover::run(server.clone())), pin!(tidy)).await;
+        } else {
+            tidy.await
+        }
+    });
+    select(work, pin!(server.stop.notified())).await;
+}
+
+/// The scope a call runs in, given whose it is.
+pub fn scope_key(scope: Scope, key: &str, session: Option<&str>) -> ScopeKey {
+    match (scope, session) {
+        (Scope::Shared, _) => ScopeKey::Shared,
+        (Scope::PerSession, Some(session)) => ScopeKey::Of(format!("{key}/{session}").into()),
+        (Scope::PerKey | Scope::PerSession, _) => ScopeKey::Of(key.into()),
+    }
+}
+
+impl Transport for AnyTransport {
+    async fn open(&self) -> Result<Opened> {
+        match self {
+            Self::Http(server) => server.open().await,
+            Self::Stdio(server) => server.open().await,
+        }
+    }
+
+    async fn list(&self, cursor: Option<&[u8]>) -> Result<Outcome> {
+        match self {
+            Self::Http(server) => server.list(cursor).await,
+            Self::Stdio(server) => server.list(cursor).await,
+        }
+    }
+
+    async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
+        match self {
+            Self::Http(server) => server.call(call, sink).await,
+            Self::Stdio(server) => server.call(call, sink).await,
+        }
+    }
+
+    async fn watch(&self, about: &About) -> Result<()> {
+        match self {
+            Self::Http(server) => server.watch(about).await,
+            Self::Stdio(server) => server.watch(about).await,
+        }
+    }
+
+    async fn tidy(&self) {
+        match self {
+            Self::Http(server) => server.tidy().await,
+            Self::Stdio(server) => server.tidy().await,
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Http(server) => server.close().await,
+            Self::Stdio(server) => server.close().await,
+        }
+    }
+}
