@@ -56,7 +56,10 @@ pub fn field<'a>(raw: &'a [u8], key: &str) -> Option<&'a [u8]> {
 /// Whether a raw string is this text; escapes are read only where it has any.
 fn is_text(quoted: &[u8], text: &str) -> bool {
     let inside = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(quoted);
-    inside == text.as_bytes() || (has_escape(inside) && unescape(inside).is_some_and(|read| read == text))
+    match has_escape(inside) {
+        false => inside == text.as_bytes(),
+        true => unescape(inside).is_some_and(|read| read == text),
+    }
 }
 
 /// The text of a string, escapes read; nothing if `raw` is no string.
