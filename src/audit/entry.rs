@@ -401,6 +401,16 @@ pub(crate) mod tests {
         }
     }
 
+    /// Other programs read these: a change of the form needs a new schema number.
+    #[test]
+    fn the_written_form_does_not_change_unnoticed() {
+        assert_eq!((size_of::<ArchivedEnded<'_>>(), size_of::<ArchivedRecovered>()), (128, 64));
+        let entries = [Entry::Intent(some_intent()), ending(Seq(4), &some_outcome())];
+        let forms = entries.map(|entry| hex_text(&digest(&through(&entry))[..8]));
+        assert_eq!(forms, ["161bc5f386e13b4d", "6cde9ac0e52664f1"]);
+        assert_eq!(through(&ending(Seq(0x0102), &some_outcome()))[..2], [2, 1]);
+    }
+
     #[test]
     fn long_texts_are_cut_at_a_character_and_still_fit() {
         let long = "é".repeat(100_000);

@@ -3,9 +3,9 @@
 //! ```text
 //! len u32 | crc u32 | seq u64 | hlc u64 | kind u16 | schema u16 | flags u32 | body … | chain 32 | zeros to 16
 //! ```
-//! Little-endian. `len` counts from itself to the end of the chain. The CRC-32C covers `log id ‖ shard u16 ‖ segment u64 ‖
-//! offset u64 ‖ len ‖ seq … chain`, so bytes that stand in the wrong place fail. `leaf = SHA-256(0x00 ‖ seq … body)`,
-//! `chain = SHA-256(0x02 ‖ chain before ‖ leaf)`.
+//! Little-endian. `len` counts from itself to the end of the chain. The CRC-32C covers `log id ‖ shard u16 ‖
+//! segment u64 ‖ offset u64 ‖ len ‖ seq … chain`, so bytes that stand in the wrong place fail.
+//! `leaf = SHA-256(0x00 ‖ seq … body)`, `chain = SHA-256(0x02 ‖ chain before ‖ leaf)`.
 
 use super::entry::Digest;
 use crate::base::ids::ShardId;

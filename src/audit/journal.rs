@@ -181,7 +181,8 @@ impl Journal {
     /// Records that a call is about to go upstream. The outcome's room is kept free until it is recorded.
     ///
     /// # Errors
-    /// [`Kind::Overloaded`] if the ring is full; [`Kind::Journal`] if nothing can be recorded. The call must not go out.
+    /// [`Kind::Overloaded`] if the ring is full; [`Kind::Journal`] if nothing can be recorded. The call must not
+    /// go out.
     pub fn intent(&self, intent: &Intent<'_>) -> Result<Seq> {
         let reserve = (self.writer.borrow().outstanding + 1) * limits::JOURNAL_OUTCOME_BYTES;
         let seq = self.append(&Entry::Intent(intent.clone()), reserve)?;

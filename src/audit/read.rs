@@ -1,7 +1,7 @@
 //! Reads one shard's log, segments and ring together, whether or not a gate is writing it.
 //!
 //! The ring is copied before the segments are looked at: what its writer makes durable meanwhile is then found there.
-//! Nothing is locked, mapped or written. Every record is checked as it comes, so that what is shown is what was chained.
+//! Nothing is locked, mapped or written. Every record is checked as it comes: what is shown is what was chained.
 
 use super::decode::decode;
 use super::entry::{self, Digest, Entry, EntryKind};

@@ -22,7 +22,8 @@ const WINDOW: usize = 256 * 1024;
 /// What the head of a segment says.
 ///
 /// ```text
-/// magic 8 | crc u32 | zero u32 | log id 16 | shard u16 | zero 6 | first seq u64 | bytes u64 | hlc u64 | chain 32 | zero 32
+/// magic 8 | crc u32 | zero u32 | log id 16 | shard u16 | zero 6
+/// first seq u64 | bytes u64 | hlc u64 | chain 32 | zero 32
 /// ```
 /// The CRC-32C covers everything behind itself. The zeros are room for a signing key's id and a tree's root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

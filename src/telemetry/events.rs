@@ -12,7 +12,8 @@ pub fn upstream_up(server: &str, era: &str, tools: usize) {
 
 /// A server cannot be reached or misbehaves; its last good list stays.
 pub fn upstream_down(server: &str, error: &Error) {
-    tracing::warn!(event = "upstream_down", server, kind = error.kind.name(), ?error.context, "server {server} is down");
+    let kind = error.kind.name();
+    tracing::warn!(event = "upstream_down", server, kind, ?error.context, "server {server} is down");
 }
 
 /// A stdio server's process ended without being asked to.
