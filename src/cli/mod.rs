@@ -5,6 +5,7 @@
 mod audit;
 mod check;
 mod completions;
+mod connect;
 mod failure;
 mod import;
 mod key;
@@ -51,6 +52,8 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Look into the journal: show entries, follow it, check it
     Audit(audit::AuditArgs),
+    /// Bridge standard input and output to a gate, for clients that only start programs
+    Connect(connect::ConnectArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
     /// Print the manual page (roff)
@@ -78,6 +81,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Tools(args) => tools::run(args, &config),
         Command::Import(args) => import::run(args, &config),
         Command::Audit(args) => audit::run(args, &config),
+        Command::Connect(args) => connect::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man => man::run(),
         Command::Schema => schema::run(),
