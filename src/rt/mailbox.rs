@@ -23,6 +23,16 @@ struct Shared<T> {
 }
 
 impl<T> Shared<T> {
+    fn new(cap: usize) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            queue: Queue::new(cap),
+            sleeping: AtomicBool::new(false),
+            receiver_gone: AtomicBool::new(false),
+            senders: AtomicUsize::new(1),
+            bell: sys::eventfd()?,
+        }))
+    }
+
     /// The mailbox's name in a simulation, where wakers instead of eventfds ring.
     fn name(self: &Arc<Self>) -> usize {
         Arc::as_ptr(self).addr()
@@ -46,7 +56,17 @@ impl<T> Shared<T> {
 /// The sending end: from any thread, any runtime or none. Clone it freely.
 pub struct Sender<T>(Arc<Shared<T>>);
 
-/// The receiving end: made anywhere, moved to the shard that will receive, and used there only.
+/// A receiving end on its way to the shard that will receive.
+pub struct Parcel<T>(Arc<Shared<T>>);
+
+impl<T> Parcel<T> {
+    /// Opens it on the shard that receives.
+    pub fn open(self) -> Receiver<T> {
+        Receiver { shared: self.0, bell: None }
+    }
+}
+
+/// The receiving end, used on one shard only.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     bell: Option<Pollable>,
@@ -57,22 +77,17 @@ pub struct Receiver<T> {
 /// # Errors
 /// No eventfd: the process is out of descriptors.
 pub fn try_mailbox<T: Send>(cap: usize) -> io::Result<(Sender<T>, Receiver<T>)> {
-    let shared = Arc::new(Shared {
-        queue: Queue::new(cap),
-        sleeping: AtomicBool::new(false),
-        receiver_gone: AtomicBool::new(false),
-        senders: AtomicUsize::new(1),
-        bell: sys::eventfd()?,
-    });
+    let shared = Shared::new(cap)?;
     Ok((Sender(shared.clone()), Receiver { shared, bell: None }))
 }
 
-/// [`try_mailbox`] for the mailboxes made at start.
+/// A mailbox as [`try_mailbox`] makes one, whose receiving end can still be moved to another thread.
 ///
-/// # Panics
-/// The process is out of descriptors.
-pub fn mailbox<T: Send>(cap: usize) -> (Sender<T>, Receiver<T>) {
-    crate::invariant!(try_mailbox(cap), "a starting process has descriptors left")
+/// # Errors
+/// As [`try_mailbox`].
+pub fn mailbox<T: Send>(cap: usize) -> io::Result<(Sender<T>, Parcel<T>)> {
+    let shared = Shared::new(cap)?;
+    Ok((Sender(shared.clone()), Parcel(shared)))
 }
 
 impl<T: Send> Sender<T> {
@@ -217,7 +232,7 @@ mod tests {
     #[test]
     fn messages_from_other_threads_wake_a_sleeping_shard() {
         on_each_driver(|| async {
-            let (send, mut receive) = mailbox(4);
+            let (send, mut receive) = try_mailbox(4).expect("an eventfd");
             let thread = std::thread::spawn(move || {
                 for n in 0..50 {
                     std::thread::yield_now();
@@ -244,7 +259,7 @@ mod tests {
     fn a_storm_from_many_threads_arrives_whole() {
         const EACH: u64 = 20_000;
         on_each_driver(|| async {
-            let (send, mut receive) = mailbox(64);
+            let (send, mut receive) = try_mailbox(64).expect("an eventfd");
             let threads = [(); 4].map(|()| {
                 let send = send.clone();
                 std::thread::spawn(move || {
@@ -269,7 +284,7 @@ mod tests {
     #[test]
     fn a_dropped_wait_loses_no_message_and_a_gone_receiver_is_told() {
         on_each_driver(|| async {
-            let (send, mut receive) = mailbox(2);
+            let (send, mut receive) = try_mailbox(2).expect("an eventfd");
             assert!(time::timeout(Duration::from_millis(1), receive.recv()).await.is_err());
             send.try_send(1).unwrap();
             assert_eq!(receive.recv().await, 1);
@@ -285,7 +300,7 @@ mod tests {
     fn it_works_inside_a_simulation() {
         for seed in 0..20 {
             sim::run(seed, async {
-                let (send, mut receive) = mailbox(4);
+                let (send, mut receive) = try_mailbox(4).expect("an eventfd");
                 task::spawn(async move {
                     for n in 0..10 {
                         time::sleep(Duration::from_secs(n % 3)).await;

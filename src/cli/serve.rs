@@ -1,0 +1,252 @@
+//! `tollgate serve`: starts the shards, runs control on this thread, and waits for the end.
+
+use crate::audit::{Journal, JournalSpec, Store};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::{Epoch, ShardId};
+use crate::base::limits::{MAILBOX_MAX, RING_ENTRIES};
+use crate::config::settings::Settings;
+use crate::config::{Compiled, Purpose, Snapshot};
+use crate::cli::Failure;
+use crate::control::{Control, Fleet, Health, Lists, Readings, ShardState, Signals, notify_ready};
+use crate::rt::mailbox::{Parcel, Sender, mailbox};
+use crate::rt::probe::probe;
+use crate::rt::shard::{Driver, ShardSpec, choose, cores, spawn_shard};
+use crate::rt::{net, random};
+use crate::shard::messages::ToShard;
+use crate::shard::{self, ShardArgs};
+use crate::telemetry::{ServerTable, ShardMetrics};
+use crate::upstream::discover::Report;
+use crate::upstream::leg::Verdict;
+use crate::wire::tls::ServerIdentity;
+use rustls::ServerConfig;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// Reports of servers waiting for control.
+const REPORTS_MAX: usize = 4_096;
+
+/// Where everything serves.
+pub(crate) struct Serving {
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// Where health and metrics are served.
+    pub(crate) admin: SocketAddr,
+}
+
+/// The shards of this process, behind their mailboxes.
+struct Shards(Box<[Sender<ToShard>]>);
+
+/// Runs a gate with the configuration of a file until it is told to stop.
+///
+/// # Errors
+/// Whatever keeps it from starting, or from ending well.
+pub(crate) fn run(path: &Path) -> std::result::Result<(), Failure> {
+    let compiled = Compiled::load(path, Purpose::Serve)?;
+    for line in compiled.warnings.lines() {
+        tracing::warn!("{line}");
+    }
+    Ok(run_settled(compiled, |_| ())?)
+}
+
+/// Runs a gate until it is told to stop. `settled` is called once every server was heard of and every shard knows the
+/// tools.
+///
+/// # Errors
+/// Whatever keeps it from starting, or from ending well.
+pub(crate) fn run_settled(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(compiled, settled))
+}
+
+async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> Result<()> {
+    let settings = compiled.settings.clone();
+    let signals = Signals::listen()?;
+    settings.state.create()?;
+    settings.state.write_pid()?;
+    let admin = TcpListener::bind(settings.admin).await.map_err(|e| cannot_listen("admin.address", settings.admin, &e))?;
+    let (reports, inbox) = mpsc::channel(REPORTS_MAX);
+    let mut start = Start::new(&compiled, reports)?;
+    let listen = start.shards(&settings)?;
+    let serving = Serving { listen, admin: admin.local_addr()? };
+    tracing::info!(listen = %serving.listen, admin = %serving.admin, shards = start.count, "serving");
+    notify_ready("serving");
+    let ended = ended(std::mem::take(&mut start.threads));
+    let Start { lists, snapshot, fleet, readings, .. } = start;
+    let control = Control::new(compiled, lists, snapshot, fleet, readings);
+    let control = control.when_settled(move || settled(&serving));
+    let outcome = control.run(admin, signals, inbox, ended).await;
+    settings.state.remove_pid();
+    outcome
+}
+
+/// Everything that is made before the shards start.
+struct Start {
+    count: u16,
+    driver: Driver,
+    cores: Vec<usize>,
+    lists: Lists,
+    snapshot: Arc<Snapshot>,
+    fleet: Shards,
+    mailboxes: Vec<Parcel<ToShard>>,
+    readings: Readings,
+    sealing: [u8; 32],
+    identity: Option<Arc<ServerConfig>>,
+    reports: mpsc::Sender<Report>,
+    store: Arc<Store>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Start {
+    fn new(compiled: &Compiled, reports: mpsc::Sender<Report>) -> Result<Self> {
+        let settings = &compiled.settings;
+        let driver = driver(settings)?;
+        let cores = cores()?;
+        let wanted = if settings.runtime.shards == 0 { cores.len() } else { settings.runtime.shards };
+        let count = u16::try_from(wanted).unwrap_or(u16::MAX);
+        let made: Vec<_> = (0..count).map(|_| mailbox(MAILBOX_MAX)).collect::<std::io::Result<_>>()?;
+        let (senders, mailboxes): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+        let journal = &settings.journal;
+        let store = Arc::new(Store::open(&journal.directory, &journal.ring_directory)?);
+        let lists = Lists::restore(compiled);
+        let snapshot = Arc::new(Snapshot::build(compiled, lists.known(), Epoch(1), None));
+        let mut sealing = [0; 32];
+        random::fill(&mut sealing);
+        let identity = settings.listen.tls.as_ref().map(|tls| ServerIdentity::load(&tls.cert, &tls.key));
+        let readings = Readings {
+            health: Arc::new(Health::new(usize::from(count))),
+            metrics: (0..count).map(|_| Arc::new(ShardMetrics::default())).collect(),
+            servers: Arc::new(ServerTable::default()),
+        };
+        let fleet = Shards(senders.into());
+        let (identity, threads) = (identity.transpose()?.map(|identity| identity.config()), Vec::new());
+        Ok(Self { count, driver, cores, lists, snapshot, fleet, mailboxes, readings, sealing, identity, reports, store, threads })
+    }
+
+    /// Starts every shard, the first one first: where the port is the kernel's to choose, the others follow it.
+    fn shards(&mut self, settings: &Settings) -> Result<SocketAddr> {
+        let mut listen = settings.listen.address;
+        if listen.port() != 0 {
+            net::ensure_free(listen).map_err(|e| cannot_listen("listen.address", listen, &e))?;
+        }
+        Journal::recover_others(&self.journal(settings, ShardId(0)))?;
+        for (id, mailbox) in (0..).map(ShardId).zip(std::mem::take(&mut self.mailboxes)) {
+            listen = self.shard(settings, id, listen, mailbox)?;
+        }
+        Ok(listen)
+    }
+
+    fn shard(
+        &mut self,
+        settings: &Settings,
+        id: ShardId,
+        listen: SocketAddr,
+        mailbox: Parcel<ToShard>,
+    ) -> Result<SocketAddr> {
+        let at = usize::from(id.0);
+        let core = settings.runtime.pin.then(|| self.cores[at % self.cores.len()]);
+        let spec = ShardSpec { id, core, driver: self.driver, entries: RING_ENTRIES };
+        let args = self.args(settings, id, listen, mailbox);
+        let health = self.readings.health.clone();
+        let (told, wait) = sync_channel(1);
+        let main = move || shard::run(args, move |outcome| drop(told.send(outcome)));
+        self.threads.push(spawn_shard(spec, main)?);
+        let listening = wait.recv().map_err(|_| Error::new(Kind::Internal, "a shard ended before it listened"))??;
+        health.enter(id, ShardState::Serving);
+        Ok(listening)
+    }
+
+    fn args(&self, settings: &Settings, id: ShardId, listen: SocketAddr, mailbox: Parcel<ToShard>) -> ShardArgs {
+        let (health, reports) = (self.readings.health.clone(), self.reports.clone());
+        ShardArgs {
+            id,
+            listen,
+            identity: self.identity.clone(),
+            snapshot: self.snapshot.clone(),
+            journal: self.journal(settings, id),
+            sealing: self.sealing,
+            metrics: self.readings.metrics[usize::from(id.0)].clone(),
+            table: self.readings.servers.clone(),
+            mailboxes: self.fleet.0.clone(),
+            mailbox,
+            report: Arc::new(move |report| {
+                if reports.try_send(report).is_err() {
+                    tracing::warn!("news of a server were lost: control lags behind");
+                }
+            }),
+            beat: Arc::new(move |id, records| {
+                health.enter(id, if records { ShardState::Serving } else { ShardState::Poisoned });
+            }),
+        }
+    }
+}
+
+impl Start {
+    fn journal(&self, settings: &Settings, id: ShardId) -> JournalSpec {
+        let (segment_bytes, commit) = (settings.journal.segment_bytes, settings.journal.commit);
+        JournalSpec { segment_bytes, commit, ..JournalSpec::new(self.store.clone(), id, self.count) }
+    }
+}
+
+impl Shards {
+    /// A shard whose mailbox is full is not served twice: what control sends is whole and the next one replaces it.
+    fn tell(&self, message: impl Fn() -> ToShard) {
+        for (shard, mailbox) in self.0.iter().enumerate() {
+            if mailbox.try_send(message()).is_err() {
+                tracing::error!(shard, "a message from control was lost: the shard's mailbox is full");
+            }
+        }
+    }
+}
+
+impl Fleet for Shards {
+    fn publish(&self, snapshot: &Arc<Snapshot>) {
+        self.tell(|| ToShard::Snapshot(snapshot.clone()));
+    }
+
+    fn learn(&self, server: &str, verdict: Verdict) {
+        self.tell(|| ToShard::Learned(server.into(), verdict));
+    }
+
+    fn present(&self, identity: &Arc<ServerConfig>) {
+        self.tell(|| ToShard::Identity(identity.clone()));
+    }
+
+    fn drain(&self) {
+        self.tell(|| ToShard::Drain);
+    }
+}
+
+/// Resolves once every shard's thread has ended.
+async fn ended(threads: Vec<JoinHandle<()>>) {
+    let joined = tokio::task::spawn_blocking(move || {
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a shard's thread panicked");
+            }
+        }
+    });
+    if let Err(error) = joined.await {
+        tracing::error!(%error, "the shards' threads could not be waited for");
+    }
+}
+
+/// Settles how sockets and files are driven, and says what the kernel lacks.
+fn driver(settings: &Settings) -> Result<Driver> {
+    let found = probe();
+    for words in found.words() {
+        tracing::warn!("{words}");
+    }
+    let driver = choose(settings.runtime.driver, &found)?;
+    tracing::info!(kernel = found.kernel(), ?driver, "runtime");
+    Ok(driver)
+}
+
+fn cannot_listen(field: &str, address: SocketAddr, error: &std::io::Error) -> Error {
+    let what = format!("{field}: cannot listen on {address}: {error}; stop what listens there, or choose another");
+    Error::new(Kind::Io, what)
+}

@@ -1,0 +1,58 @@
+//! The admin listener: health and metrics, nothing that changes or starts anything.
+
+use crate::control::health::Health;
+use crate::telemetry::{CONTENT_TYPE, ProcessInfo, ServerTable, ShardMetrics, encode};
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// What the admin listener reads.
+#[derive(Clone)]
+pub struct Readings {
+    /// The process's health.
+    pub health: Arc<Health>,
+    /// Every shard's meters, in the order of their ids.
+    pub metrics: Arc<[Arc<ShardMetrics>]>,
+    /// The names of the rows in them.
+    pub servers: Arc<ServerTable>,
+}
+
+/// The routes `/livez`, `/readyz` (alias `/healthz`) and `/metrics`.
+pub fn router(readings: Readings) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/healthz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(readings)
+}
+
+async fn livez(State(readings): State<Readings>, RawQuery(query): RawQuery) -> Response {
+    verdict(&readings.health, readings.health.alive(), query.as_deref())
+}
+
+async fn readyz(State(readings): State<Readings>, RawQuery(query): RawQuery) -> Response {
+    verdict(&readings.health, readings.health.ready(), query.as_deref())
+}
+
+async fn metrics(State(readings): State<Readings>) -> Response {
+    let text = encode(&readings.metrics, &readings.servers, &ProcessInfo::read());
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+}
+
+fn verdict(health: &Health, good: bool, query: Option<&str>) -> Response {
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut text = String::from(if good { "ok\n" } else { "not ok\n" });
+    if query == Some("verbose") {
+        for check in health.checks() {
+            let mark = if check.good { '+' } else { '-' };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "[{mark}] {}", check.name);
+        }
+    }
+    (status, text).into_response()
+}

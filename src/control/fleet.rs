@@ -1,0 +1,21 @@
+//! What control tells the shards. The shards' mailboxes stand behind it: control and shards do not know each other.
+
+use crate::config::Snapshot;
+use crate::upstream::leg::Verdict;
+use rustls::ServerConfig;
+use std::sync::Arc;
+
+/// All shards of the process, as control sees them. Nothing here waits.
+pub trait Fleet {
+    /// A new snapshot is in force on every shard.
+    fn publish(&self, snapshot: &Arc<Snapshot>);
+
+    /// Every shard learns what a server's home found out about it.
+    fn learn(&self, server: &str, verdict: Verdict);
+
+    /// Connections that come from now on are greeted with this identity.
+    fn present(&self, identity: &Arc<ServerConfig>);
+
+    /// Every shard takes no more requests, finishes what is under way and stops.
+    fn drain(&self);
+}

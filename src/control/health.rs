@@ -1,0 +1,121 @@
+//! What the gate's health rests on: each shard's heartbeat, a loaded snapshot, open listeners, and whether it drains.
+
+use crate::base::clock::Clock;
+use crate::base::ids::ShardId;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Release};
+
+/// A shard that has not beaten for this long counts as dead, in milliseconds.
+const BEAT_MAX_MS: u64 = 5_000;
+
+/// The health of the process, written by shards and control, read by the admin listener.
+#[derive(Debug)]
+pub struct Health {
+    beats: Box<[AtomicU64]>,
+    states: Box<[AtomicU8]>,
+    draining: AtomicBool,
+}
+
+/// Where one shard stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ShardState {
+    /// Its thread has not opened its listener yet.
+    Starting,
+    /// It serves.
+    Serving,
+    /// Its journal takes no more entries: calls fail closed.
+    Poisoned,
+    /// It has stopped.
+    Stopped,
+}
+
+impl Health {
+    /// The health of a process with so many shards, none of which has started.
+    pub fn new(shards: usize) -> Self {
+        let states = (0..shards).map(|_| AtomicU8::new(ShardState::Starting as u8)).collect();
+        Self { beats: (0..shards).map(|_| AtomicU64::new(0)).collect(), states, draining: AtomicBool::new(false) }
+    }
+
+    /// A shard says that its loop turns.
+    pub fn beat(&self, shard: ShardId) {
+        self.beats[usize::from(shard.0)].store(now_ms(), Relaxed);
+    }
+
+    /// A shard says where it stands.
+    pub fn enter(&self, shard: ShardId, state: ShardState) {
+        self.states[usize::from(shard.0)].store(state as u8, Release);
+        self.beat(shard);
+    }
+
+    /// The process takes no more requests.
+    pub fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// Whether every shard's loop turns. One that has not started yet is given the time it needs.
+    pub fn alive(&self) -> bool {
+        self.checks().iter().filter(|check| check.name.starts_with("loop")).all(|check| check.good)
+    }
+
+    /// Whether requests are served: all shards serve and none drains.
+    pub fn ready(&self) -> bool {
+        self.checks().iter().all(|check| check.good)
+    }
+
+    /// Every check with its name, for `/readyz?verbose`.
+    pub fn checks(&self) -> Vec<Check> {
+        let mut checks = vec![Check { name: "accepting".into(), good: !self.draining.load(Relaxed) }];
+        for (shard, (beat, state)) in self.beats.iter().zip(&self.states).enumerate() {
+            let state = state.load(Relaxed);
+            let young = state == ShardState::Starting as u8;
+            let turns = young || now_ms().saturating_sub(beat.load(Relaxed)) < BEAT_MAX_MS;
+            checks.push(Check { name: format!("loop of shard {shard}"), good: turns });
+            checks.push(Check { name: format!("shard {shard} serves"), good: state == ShardState::Serving as u8 });
+        }
+        checks
+    }
+}
+
+/// One check and whether it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What is checked.
+    pub name: String,
+    /// Whether it holds.
+    pub good: bool,
+}
+
+fn now_ms() -> u64 {
+    Clock::now().0 / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::{Instant, WallTime};
+
+    #[test]
+    fn ready_means_every_shard_serves_and_turns() {
+        Clock::simulate(Instant(0), WallTime(0));
+        let health = Health::new(2);
+        assert!(health.alive() && !health.ready(), "starting is alive, not ready");
+        health.enter(ShardId(0), ShardState::Serving);
+        health.enter(ShardId(1), ShardState::Serving);
+        assert!(health.ready());
+        Clock::simulate(Instant((BEAT_MAX_MS + 1) * 1_000_000), WallTime(0));
+        health.beat(ShardId(0));
+        assert!(!health.alive(), "shard 1 hangs");
+        health.beat(ShardId(1));
+        health.drain();
+        assert!(health.alive() && !health.ready());
+        Clock::end_simulation();
+    }
+
+    #[test]
+    fn a_poisoned_journal_is_not_ready() {
+        let health = Health::new(1);
+        health.enter(ShardId(0), ShardState::Poisoned);
+        assert!(health.alive() && !health.ready());
+    }
+}

@@ -1,0 +1,115 @@
+//! The listener and the connections of one shard: accept, greet with TLS where it is spoken, read request after request.
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::limits::{CONNECTIONS_PER_SHARD_MAX, HEAD_DEADLINE_MS};
+use crate::rt::net::{TcpListener, TcpStream};
+use crate::rt::stream::Stream;
+use crate::rt::{task, time};
+use crate::shard::Shard;
+use crate::shard::dispatch;
+use crate::telemetry::events;
+use crate::wire::http::ServerConn;
+use crate::wire::tls;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Pause after an accept that failed, for instance because no descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An open connection in the shard's count.
+struct Open(Rc<Shard>);
+
+impl Open {
+    fn new(shard: &Rc<Shard>) -> Self {
+        shard.metrics.connections.inc();
+        shard.metrics.connections_open.inc();
+        Self(shard.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.metrics.connections_open.dec();
+    }
+}
+
+/// A request under way in the shard's count.
+struct Busy<'a>(&'a Shard);
+
+impl<'a> Busy<'a> {
+    fn new(shard: &'a Shard) -> Self {
+        shard.busy.set(shard.busy.get() + 1);
+        Self(shard)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+    }
+}
+
+/// Accepts connections for as long as the shard lives. A cancelled accept loses a descriptor, so this is never dropped
+/// before the thread ends; while the shard drains, what still comes is closed at once.
+pub(crate) async fn accept(shard: Rc<Shard>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if shard.is_draining() => drop(stream),
+            Ok((stream, _)) if shard.metrics.connections_open.get() >= CONNECTIONS_PER_SHARD_MAX as u64 => {
+                shard.metrics.connections_refused.inc();
+                drop(stream);
+            }
+            Ok((stream, _)) => drop(task::spawn(greet(Open::new(&shard), stream))),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn greet(open: Open, stream: TcpStream) {
+    let shard = open.0.clone();
+    let served = match shard.identity() {
+        None => serve(&shard, stream).await,
+        Some(identity) => match shake_hands(stream, identity).await {
+            Ok(stream) => serve(&shard, stream).await,
+            Err(error) => Err(error),
+        },
+    };
+    if let Err(error) = served {
+        events::connection_dropped(shard.id, &error);
+    }
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    identity: std::sync::Arc<rustls::ServerConfig>,
+) -> Result<tls::TlsStream<TcpStream>> {
+    let limit = Duration::from_millis(HEAD_DEADLINE_MS);
+    let slow = |_| Error::new(Kind::Timeout, "the TLS handshake took too long");
+    time::timeout(limit, tls::TlsStream::accept(stream, identity)).await.map_err(slow)?.map_err(Error::from)
+}
+
+/// Answers the requests of one connection until either side has had enough.
+async fn serve<S: Stream>(shard: &Rc<Shard>, stream: S) -> Result<()> {
+    let mut conn = ServerConn::new(stream, shard.http_limits());
+    loop {
+        let head = match conn.read_head().await {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                shard.metrics.requests_refused.inc();
+                conn.refuse(&error).await;
+                return Ok(());
+            }
+        };
+        shard.metrics.requests.inc();
+        let _busy = Busy::new(shard);
+        // On the heap for as long as it runs: an idle connection keeps nothing of it.
+        Box::pin(dispatch::answer(shard, &mut conn, head)).await?;
+        if !conn.keep_alive() || shard.is_draining() {
+            return Ok(());
+        }
+    }
+}

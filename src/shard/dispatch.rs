@@ -1,0 +1,141 @@
+//! From a request's head to its door: the path decides, and what must hold before any body is read is checked here.
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::phase::{Phase, Stamps};
+use crate::catalog::{Door, Narrowing};
+use crate::config::Snapshot;
+use crate::policy::{Credential, Principal, Refusal};
+use crate::rt::stream::Stream;
+use crate::shard::{InForce, Shard};
+use crate::shard::doors;
+use crate::shard::exchange::Exchange;
+use crate::shard::refuse;
+use crate::wire::http::{Body, Method, RequestHead, ServerConn};
+use std::rc::Rc;
+
+/// The methods of the MCP doors, for `Allow` headers.
+pub(crate) const MCP_METHODS: &str = "GET, POST, DELETE, OPTIONS";
+
+/// Where a path leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Route<'a> {
+    /// An MCP door, by the name of its server where it is one server's.
+    Mcp(Option<&'a str>),
+    /// A bare sign of life for load balancers.
+    Alive,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Answers one request. An error means that the connection is of no further use.
+pub(crate) async fn answer<S: Stream>(shard: &Rc<Shard>, conn: &mut ServerConn<S>, head: RequestHead) -> Result<()> {
+    let mut stamps = Stamps::start();
+    stamps.end(Phase::Read);
+    let in_force = shard.in_force();
+    if let Err(error) = check_site(&in_force.snapshot, &head) {
+        return refuse::plain(shard, conn, &error).await;
+    }
+    match route(head.path()) {
+        Route::Mcp(server) => match enter(shard, in_force, stamps, &head, server) {
+            Ok(exchange) => by_method(exchange, conn, &head).await,
+            Err(error) => refuse::plain(shard, conn, &error).await,
+        },
+        Route::Alive => conn.respond(200, &[], Body::Empty).await,
+        Route::Nowhere => refuse::plain(shard, conn, &no_such_path()).await,
+    }
+}
+
+fn route(path: &str) -> Route<'_> {
+    match path.trim_end_matches('/') {
+        "/mcp" => Route::Mcp(None),
+        "/livez" => Route::Alive,
+        other => match other.strip_prefix("/mcp/") {
+            Some(server) if !server.is_empty() && !server.contains('/') => Route::Mcp(Some(server)),
+            _ => Route::Nowhere,
+        },
+    }
+}
+
+/// `Host` against DNS rebinding, `Origin` against pages of other sites (mcp.md 1.1, step 1).
+fn check_site(snapshot: &Snapshot, head: &RequestHead) -> Result<()> {
+    let listen = &snapshot.settings.listen;
+    if !head.host().is_none_or(|host| listen.hosts.allows(host)) {
+        let words = "this Host is not served here: add it to listen.allowed_hosts";
+        return Err(Error::new(Kind::Forbidden, words));
+    }
+    let mut origins = head.headers("origin");
+    let foreign = origins.any(|origin| !listen.origins.allows(origin));
+    if foreign {
+        let words = "pages of this Origin may not call the gate: add it to listen.allowed_origins";
+        return Err(Error::new(Kind::Forbidden, words));
+    }
+    Ok(())
+}
+
+/// Finds out who asks and at which door, before any body is read. A key that may not see a server is told what it would
+/// be told if there were none of that name.
+fn enter(
+    shard: &Rc<Shard>,
+    in_force: Rc<InForce>,
+    mut stamps: Stamps,
+    head: &RequestHead,
+    server: Option<&str>,
+) -> Result<Exchange> {
+    let principal = identify(shard, &in_force.snapshot, head)?;
+    let door = door(&in_force.snapshot, principal, server).ok_or_else(no_such_path)?;
+    let narrowing = Narrowing::parse(head.headers("x-tollgate-tools"))?;
+    stamps.end(Phase::Identify);
+    Ok(Exchange { shard: shard.clone(), in_force, principal, door, narrowing, stamps })
+}
+
+fn identify(shard: &Shard, snapshot: &Snapshot, head: &RequestHead) -> Result<Principal> {
+    let credential = Credential::of_request(|name| head.headers(name));
+    snapshot.keys.authenticate(&credential, crate::base::clock::Clock::wall()).map_err(|refusal| {
+        shard.metrics.unauthorized.inc();
+        tracing::debug!(refusal = refusal.name(), "a request without a valid key");
+        Refusal::answer()
+    })
+}
+
+fn door(snapshot: &Snapshot, principal: Principal, server: Option<&str>) -> Option<Door> {
+    let Some(name) = server else { return Some(Door::All) };
+    let id = snapshot.catalog.server_id(name)?;
+    snapshot.grant(principal.grant).admits(id).then_some(Door::Server(id))
+}
+
+async fn by_method<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<()> {
+    match head.method() {
+        Method::Post if head.content_type_is_json() => doors::mcp::post(exchange, conn, head).await,
+        Method::Post => {
+            let error = Error::new(Kind::UnsupportedMedia, "send \"Content-Type: application/json\"");
+            refuse::plain(&exchange.shard, conn, &error).await
+        }
+        Method::Get => doors::stream::get(exchange, conn, head).await,
+        Method::Delete => doors::legacy::delete(exchange, conn, head).await,
+        Method::Options => conn.respond(204, &[("allow", MCP_METHODS)], Body::Empty).await,
+        Method::Head | Method::Other => {
+            let error = Error::new(Kind::MethodNotAllowed, "use POST; GET and DELETE belong to sessions");
+            refuse::plain(&exchange.shard, conn, &error).await
+        }
+    }
+}
+
+fn no_such_path() -> Error {
+    Error::new(Kind::NotFound, "nothing is served at this path: use /mcp, or /mcp/<server> for one server")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_doors() {
+        assert_eq!(route("/mcp"), Route::Mcp(None));
+        assert_eq!(route("/mcp/"), Route::Mcp(None));
+        assert_eq!(route("/mcp/github"), Route::Mcp(Some("github")));
+        assert_eq!(route("/livez"), Route::Alive);
+        for lost in ["/", "/mcp/a/b", "/mcpx", "/.well-known/oauth-authorization-server", "*", "/MCP"] {
+            assert_eq!(route(lost), Route::Nowhere, "{lost}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! POST at an MCP door: read the body once, say what it is, hand it to its era.
+
+use crate::base::error::Result;
+use crate::base::phase::Phase;
+use crate::mcp::headers::HeaderValue;
+use crate::mcp::inbound::{self, Headers, Inbound};
+use crate::rt::stream::Stream;
+use crate::shard::doors::{legacy, modern};
+use crate::shard::exchange::Exchange;
+use crate::shard::refuse;
+use crate::wire::http::{Body, RequestHead, ServerConn};
+use crate::wire::rpc;
+
+/// Answers a POST of a principal that is known.
+pub(crate) async fn post<S: Stream>(
+    mut exchange: Exchange,
+    conn: &mut ServerConn<S>,
+    head: &RequestHead,
+) -> Result<()> {
+    let body = match conn.read_body().await {
+        Ok(body) => body,
+        Err(error) => {
+            exchange.shard.metrics.requests_refused.inc();
+            conn.refuse(&error).await;
+            return Ok(());
+        }
+    };
+    exchange.shard.metrics.bytes_in.add(body.len() as u64);
+    let parsed = rpc::parse(&body).map_err(Into::into);
+    let inbound = parsed.and_then(|message| inbound::classify(&headers(head), message));
+    exchange.stamps.end(Phase::Decode);
+    match inbound {
+        Ok(Inbound::Modern(request)) => modern::answer(exchange, conn, head, &request).await,
+        Ok(Inbound::Session { session, message }) => legacy::post(exchange, conn, head, session, message).await,
+        Ok(Inbound::Initialize(initialize)) => legacy::initialize(exchange, conn, &initialize).await,
+        Ok(Inbound::Accepted) => conn.respond(202, &[], Body::Empty).await,
+        Err(refusal) => refuse::refusal(&exchange.shard, conn, &refusal).await,
+    }
+}
+
+/// The headers that say something about a message.
+pub(crate) fn headers(head: &RequestHead) -> Headers<'_> {
+    let of = |name| HeaderValue::collect(head.headers(name));
+    Headers {
+        protocol_version: of("mcp-protocol-version"),
+        method: of("mcp-method"),
+        name: of("mcp-name"),
+        session: of("mcp-session-id"),
+    }
+}

@@ -1,0 +1,96 @@
+//! What both eras make of a call: its words for the log and the record, its notifications, its answer.
+
+use crate::base::error::Result;
+use crate::catalog::{HeaderKind, Tool};
+use crate::mcp::bridge::{self, Bridge, Bridged};
+use crate::mcp::call::CallParams;
+use crate::mcp::headers::{HeaderValue, ParamKind, ParamRule, check_params};
+use crate::mcp::meta::LogLevel;
+use crate::mcp::progress::Notices;
+use crate::mcp::revision::Era;
+use crate::mcp::trace::TraceContext;
+use crate::rt::random;
+use crate::shard::relay::status_of;
+use crate::upstream::answer::{Answer, CallMeta, Event, EventKind, LegEra, Outcome};
+use crate::wire::http::RequestHead;
+use crate::wire::rpc;
+
+/// The trace a call is in: the client's, or one of our own.
+pub(crate) fn trace_of(params: &CallParams<'_>) -> TraceContext {
+    params.trace().unwrap_or_else(|| {
+        let mut entropy = [0; 24];
+        random::fill(&mut entropy);
+        TraceContext::fresh(entropy)
+    })
+}
+
+/// What goes upstream in `_meta`: our own span under the client's trace, and whether anybody listens for progress.
+pub(crate) fn call_meta(params: &CallParams<'_>, trace: TraceContext, logs: Option<LogLevel>) -> CallMeta {
+    let mut span = [0; 8];
+    random::fill(&mut span);
+    CallMeta {
+        progress: params.meta.progress_token.is_some(),
+        log_level: logs.map(|level| level.as_str().into()),
+        traceparent: Some(trace.child(span).to_string().into()),
+        tracestate: params.meta.tracestate.as_deref().map(Into::into),
+        ..CallMeta::default()
+    }
+}
+
+/// The client's message for an event of its call, if it is to see it.
+pub(crate) fn tell(notices: &mut Notices, event: &Event) -> Option<Vec<u8>> {
+    match event.kind {
+        EventKind::Progress => notices.progress(&event.params),
+        EventKind::Log => notices.log(&event.params),
+    }
+}
+
+/// Whether the `Mcp-Param-*` headers say what the arguments say (2026-07-28 transports, custom headers).
+pub(crate) fn check_mirrored(head: &RequestHead, tool: &Tool, arguments: Option<&[u8]>) -> Result<()> {
+    let rules: Vec<ParamRule<'_>> = tool
+        .header_params
+        .iter()
+        .map(|param| ParamRule {
+            header: &param.header,
+            path: &param.path,
+            kind: match param.kind {
+                HeaderKind::String => ParamKind::String,
+                HeaderKind::Integer => ParamKind::Integer,
+                HeaderKind::Boolean => ParamKind::Boolean,
+            },
+        })
+        .collect();
+    check_params(&rules, arguments, |name| head_value(head, name))
+}
+
+/// A header by a name that does not outlive the question.
+fn head_value<'h>(head: &'h RequestHead, name: &str) -> HeaderValue<'h> {
+    HeaderValue::collect(head.all_headers().filter(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+}
+
+/// The answer of a call as its client reads it, with the HTTP status it has where none was sent yet.
+pub(crate) fn finish(bridge: &Bridge<'_>, id: &[u8], answer: &Result<Answer>) -> Bridged {
+    match answer {
+        Ok(answer) => {
+            let raw = match &answer.outcome {
+                Outcome::Result(raw) => bridge::Answer::Result(raw),
+                Outcome::Error(raw) => bridge::Answer::Error(raw),
+            };
+            bridge::call_answer(bridge, id, raw)
+        }
+        Err(error) => Bridged {
+            body: rpc::error_body(Some(id), error),
+            status: status_of(error.kind),
+            outcome: bridge::Outcome::Unusable,
+        },
+    }
+}
+
+/// The era an answer came in; our own errors belong to the client's.
+pub(crate) fn era_of(answer: &Result<Answer>, client: Era) -> Era {
+    match answer {
+        Ok(Answer { era: LegEra::Modern, .. }) => Era::Modern,
+        Ok(Answer { era: LegEra::Legacy, .. }) => Era::Legacy,
+        Err(_) => client,
+    }
+}

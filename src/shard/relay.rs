@@ -1,0 +1,149 @@
+//! Runs a call and brings its answer to the client: as plain JSON, or, once the first notification of the call comes,
+//! as a stream of events that the answer ends.
+
+use crate::base::error::{Kind, Result};
+use crate::rt::local::Notify;
+use crate::rt::stream::Stream;
+use crate::rt::time;
+use crate::upstream::answer::{Answer, Event, Relay, Sink, relay};
+use crate::wire::http::{Body, RequestHead, ServerConn};
+use crate::wire::sse;
+use futures_util::future::{Either, select};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+/// The headers of every event stream.
+pub(crate) const SSE_HEADERS: &[(&str, &str)] =
+    &[("content-type", "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")];
+
+/// A call this short is not watched for a client that goes away: a watch costs two submissions to the ring.
+const WATCH_AFTER: Duration = Duration::from_millis(20);
+
+/// What a door wants to happen around a call.
+pub(crate) struct Way<'a> {
+    /// Whether the client takes an event stream.
+    pub(crate) events: bool,
+    /// Whether a client that goes away cancels the call (modern) or not (legacy).
+    pub(crate) gone_is_cancel: bool,
+    /// Rung to cancel the call.
+    pub(crate) cancel: &'a Notify,
+}
+
+/// Whether the client takes an event stream as an answer.
+pub(crate) fn accepts_events(head: &RequestHead) -> bool {
+    head.headers("accept").any(|value| value.contains("text/event-stream") || value.contains("*/*"))
+}
+
+/// What the loop below waits for.
+enum Turn<T> {
+    Ended(T),
+    Event(Event),
+    Gone,
+}
+
+/// Runs `call` (given the sink for its events) to its end and relays what it says on the way through `tell`, which makes
+/// the bytes of a notification, or nothing where the client is not to see it. Says whether a stream has begun.
+pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
+    conn: &mut ServerConn<S>,
+    way: &Way<'_>,
+    call: impl FnOnce(Sink) -> F,
+    mut tell: impl FnMut(&Event) -> Option<Vec<u8>>,
+) -> (Result<Answer>, bool) {
+    let (sink, mut events) = relay();
+    let mut running = pin!(call(sink));
+    let mut told = Told { streaming: false, broken: !way.events };
+    let mut watching = way.gone_is_cancel;
+    loop {
+        match turn(running.as_mut(), &mut events, conn, watching).await {
+            Turn::Ended(answer) => {
+                while let Some(event) = events.try_next() {
+                    told.event(conn, tell(&event)).await;
+                }
+                return (answer, told.streaming);
+            }
+            Turn::Event(event) => told.event(conn, tell(&event)).await,
+            Turn::Gone => {
+                watching = false;
+                way.cancel.notify_one();
+            }
+        }
+    }
+}
+
+async fn turn<S: Stream, F: Future>(
+    running: Pin<&mut F>,
+    events: &mut Relay,
+    conn: &ServerConn<S>,
+    watching: bool,
+) -> Turn<F::Output> {
+    let gone = async {
+        if watching {
+            time::sleep(WATCH_AFTER).await;
+            conn.peer_gone().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    let (next, gone) = (pin!(events.next()), pin!(gone));
+    match select(running, select(next, gone)).await {
+        Either::Left((ended, _)) => Turn::Ended(ended),
+        Either::Right((Either::Left((event, _)), _)) => Turn::Event(event),
+        Either::Right((Either::Right(_), _)) => Turn::Gone,
+    }
+}
+
+/// How far an answer has come as a stream.
+struct Told {
+    streaming: bool,
+    broken: bool,
+}
+
+impl Told {
+    /// Writes a notification. A client that cannot be written to is told no more; whether that cancels the call is the
+    /// watch's to say.
+    async fn event<S: Stream>(&mut self, conn: &mut ServerConn<S>, notification: Option<Vec<u8>>) {
+        let Some(json) = notification.filter(|_| !self.broken) else { return };
+        if !self.streaming {
+            self.streaming = true;
+            self.broken = conn.start_stream(200, SSE_HEADERS).await.is_err();
+        }
+        if !self.broken {
+            self.broken = conn.write_stream(framed(&json)).await.is_err();
+        }
+    }
+}
+
+/// Writes the final message of a call: the last event of its stream where one has begun, else a plain JSON answer.
+pub(crate) async fn finish<S: Stream>(
+    conn: &mut ServerConn<S>,
+    streaming: bool,
+    status: u16,
+    body: Vec<u8>,
+) -> Result<()> {
+    if streaming {
+        conn.write_stream(framed(&body)).await?;
+        return conn.finish_stream().await;
+    }
+    let json = ("content-type", "application/json");
+    match status {
+        503 => conn.respond(503, &[json, ("retry-after", "1")], Body::Vec(body)).await,
+        status => conn.respond(status, &[json], Body::Vec(body)).await,
+    }
+}
+
+/// The HTTP status of an error that ends a call: what the revision demands for its codes, 503 where the client should
+/// come back, else 200, for the answer is a JSON-RPC error of a request that was understood (mcp.md 2.2).
+pub(crate) fn status_of(kind: Kind) -> u16 {
+    match kind {
+        Kind::HeaderMismatch | Kind::MissingCapability | Kind::UnsupportedVersion => 400,
+        Kind::Overloaded | Kind::Journal => 503,
+        _ => 200,
+    }
+}
+
+fn framed(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() + 32);
+    sse::encode(&mut out, Some("message"), None, json);
+    out
+}

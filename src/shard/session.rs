@@ -1,0 +1,131 @@
+//! What a shard keeps of legacy sessions although their state travels sealed in their id: which ones have ended, and
+//! which of their requests are under way here.
+
+use crate::base::clock::{Clock, Instant};
+use crate::base::limits::{ENDED_SESSIONS_MAX, SESSION_TTL_S};
+use crate::rt::local::Notify;
+use foldhash::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The random part of a session's sealed state: what tells it from every other.
+pub type SessionKey = [u8; 16];
+
+/// Sessions that clients ended, until they would have expired anyway. Every shard has heard of each.
+#[derive(Default)]
+pub(crate) struct EndedSessions {
+    ended: RefCell<Ended>,
+}
+
+#[derive(Default)]
+struct Ended {
+    known: HashSet<SessionKey>,
+    order: VecDeque<(Instant, SessionKey)>,
+}
+
+impl EndedSessions {
+    /// Remembers that a session has ended. The oldest is forgotten where the bound is reached.
+    pub(crate) fn add(&self, session: SessionKey) {
+        let mut ended = self.ended.borrow_mut();
+        let forget_at = Clock::now() + Duration::from_secs(SESSION_TTL_S);
+        if ended.known.insert(session) {
+            ended.order.push_back((forget_at, session));
+        }
+        ended.forget(Clock::now());
+    }
+
+    /// Whether a session has ended.
+    pub(crate) fn has(&self, session: &SessionKey) -> bool {
+        self.ended.borrow().known.contains(session)
+    }
+}
+
+impl Ended {
+    fn forget(&mut self, now: Instant) {
+        while let Some((at, session)) = self.order.front().copied() {
+            if at > now && self.order.len() <= ENDED_SESSIONS_MAX {
+                return;
+            }
+            self.known.remove(&session);
+            self.order.pop_front();
+        }
+    }
+}
+
+/// Requests of legacy sessions that are under way on this shard, so that `notifications/cancelled` finds them.
+#[derive(Default)]
+pub(crate) struct InFlight {
+    requests: RefCell<HashMap<(SessionKey, Box<[u8]>), Rc<Notify>>>,
+}
+
+/// A request under way; it can be cancelled until this is dropped.
+pub(crate) struct Cancellable<'a> {
+    in_flight: &'a InFlight,
+    request: (SessionKey, Box<[u8]>),
+    cancelled: Rc<Notify>,
+}
+
+impl InFlight {
+    /// Enters a request by its session and raw id. A second one with the same id takes the first one's place: ids are
+    /// unique among a client's requests under way, so only a client that breaks the rule is affected.
+    pub(crate) fn enter(&self, session: SessionKey, id: &[u8]) -> Cancellable<'_> {
+        let request = (session, id.into());
+        let cancelled = Rc::new(Notify::default());
+        self.requests.borrow_mut().insert(request.clone(), cancelled.clone());
+        Cancellable { in_flight: self, request, cancelled }
+    }
+
+    /// Cancels a request; says whether it was under way here.
+    pub(crate) fn cancel(&self, session: SessionKey, id: &[u8]) -> bool {
+        let found = self.requests.borrow().get(&(session, id.into())).cloned();
+        found.inspect(|cancelled| cancelled.notify_one()).is_some()
+    }
+}
+
+impl Cancellable<'_> {
+    /// Waits until the client cancels the request.
+    pub(crate) async fn cancelled(&self) {
+        self.cancelled.notified().await;
+    }
+}
+
+impl Drop for Cancellable<'_> {
+    fn drop(&mut self) {
+        let mut requests = self.in_flight.requests.borrow_mut();
+        let is_ours = requests.get(&self.request).is_some_and(|held| Rc::ptr_eq(held, &self.cancelled));
+        if is_ours {
+            requests.remove(&self.request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::WallTime;
+
+    #[test]
+    fn an_ended_session_is_forgotten_once_it_would_have_expired() {
+        Clock::simulate(Instant(0), WallTime(0));
+        let ended = EndedSessions::default();
+        ended.add([1; 16]);
+        assert!(ended.has(&[1; 16]) && !ended.has(&[2; 16]));
+        Clock::simulate(Instant(0) + Duration::from_secs(SESSION_TTL_S + 1), WallTime(0));
+        ended.add([2; 16]);
+        assert!(!ended.has(&[1; 16]) && ended.has(&[2; 16]));
+        Clock::end_simulation();
+    }
+
+    #[test]
+    fn only_a_request_under_way_can_be_cancelled() {
+        let in_flight = InFlight::default();
+        let request = in_flight.enter([1; 16], b"7");
+        assert!(!in_flight.cancel([2; 16], b"7"), "another session");
+        assert!(!in_flight.cancel([1; 16], b"\"7\""), "another id");
+        assert!(in_flight.cancel([1; 16], b"7"));
+        drop(request);
+        assert!(!in_flight.cancel([1; 16], b"7"));
+    }
+}
