@@ -14,6 +14,9 @@
 //! | 7 | [`shard`], [`control`] |
 //! | 8 | [`cli`]: one file per command |
 
+// The futures of a call nest deeper than rustc looks by itself.
+#![recursion_limit = "256"]
+
 pub mod audit;
 pub mod base;
 pub mod catalog;

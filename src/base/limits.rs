@@ -59,6 +59,8 @@ pub const CONNECTIONS_PER_SHARD_MAX: usize = 16_384;
 pub const IDLE_PER_ENDPOINT_MAX: usize = 64;
 /// Longest instructions shown to clients, in bytes; more is cut.
 pub const INSTRUCTIONS_MAX: usize = 8 * 1024;
+/// Time a client may keep our list of tools, in milliseconds: lists change without notice to those who do not listen.
+pub const LIST_TTL_MS: u64 = 5_000;
 /// Time a client may keep our answer to `server/discover`, in milliseconds.
 pub const DISCOVER_TTL_MS: u64 = 60_000;
 /// Most idle listen and GET streams per key on one shard.

@@ -185,6 +185,18 @@ impl KeyRing {
         }
     }
 
+    /// Who a key that was authenticated before stands for in this ring; nothing once it is no longer valid. For streams
+    /// that outlive a snapshot: no secret is looked at.
+    pub fn standing(&self, id: KeyId, now: WallTime) -> Option<Principal> {
+        if id == KeyId::ANONYMOUS {
+            return self.anonymous.map(|grant| Principal { key: id, grant });
+        }
+        let at = self.entries.binary_search_by_key(&number(id), |entry| number(entry.key.id)).ok()?;
+        let entry = &self.entries[at];
+        let alive = !entry.key.revoked && entry.key.expires.is_none_or(|end| now < end);
+        alive.then_some(Principal { key: id, grant: entry.grant })
+    }
+
     fn check(&self, token: &Presented<'_>, now: WallTime) -> std::result::Result<Principal, Refusal> {
         let mac = self.pepper.mac(token);
         let id = number(token.id());

@@ -75,12 +75,8 @@ pub(crate) async fn run(
 /// Whether the call may be made, and of which tool. A refusal is recorded.
 fn admit(exchange: &Exchange, call: &Call<'_>, mirrored: impl FnOnce(&Tool) -> Result<()>) -> Result<ToolId> {
     let catalog = exchange.catalog();
-    let asked = Asked {
-        name: call.name,
-        door: exchange.door,
-        grant: exchange.grant(),
-        narrowing: exchange.narrowing.as_ref(),
-    };
+    let asked =
+        Asked { name: call.name, door: exchange.door, grant: exchange.grant(), narrowing: exchange.narrowing.as_ref() };
     let admission = asked.admit(catalog);
     let known = admission.tool.map(|id| catalog.tool(id));
     match admission.verdict {

@@ -6,10 +6,10 @@ use crate::catalog::{Door, Narrowing};
 use crate::config::Snapshot;
 use crate::policy::{Credential, Principal, Refusal};
 use crate::rt::stream::Stream;
-use crate::shard::{InForce, Shard};
 use crate::shard::doors;
 use crate::shard::exchange::Exchange;
 use crate::shard::refuse;
+use crate::shard::{InForce, Shard};
 use crate::wire::http::{Body, Method, RequestHead, ServerConn};
 use std::rc::Rc;
 

@@ -2,13 +2,13 @@
 //!
 //! Crossing costs two wake-ups (docs/performance.md), which is why everything stateless runs where the client is.
 
-use crate::invariant;
 use crate::base::error::{Error, Kind, Result, Retry};
 use crate::base::ids::ShardId;
 use crate::base::limits::RELAY_EVENTS_MAX;
+use crate::invariant;
 use crate::rt::local::{self, Notify};
-use crate::rt::time;
 use crate::rt::mailbox::{Sender, TrySend};
+use crate::rt::time;
 use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
 use crate::upstream::answer::{Answer, Sink, UpstreamCall};

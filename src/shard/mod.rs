@@ -1,1 +1,109 @@
 //! Rank 7: the data plane of one thread.
+//!
+//! A shard owns its listener, connections, upstream pools, timers and journal. It shares nothing mutable with other
+//! shards; what must cross goes through mailboxes.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `start.rs` | what a shard is given, and its life from start to drain |
+//! | `connection.rs` | accept, TLS, request after request |
+//! | `dispatch.rs` | a head → its door: path, site, key |
+//! | `doors/` | what each door understands: both MCP eras, event streams |
+//! | `call.rs` | the one way a tool is executed |
+//! | `relay.rs` | an answer, plain or as a stream of events |
+//! | `forward.rs`, `messages.rs` | calls and notices that cross shards |
+//! | `session.rs`, `streams.rs` | what is kept of sessions and open streams |
+
+mod call;
+mod connection;
+mod dispatch;
+mod doors;
+mod exchange;
+mod forward;
+mod inbox;
+mod lists;
+pub mod messages;
+mod refuse;
+mod relay;
+pub mod session;
+mod start;
+mod streams;
+
+pub use start::{ShardArgs, run};
+
+use crate::audit::Journal;
+use crate::base::ids::{ServerId, ShardId};
+use crate::config::Snapshot;
+use crate::mcp::model::Model;
+use crate::mcp::session::Sealing;
+use crate::shard::forward::Peers;
+use crate::shard::session::{EndedSessions, InFlight};
+use crate::shard::streams::Streams;
+use crate::telemetry::{ServerSlot, ServerTable, ShardMetrics};
+use crate::upstream::upstreams::Upstreams;
+use crate::wire::http::HttpLimits;
+use rustls::ServerConfig;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// One thread's data plane.
+pub struct Shard {
+    id: ShardId,
+    in_force: RefCell<Rc<InForce>>,
+    identity: RefCell<Option<Arc<ServerConfig>>>,
+    journal: Rc<Journal>,
+    upstreams: Upstreams,
+    metrics: Arc<ShardMetrics>,
+    table: Arc<ServerTable>,
+    peers: Peers,
+    sealing: Sealing,
+    model: Model,
+    ended: EndedSessions,
+    in_flight: InFlight,
+    streams: Streams,
+    /// Requests under way.
+    busy: Cell<usize>,
+    draining: Cell<bool>,
+}
+
+/// A snapshot as this shard holds it: with the rows of its servers in the shard's meters.
+struct InForce {
+    snapshot: Arc<Snapshot>,
+    slots: Box<[ServerSlot]>,
+}
+
+impl InForce {
+    fn new(snapshot: Arc<Snapshot>, table: &ServerTable) -> Self {
+        let slots = snapshot.servers.iter().map(|server| table.slot(&server.name)).collect();
+        Self { snapshot, slots }
+    }
+
+    /// The row of a server's meters.
+    fn slot(&self, server: ServerId) -> ServerSlot {
+        self.slots.get(usize::from(server.0)).copied().unwrap_or(ServerSlot::OTHER)
+    }
+}
+
+impl Shard {
+    /// The snapshot in force.
+    fn in_force(&self) -> Rc<InForce> {
+        self.in_force.borrow().clone()
+    }
+
+    /// The TLS identity of the listener; nothing where it speaks plain HTTP.
+    fn identity(&self) -> Option<Arc<ServerConfig>> {
+        self.identity.borrow().clone()
+    }
+
+    /// Whether the shard takes no more requests.
+    fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// The bounds of a new connection.
+    fn http_limits(&self) -> HttpLimits {
+        let body_max = self.in_force.borrow().snapshot.settings.limits.body_max;
+        HttpLimits { body_max, ..HttpLimits::default() }
+    }
+}

@@ -54,16 +54,19 @@ impl Ended {
     }
 }
 
+/// A request of a session: ids are unique within one session only.
+type RequestKey = (SessionKey, Box<[u8]>);
+
 /// Requests of legacy sessions that are under way on this shard, so that `notifications/cancelled` finds them.
 #[derive(Default)]
 pub(crate) struct InFlight {
-    requests: RefCell<HashMap<(SessionKey, Box<[u8]>), Rc<Notify>>>,
+    requests: RefCell<HashMap<RequestKey, Rc<Notify>>>,
 }
 
 /// A request under way; it can be cancelled until this is dropped.
 pub(crate) struct Cancellable<'a> {
     in_flight: &'a InFlight,
-    request: (SessionKey, Box<[u8]>),
+    request: RequestKey,
     cancelled: Rc<Notify>,
 }
 

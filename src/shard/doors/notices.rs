@@ -11,7 +11,7 @@ use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
 use crate::rt::random;
 use crate::shard::relay::status_of;
-use crate::upstream::answer::{Answer, CallMeta, Event, EventKind, LegEra, Outcome};
+use crate::upstream::answer::{Answer, CallMeta, Event, EventKind, Outcome};
 use crate::wire::http::RequestHead;
 use crate::wire::rpc;
 
@@ -30,10 +30,9 @@ pub(crate) fn call_meta(params: &CallParams<'_>, trace: TraceContext, logs: Opti
     random::fill(&mut span);
     CallMeta {
         progress: params.meta.progress_token.is_some(),
-        log_level: logs.map(|level| level.as_str().into()),
-        traceparent: Some(trace.child(span).to_string().into()),
+        log_level: logs,
+        trace: Some(trace.child(span)),
         tracestate: params.meta.tracestate.as_deref().map(Into::into),
-        ..CallMeta::default()
     }
 }
 
@@ -89,8 +88,7 @@ pub(crate) fn finish(bridge: &Bridge<'_>, id: &[u8], answer: &Result<Answer>) ->
 /// The era an answer came in; our own errors belong to the client's.
 pub(crate) fn era_of(answer: &Result<Answer>, client: Era) -> Era {
     match answer {
-        Ok(Answer { era: LegEra::Modern, .. }) => Era::Modern,
-        Ok(Answer { era: LegEra::Legacy, .. }) => Era::Legacy,
+        Ok(answer) => answer.era,
         Err(_) => client,
     }
 }

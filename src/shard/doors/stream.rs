@@ -74,7 +74,8 @@ async fn tell<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, script: 
     let mut epoch = exchange.snapshot().epoch;
     let mut seen = exchange.snapshot().view(exchange.principal.grant, exchange.door).digest;
     loop {
-        let wake = if exchange.shard.in_force().snapshot.epoch == epoch { wait(exchange, conn).await } else { Wake::Look };
+        let wake =
+            if exchange.shard.in_force().snapshot.epoch == epoch { wait(exchange, conn).await } else { Wake::Look };
         match wake {
             Wake::Gone => return Ok(()),
             Wake::Beat => conn.write_stream(b": beat\n\n".to_vec()).await?,
