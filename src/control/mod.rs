@@ -1,1 +1,202 @@
-//! Rank 7: the control thread: admin listener, reload, discovery results.
+//! Rank 7: the control thread: configuration and reload, the servers' lists, the admin listener, signals.
+//!
+//! It owns what is in force and hands it to the shards whole. Nothing a client does waits for it.
+
+mod admin;
+mod fleet;
+mod health;
+mod lifecycle;
+mod lists;
+mod reload;
+
+pub use admin::{Readings, router};
+pub use fleet::Fleet;
+pub use health::{Health, ShardState};
+pub use lifecycle::{Signals, notify_ready};
+pub use lists::Lists;
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::Epoch;
+use crate::config::{Compiled, Snapshot};
+use crate::control::lifecycle::Ask;
+use crate::telemetry::events;
+use crate::upstream::discover::{News, Report};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+
+/// Time in which the reports of several servers become one snapshot.
+const GATHER: Duration = Duration::from_millis(20);
+/// Time between looks at the shards' health, and feedings of the service manager's watchdog.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Time between looks whether the shards have the snapshot that settles the start.
+const SETTLE_LOOK: Duration = Duration::from_millis(2);
+/// Time the shards have to finish what is under way when the process stops.
+const DRAIN_TIME: Duration = Duration::from_secs(30);
+
+/// The control thread's state.
+pub struct Control<F> {
+    compiled: Compiled,
+    lists: Lists,
+    snapshot: Arc<Snapshot>,
+    fleet: F,
+    readings: Readings,
+    /// When the reports gathered so far become a snapshot.
+    due: Option<Instant>,
+    /// Servers that have not been heard of yet.
+    silent: BTreeSet<Box<str>>,
+    /// Called once no server is silent and every shard has the snapshot with their tools.
+    settled: Option<Box<dyn FnOnce()>>,
+}
+
+/// What the control thread turns to next.
+enum Turn {
+    Asked(Ask),
+    Reported(Report),
+    Gathered,
+    MaySettle,
+    Looked,
+    Ended,
+}
+
+impl<F: Fleet> Control<F> {
+    /// Takes over what the process started with.
+    pub fn new(compiled: Compiled, lists: Lists, snapshot: Arc<Snapshot>, fleet: F, readings: Readings) -> Self {
+        let silent = compiled.servers.iter().map(|server| server.name.clone()).collect();
+        Self { compiled, lists, snapshot, fleet, readings, due: None, silent, settled: None }
+    }
+
+    /// Calls `settled` once, when every server was heard of and every shard knows their tools.
+    #[must_use]
+    pub fn when_settled(self, settled: impl FnOnce() + 'static) -> Self {
+        Self { settled: Some(Box::new(settled)), ..self }
+    }
+
+    /// Serves until it is told to stop, then drains the shards. `ended` resolves once all of them have.
+    ///
+    /// # Errors
+    /// Where the shards do not end in time; what was under way is then cut.
+    pub async fn run(
+        mut self,
+        admin: TcpListener,
+        mut signals: Signals,
+        mut reports: Receiver<Report>,
+        ended: impl Future<Output = ()>,
+    ) -> Result<()> {
+        let mut ended = std::pin::pin!(ended);
+        tokio::spawn(serve_admin(admin, self.readings.clone()));
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            let due = self.due;
+            let turn = tokio::select! {
+                ask = signals.next() => Turn::Asked(ask),
+                Some(report) = reports.recv() => Turn::Reported(report),
+                () = gathered(due) => Turn::Gathered,
+                () = sleep(SETTLE_LOOK), if self.may_settle() => Turn::MaySettle,
+                _ = looks.tick() => Turn::Looked,
+                () = &mut ended => Turn::Ended,
+            };
+            match turn {
+                Turn::Asked(Ask::Reload) => self.reload(),
+                Turn::Asked(Ask::Stop) => break,
+                Turn::Reported(report) => self.hear(report),
+                Turn::Gathered => self.publish(),
+                Turn::MaySettle => self.settle(),
+                Turn::Looked => self.look(),
+                Turn::Ended => return Err(Error::new(Kind::Internal, "the shards stopped by themselves; see the log")),
+            }
+        }
+        self.stop(ended).await
+    }
+
+    /// Takes the news of one server.
+    fn hear(&mut self, report: Report) {
+        self.silent.remove(&report.server);
+        let is_news = match report.news {
+            News::Listed { verdict, about, list } => {
+                let name = about.name.as_ref().map(|(name, version)| format!("{name} {version}"));
+                tracing::debug!(server = &*report.server, name, revision = about.revision.as_str(), "listed");
+                self.fleet.learn(&report.server, verdict);
+                self.compiled.server(&report.server).is_some() && self.lists.renew(&report.server, list)
+            }
+            News::Down(error) => {
+                events::upstream_down(&report.server, &error);
+                self.lists.age(&report.server)
+            }
+        };
+        if is_news && self.due.is_none() {
+            self.due = Some(Instant::now() + GATHER);
+        }
+    }
+
+    /// Builds the next snapshot and hands it to the shards.
+    fn publish(&mut self) {
+        self.due = None;
+        let epoch = Epoch(self.snapshot.epoch.0 + 1);
+        let next = Snapshot::build(&self.compiled, self.lists.known(), epoch, Some(&self.snapshot));
+        report_dropped(&self.snapshot, &next);
+        self.snapshot = Arc::new(next);
+        let (catalog, keys) = (&self.snapshot.catalog, self.snapshot.keys.entries().len());
+        events::snapshot_swapped(epoch, self.snapshot.servers.len(), catalog.tools().len(), keys);
+        self.fleet.publish(&self.snapshot);
+    }
+
+    fn may_settle(&self) -> bool {
+        self.settled.is_some() && self.silent.is_empty() && self.due.is_none()
+    }
+
+    /// Tells that everything is settled once every shard has the snapshot.
+    fn settle(&mut self) {
+        let everywhere = self.readings.metrics.iter().all(|shard| shard.epoch.get() == self.snapshot.epoch.0);
+        if let Some(settled) = self.settled.take_if(|_| everywhere) {
+            settled();
+        }
+    }
+
+    fn look(&self) {
+        if self.readings.health.alive() {
+            lifecycle::feed_watchdog();
+        }
+        let stale = self.snapshot.catalog.servers().iter().filter(|server| server.stale).count();
+        let (servers, tools) = (self.snapshot.servers.len(), self.snapshot.catalog.tools().len());
+        lifecycle::notify_status(&format!("{servers} servers ({stale} stale), {tools} tools"));
+    }
+
+    async fn stop(self, ended: impl Future<Output = ()>) -> Result<()> {
+        lifecycle::notify_stopping();
+        self.readings.health.drain();
+        tracing::info!("draining");
+        self.fleet.drain();
+        let late = |_| Error::new(Kind::Timeout, "the shards did not finish in time; calls under way were cut");
+        timeout(DRAIN_TIME, ended).await.map_err(late)
+    }
+}
+
+async fn gathered(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn serve_admin(listener: TcpListener, readings: Readings) {
+    if let Err(error) = axum::serve(listener, router(readings)).await {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+/// Tells once of each tool that the catalogue had to mend or leave out.
+fn report_dropped(before: &Snapshot, now: &Snapshot) {
+    if Arc::ptr_eq(&before.catalog, &now.catalog) {
+        return;
+    }
+    for warning in now.catalog.warnings() {
+        if !before.catalog.warnings().contains(warning) {
+            tracing::warn!("{warning}");
+        }
+    }
+}
