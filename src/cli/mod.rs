@@ -6,6 +6,7 @@ mod audit;
 mod check;
 mod completions;
 mod connect;
+mod demo;
 mod failure;
 mod import;
 mod key;
@@ -13,6 +14,7 @@ pub mod logging;
 mod man;
 mod output;
 mod schema;
+mod serve;
 mod tools;
 
 pub use failure::Failure;
@@ -42,6 +44,13 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the gate until SIGTERM; SIGHUP reads the configuration anew
+    Serve,
+    /// Start a gate with two small built-in servers and print how to connect
+    Demo(demo::DemoArgs),
+    /// The stdio server of the demo
+    #[command(name = demo::SERVER_COMMAND, hide = true)]
+    DemoServer,
     /// Check the configuration and print it as the gate understands it, secrets covered
     Check(check::CheckArgs),
     /// Make, list and revoke virtual keys
@@ -76,6 +85,9 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), Failure> {
     let config = config_path(cli.config.as_deref());
     match &cli.command {
+        Command::Serve => serve::run(&config),
+        Command::Demo(args) => Ok(demo::run(args)?),
+        Command::DemoServer => Ok(demo::run_server()?),
         Command::Check(args) => check::run(args, &config),
         Command::Key(args) => key::run(args, &config),
         Command::Tools(args) => tools::run(args, &config),

@@ -4,9 +4,9 @@ use crate::audit::{Journal, JournalSpec, Store};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{Epoch, ShardId};
 use crate::base::limits::{MAILBOX_MAX, RING_ENTRIES};
+use crate::cli::Failure;
 use crate::config::settings::Settings;
 use crate::config::{Compiled, Purpose, Snapshot};
-use crate::cli::Failure;
 use crate::control::{Control, Fleet, Health, Lists, Readings, ShardState, Signals, notify_ready};
 use crate::rt::mailbox::{Parcel, Sender, mailbox};
 use crate::rt::probe::probe;
@@ -68,7 +68,8 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
     let signals = Signals::listen()?;
     settings.state.create()?;
     settings.state.write_pid()?;
-    let admin = TcpListener::bind(settings.admin).await.map_err(|e| cannot_listen("admin.address", settings.admin, &e))?;
+    let admin =
+        TcpListener::bind(settings.admin).await.map_err(|e| cannot_listen("admin.address", settings.admin, &e))?;
     let (reports, inbox) = mpsc::channel(REPORTS_MAX);
     let mut start = Start::new(&compiled, reports)?;
     let listen = start.shards(&settings)?;
@@ -124,7 +125,21 @@ impl Start {
         };
         let fleet = Shards(senders.into());
         let (identity, threads) = (identity.transpose()?.map(|identity| identity.config()), Vec::new());
-        Ok(Self { count, driver, cores, lists, snapshot, fleet, mailboxes, readings, sealing, identity, reports, store, threads })
+        Ok(Self {
+            count,
+            driver,
+            cores,
+            lists,
+            snapshot,
+            fleet,
+            mailboxes,
+            readings,
+            sealing,
+            identity,
+            reports,
+            store,
+            threads,
+        })
     }
 
     /// Starts every shard, the first one first: where the port is the kernel's to choose, the others follow it.

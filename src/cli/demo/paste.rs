@@ -23,7 +23,8 @@ curl:
 
 /// A command that lists the tools as a client of the 2026-07-28 revision.
 fn curl(url: &str, key: &str) -> String {
-    let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    let meta =
+        r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{meta}}}}}"#);
     format!(
         "curl -s {url} -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \

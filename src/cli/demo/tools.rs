@@ -33,16 +33,31 @@ impl DemoServer {
     pub(crate) fn definitions(self) -> Value {
         match self {
             Self::Notes => json!([
-                tool("add_note", "Add a note to the shared list.", json!({"text": text("The note itself.")}), &["text"], false),
+                tool(
+                    "add_note",
+                    "Add a note to the shared list.",
+                    json!({"text": text("The note itself.")}),
+                    &["text"],
+                    false
+                ),
                 tool("list_notes", "List all notes, oldest first.", json!({}), &[], true),
-                tool("search_notes", "Find the notes that contain a word.",
-                    json!({"query": text("The word to look for; case does not matter.")}), &["query"], true),
+                tool(
+                    "search_notes",
+                    "Find the notes that contain a word.",
+                    json!({"query": text("The word to look for; case does not matter.")}),
+                    &["query"],
+                    true
+                ),
             ]),
             Self::Calendar => json!([
                 tool("today", "The current date and time, in UTC.", json!({}), &[], true),
-                tool("days_between", "Count the days from one date to another.",
+                tool(
+                    "days_between",
+                    "Count the days from one date to another.",
                     json!({"from": text("First date, as 2026-01-31."), "to": text("Second date, as 2026-12-24.")}),
-                    &["from", "to"], true),
+                    &["from", "to"],
+                    true
+                ),
             ]),
         }
     }
