@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn lines_come_whole_and_blank_ones_not_at_all() {
-        let (sender, mut receiver) = mailbox::mailbox(8);
+        let (sender, mut receiver) = mailbox::try_mailbox(8).expect("an eventfd");
         read(&mut &b"{}\n\n  \r\n{\"a\":1}\r\nlast"[..], &sender).expect("lines");
         let lines: Vec<Vec<u8>> = std::iter::from_fn(|| receiver.try_recv()).collect();
         assert_eq!(lines, [&b"{}\n"[..], b"{\"a\":1}\r\n", b"last"]);
@@ -91,14 +91,14 @@ mod tests {
 
     #[test]
     fn an_endless_line_is_refused() {
-        let (sender, _receiver) = mailbox::mailbox(8);
+        let (sender, _receiver) = mailbox::try_mailbox(8).expect("an eventfd");
         let mut endless = io::BufReader::new(io::repeat(b'x'));
         assert_eq!(read(&mut endless, &sender).expect_err("endless").kind, Kind::TooLarge);
     }
 
     #[test]
     fn reading_ends_when_nobody_listens() {
-        let (sender, receiver) = mailbox::mailbox(1);
+        let (sender, receiver) = mailbox::try_mailbox(1).expect("an eventfd");
         drop(receiver);
         read(&mut io::BufReader::new(&b"a\nb\nc\n"[..]), &sender).expect("ended");
     }

@@ -87,7 +87,7 @@ impl Output for Collected {
 fn bridge_lines(port: u16, lines: &[&str], pause: Duration) -> Vec<String> {
     let headers = HeaderBlock::new(&[("authorization", "Bearer tg_key")]).expect("headers");
     let gate = Gate::new(Endpoint::new("127.0.0.1", port, None), "/mcp".into(), headers);
-    let (sender, receiver) = mailbox::mailbox(16);
+    let (sender, receiver) = mailbox::try_mailbox(16).expect("an eventfd");
     let collected = Collected::default();
     let lines: Vec<Vec<u8>> = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
     let out = collected.clone();
