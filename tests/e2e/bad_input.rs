@@ -76,7 +76,8 @@ fn what_is_too_big_or_elsewhere_is_refused() {
     for _ in 0..8 {
         assert_eq!(client.post(&[], &vec![b' '; 5 << 20]).status, 413, "a body past the limit");
     }
-    let huge = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n";
+    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let huge = format!("{head}Content-Length: 99999999999\r\n\r\n");
     assert_eq!(status(huge.as_bytes()), 413, "a length past the limit");
     assert!(gate.memory_bytes() < before + (64 << 20), "memory grew from {before} to {}", gate.memory_bytes());
     let long = "x".repeat(40_000);

@@ -1,4 +1,4 @@
-//! Upstream servers of our own making, one thread a connection: well-behaved ones in either era, and every way to be bad.
+//! Upstream servers of our own making, one thread a connection: well-behaved in either era, or bad in every way.
 
 use crate::http;
 use serde_json::{Value, json};
@@ -215,7 +215,8 @@ impl Peer {
             }
             "fault_bad_chunk" => raw(
                 writer,
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 zz\r\n{}\r\n0\r\n\r\n",
             ),
             "fault_cut_stream" => raw(
                 writer,

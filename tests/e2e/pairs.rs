@@ -284,8 +284,8 @@ fn every_client_gets_from_every_server_what_it_would_get_directly() {
     upstreams.extend(http_upstreams());
     let config: String = upstreams.iter().map(Upstream::config).collect();
     let home = Home::new(&format!("{ANYONE}{config}"));
-    let gate = home.start();
     let directs: Vec<Value> = upstreams.iter().map(Upstream::direct).collect();
+    let gate = home.start();
     let expected: usize = directs.iter().map(|direct| direct["tools"].as_array().unwrap().len()).sum();
     let client = Client::new(home.listen);
     eventually(&format!("{expected} tools are listed"), LISTED, || client.tools().len() >= expected);
