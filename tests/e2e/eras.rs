@@ -359,3 +359,43 @@ fn a_changed_list_reaches_clients_that_listen() {
     assert_eq!(client.tools().len(), before + 1, "the list is new before clients are told");
     gate.stop();
 }
+
+#[test]
+fn mirrored_arguments_are_held_to_their_headers() {
+    let mirrored = |kind: &str, header: &str| json!({"type": kind, "x-mcp-header": header});
+    let properties = json!({"region": mirrored("string", "Region"), "count": mirrored("integer", "Count"),
+        "dry": mirrored("boolean", "Dry"), "free": {"type": "string"}});
+    let tool = json!({"name": "place", "inputSchema": {"type": "object", "properties": properties}});
+    let broken = json!({"name": "broken", "inputSchema": {"type": "object", "properties": {
+        "a": mirrored("string", "Same"), "b": mirrored("string", "same")}}});
+    let fake = Fake::serve(Wire::Modern, vec![tool.to_string(), broken.to_string()]);
+    let home = modern_home(&fake);
+    let gate = home.start();
+    let client = Client::new(home.listen);
+    wait_for_tools(&client, 1);
+    assert_eq!(client.tool_names(), ["one__place"], "a tool whose marks are invalid is dropped, the rest kept");
+    let call = |arguments: Value, more: &[(&str, &str)]| {
+        let body = modern_body(1, "tools/call", json!({"name": "one__place", "arguments": arguments}));
+        let mut headers =
+            vec![("MCP-Protocol-Version", MODERN), ("Mcp-Method", "tools/call"), ("Mcp-Name", "one__place")];
+        headers.extend_from_slice(more);
+        let response = client.post(&headers, body.to_string().as_bytes());
+        (response.status, response.answer()["error"]["code"].as_i64())
+    };
+    let fine = (200, None);
+    let refused = (400, Some(-32020));
+    assert_eq!(call(json!({"free": "x"}), &[]), fine);
+    assert_eq!(call(json!({"region": "eu"}), &[("Mcp-Param-Region", "eu")]), fine);
+    assert_eq!(call(json!({"region": "eu"}), &[("mcp-param-region", " =?base64?ZXU=?= ")]), fine);
+    assert_eq!(call(json!({"region": ""}), &[("Mcp-Param-Region", "")]), fine);
+    assert_eq!(call(json!({"region": null}), &[]), fine);
+    assert_eq!(call(json!({"count": 7, "dry": true}), &[("Mcp-Param-Count", "7"), ("Mcp-Param-Dry", "true")]), fine);
+    assert_eq!(call(json!({"count": 7.0}), &[("Mcp-Param-Count", "7")]), fine, "integers are compared as numbers");
+    assert_eq!(call(json!({"region": "eu"}), &[]), refused, "the header is missing");
+    assert_eq!(call(json!({"region": "eu"}), &[("Mcp-Param-Region", "us")]), refused);
+    assert_eq!(call(json!({"region": "eu"}), &[("Mcp-Param-Region", "EU")]), refused, "values have a case");
+    assert_eq!(call(json!({"region": "eu"}), &[("Mcp-Param-Region", "=?base64?ZXU?=")]), refused, "broken padding");
+    assert_eq!(call(json!({"count": 7}), &[("Mcp-Param-Count", "8")]), refused);
+    assert_eq!(call(json!({"dry": true}), &[("Mcp-Param-Dry", "True")]), refused);
+    gate.stop();
+}
