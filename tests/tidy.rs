@@ -58,9 +58,7 @@ fn files_are_short() {
 
 #[test]
 fn lines_fit() {
-    let mut findings = Vec::new();
-    source::rust_files().iter().for_each(|source| lengths::check_columns(source, &mut findings));
-    report("columns", &findings);
+    report("columns", &lengths::check_columns(&source::tracked()));
 }
 
 #[test]

@@ -16,7 +16,8 @@ function inspect(...more) {
     const args = [program, '--cli', job.url, '--transport', 'http', '--protocol-era', job.era, '--quiet', ...more];
     for (const [name, value] of Object.entries(headers)) args.push('--header', `${name}: ${value}`);
     const env = { ...process.env, HOME: home };
-    const run = spawnSync(process.execPath, args, { encoding: 'utf8', env, timeout: 60_000, maxBuffer: 64 * 1024 * 1024 });
+    const options = { encoding: 'utf8', env, timeout: 60_000, maxBuffer: 64 * 1024 * 1024 };
+    const run = spawnSync(process.execPath, args, options);
     try {
         return { result: JSON.parse(run.stdout) };
     } catch {

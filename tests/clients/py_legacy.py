@@ -1,4 +1,4 @@
-"""Drives a server with the official Python SDK 1.30, which knows the handshake only. See README.md for the job format."""
+"""Drives a server with the official Python SDK 1.30: the handshake only. See README.md for the job format."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Drives a server with the official Python SDK 2: modern first, or legacy when asked. See README.md for the job format."""
+"""Drives a server with the official Python SDK 2: modern first or as asked. See README.md for the job format."""
 
 import asyncio
 import json

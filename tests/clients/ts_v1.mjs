@@ -1,4 +1,4 @@
-// Drives a server with the official TypeScript SDK v1, which knows the handshake only. See README.md for the job format.
+// Drives a server with the official TypeScript SDK v1: the handshake only. See README.md for the job format.
 
 import { drive, headers, job, require } from './job.mjs';
 

@@ -65,9 +65,12 @@ function runSuite(set) {
         for (const folder of readdirSync(output)) {
             const scenario = /^(?:server-)(.+)-\d{4}-\d\d-\d\dT.*$/.exec(folder)?.[1];
             const file = join(output, folder, 'checks.json');
-            if (scenario !== undefined && existsSync(file)) scenarios.set(scenario, JSON.parse(readFileSync(file, 'utf8')));
+            if (scenario === undefined || !existsSync(file)) continue;
+            scenarios.set(scenario, JSON.parse(readFileSync(file, 'utf8')));
         }
-        if (scenarios.size < 30) throw new Error(`the suite ran ${scenarios.size} scenarios:\n${run.stdout}\n${run.stderr}`);
+        if (scenarios.size < 30) {
+            throw new Error(`the suite ran ${scenarios.size} scenarios:\n${run.stdout}\n${run.stderr}`);
+        }
         return scenarios;
     } finally {
         rmSync(output, { recursive: true });

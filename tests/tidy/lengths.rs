@@ -1,6 +1,7 @@
 //! Lengths: functions, files, lines, and the median that says whether the code is made of small pieces.
 
-use crate::source::{Finding, Source, is_test_item};
+use crate::source::{Finding, Source, is_test_item, root};
+use std::path::Path;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
@@ -113,15 +114,23 @@ pub(crate) fn check_files(source: &Source, findings: &mut Vec<Finding>) {
     }
 }
 
-/// No line is wider than the bound.
-pub(crate) fn check_columns(source: &Source, findings: &mut Vec<Finding>) {
-    for (at, line) in source.text.lines().enumerate() {
-        let columns = line.chars().count();
-        if columns > COLUMNS_MAX {
-            let what = format!("{columns} columns; at most {COLUMNS_MAX}");
-            findings.push(Finding::new(&source.path, at + 1, what));
+/// No line of a program or script is wider than the bound.
+pub(crate) fn check_columns(tracked: &[String]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for path in tracked {
+        let Ok(text) = std::fs::read_to_string(root().join(path)) else { continue };
+        let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
+        if !matches!(extension, Some("rs" | "py" | "mjs" | "sh")) && !text.starts_with("#!") {
+            continue;
+        }
+        for (at, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            if columns > COLUMNS_MAX {
+                findings.push(Finding::new(path, at + 1, format!("{columns} columns; at most {COLUMNS_MAX}")));
+            }
         }
     }
+    findings
 }
 
 #[cfg(test)]
