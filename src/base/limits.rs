@@ -51,6 +51,8 @@ pub const SESSION_ID_MAX: usize = 1024;
 pub const CLIENT_INFO_MAX: usize = 64;
 /// Ended sessions remembered by each shard until they would have expired.
 pub const ENDED_SESSIONS_MAX: usize = 65_536;
+/// Log levels of legacy sessions remembered by each shard.
+pub const LOG_LEVELS_MAX: usize = 16_384;
 /// Life of a legacy session without renewal, in seconds.
 pub const SESSION_TTL_S: u64 = 24 * 60 * 60;
 /// Most connections one shard accepts; more wait in the kernel's backlog.

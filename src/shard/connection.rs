@@ -1,4 +1,4 @@
-//! The listener and the connections of one shard: accept, greet with TLS where it is spoken, read request after request.
+//! The listener and the connections of one shard: accept, greet with TLS where spoken, read request after request.
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{CONNECTIONS_PER_SHARD_MAX, HEAD_DEADLINE_MS};

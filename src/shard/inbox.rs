@@ -35,6 +35,7 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mut mailbox: Receiver<ToShard>) {
             ToShard::Abandoned(ticket) => shard.peers.abandoned(ticket),
             ToShard::SessionEnded(session, asker) => shard.hear_session_end(session, asker),
             ToShard::SessionEndKnown(number) => shard.peers.acknowledged(number),
+            ToShard::LogLevel(session, level) => shard.log_levels.set(session, level),
             ToShard::Cancelled(session, id) => drop(shard.in_flight.cancel(session, &id)),
             ToShard::Drain => return,
         }

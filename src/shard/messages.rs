@@ -3,6 +3,7 @@
 use crate::base::error::Result;
 use crate::base::ids::ShardId;
 use crate::config::Snapshot;
+use crate::mcp::meta::LogLevel;
 use crate::shard::session::SessionKey;
 use crate::upstream::answer::{Answer, Event, UpstreamCall};
 use crate::upstream::leg::Verdict;
@@ -27,6 +28,8 @@ pub enum ToShard {
     SessionEnded(SessionKey, Ticket),
     /// The shard asked with this number has heard of an ended session.
     SessionEndKnown(u64),
+    /// A legacy client said which log messages it wants in its session.
+    LogLevel(SessionKey, LogLevel),
     /// A legacy client cancelled a request of its session.
     Cancelled(SessionKey, Box<[u8]>),
     /// Take no more connections, finish what is under way, then stop.

@@ -37,7 +37,7 @@ use crate::config::Snapshot;
 use crate::mcp::model::Model;
 use crate::mcp::session::Sealing;
 use crate::shard::forward::Peers;
-use crate::shard::session::{EndedSessions, InFlight};
+use crate::shard::session::{EndedSessions, InFlight, LogLevels};
 use crate::shard::streams::Streams;
 use crate::telemetry::{ServerSlot, ServerTable, ShardMetrics};
 use crate::upstream::upstreams::Upstreams;
@@ -61,6 +61,7 @@ pub struct Shard {
     model: Model,
     ended: EndedSessions,
     in_flight: InFlight,
+    log_levels: LogLevels,
     streams: Streams,
     /// Requests under way.
     busy: Cell<usize>,

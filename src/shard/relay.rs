@@ -42,8 +42,8 @@ enum Turn<T> {
     Gone,
 }
 
-/// Runs `call` (given the sink for its events) to its end and relays what it says on the way through `tell`, which makes
-/// the bytes of a notification, or nothing where the client is not to see it. Says whether a stream has begun.
+/// Runs `call` (given the sink for its events) to its end and relays what it says on the way through `tell`, which
+/// makes the bytes of a notification, or nothing where the client is not to see it. Says whether a stream has begun.
 pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
     conn: &mut ServerConn<S>,
     way: &Way<'_>,

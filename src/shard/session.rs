@@ -2,7 +2,8 @@
 //! which of their requests are under way here.
 
 use crate::base::clock::{Clock, Instant};
-use crate::base::limits::{ENDED_SESSIONS_MAX, SESSION_TTL_S};
+use crate::base::limits::{ENDED_SESSIONS_MAX, LOG_LEVELS_MAX, SESSION_TTL_S};
+use crate::mcp::meta::LogLevel;
 use crate::rt::local::Notify;
 use foldhash::{HashMap, HashSet};
 use std::cell::RefCell;
@@ -49,6 +50,47 @@ impl Ended {
                 return;
             }
             self.known.remove(&session);
+            self.order.pop_front();
+        }
+    }
+}
+
+/// The least log level each legacy session has asked for: it may change, so it cannot travel in the sealed id.
+#[derive(Default)]
+pub(crate) struct LogLevels {
+    levels: RefCell<Levels>,
+}
+
+#[derive(Default)]
+struct Levels {
+    set: HashMap<SessionKey, LogLevel>,
+    order: VecDeque<(Instant, SessionKey)>,
+}
+
+impl LogLevels {
+    /// Remembers a session's level for as long as the session may live. The oldest is forgotten, which means that its
+    /// client is sent all levels again, where the bound is reached.
+    pub(crate) fn set(&self, session: SessionKey, level: LogLevel) {
+        let mut levels = self.levels.borrow_mut();
+        if levels.set.insert(session, level).is_none() {
+            levels.order.push_back((Clock::now() + Duration::from_secs(SESSION_TTL_S), session));
+        }
+        levels.forget(Clock::now());
+    }
+
+    /// The level of a session; a client that has set none is sent all (2025-11-25 server/utilities/logging).
+    pub(crate) fn of(&self, session: &SessionKey) -> LogLevel {
+        self.levels.borrow().set.get(session).copied().unwrap_or(LogLevel::Debug)
+    }
+}
+
+impl Levels {
+    fn forget(&mut self, now: Instant) {
+        while let Some((at, session)) = self.order.front().copied() {
+            if at > now && self.order.len() <= LOG_LEVELS_MAX {
+                return;
+            }
+            self.set.remove(&session);
             self.order.pop_front();
         }
     }
@@ -119,6 +161,19 @@ mod tests {
         ended.add([2; 16]);
         assert!(!ended.has(&[1; 16]) && ended.has(&[2; 16]));
         Clock::end_simulation();
+    }
+
+    #[test]
+    fn a_session_keeps_its_log_level_and_the_number_is_bounded() {
+        let levels = LogLevels::default();
+        levels.set([1; 16], LogLevel::Error);
+        levels.set([1; 16], LogLevel::Warning);
+        assert_eq!(levels.of(&[1; 16]), LogLevel::Warning);
+        assert_eq!(levels.of(&[2; 16]), LogLevel::Debug);
+        for n in 0..=LOG_LEVELS_MAX as u128 {
+            levels.set(n.to_be_bytes(), LogLevel::Info);
+        }
+        assert_eq!(levels.of(&[1; 16]), LogLevel::Debug, "the oldest was forgotten");
     }
 
     #[test]

@@ -93,6 +93,7 @@ async fn open(args: ShardArgs) -> Result<(Rc<Shard>, TcpListener, Receiver<ToSha
         busy: Cell::new(0),
         ended: Default::default(),
         in_flight: Default::default(),
+        log_levels: Default::default(),
         streams: Default::default(),
         draining: Cell::new(false),
     });

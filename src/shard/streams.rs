@@ -1,5 +1,5 @@
-//! The event streams that stay open: legacy GET streams and modern `subscriptions/listen`. They wake when a new snapshot
-//! is in force and look whether their key's own list changed.
+//! The event streams that stay open: legacy GET streams and modern `subscriptions/listen`. They wake when a new
+//! snapshot is in force and look whether their key's own list changed.
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::KeyId;

@@ -107,7 +107,9 @@ fn tool(name: &str, description: &str, properties: Value, required: &[&str], rea
     json!({
         "name": name,
         "description": description,
-        "inputSchema": {"type": "object", "properties": properties, "required": required, "additionalProperties": false},
+        "inputSchema": {
+            "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+        },
         "annotations": {"readOnlyHint": read_only, "openWorldHint": false},
     })
 }

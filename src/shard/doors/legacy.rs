@@ -128,7 +128,8 @@ async fn single<S: Stream>(
     request: &LegacyRequest<'_>,
 ) -> Result<()> {
     match request.method {
-        LegacyMethod::Ping | LegacyMethod::SetLevel => relay::finish(conn, false, 200, empty(request.id)).await,
+        LegacyMethod::Ping => relay::finish(conn, false, 200, empty(request.id)).await,
+        LegacyMethod::SetLevel => relay::finish(conn, false, 200, set_level(&exchange, session, request)).await,
         LegacyMethod::ToolsList => match list::check_cursor(&request.params) {
             Ok(()) => respond_list(exchange, conn, Era::Legacy, request.id, 0).await,
             Err(error) => {
@@ -153,7 +154,8 @@ async fn tools_call<S: Stream>(
             return refuse::refusal(&exchange.shard, conn, &Refusal::in_band(error, Some(request.id))).await;
         }
     };
-    let mut notices = Notices::new(params.meta.progress_token, Some(LogLevel::Debug));
+    let level = exchange.shard.log_levels.of(&session.id);
+    let mut notices = Notices::new(params.meta.progress_token, Some(level));
     let cancel = Notify::new();
     let way = Way { events: accepts_events(head), gone_is_cancel: false, cancel: &cancel };
     let (answer, streaming) = {
@@ -184,7 +186,7 @@ async fn run(
     let asked = Call {
         name: &params.name,
         arguments: params.arguments,
-        meta: call_meta(params, trace, Some(LogLevel::Debug)),
+        meta: call_meta(params, trace, Some(shard.log_levels.of(&session.id))),
         caller: Caller {
             era: audit::Era::Legacy,
             revision: session.revision.as_str(),
@@ -235,7 +237,8 @@ async fn batched(
     let id = request.id;
     let refused = |error| Refusal::in_band(error, Some(id)).body();
     match request.method {
-        LegacyMethod::Ping | LegacyMethod::SetLevel => empty(id),
+        LegacyMethod::Ping => empty(id),
+        LegacyMethod::SetLevel => set_level(&exchange, session, request),
         LegacyMethod::ToolsList => match list::check_cursor(&request.params) {
             Ok(()) => {
                 let around = list::around(&exchange.shard.model, Era::Legacy, id, 0);
@@ -251,6 +254,21 @@ async fn batched(
             Err(error) => refused(error),
         },
     }
+}
+
+/// Remembers, on every shard, the least log level that a session wants.
+fn set_level(exchange: &Exchange, session: &Session, request: &LegacyRequest<'_>) -> Vec<u8> {
+    let level = match LogLevel::read(request.params.level.unwrap_or_default()) {
+        Ok(level) => level,
+        Err(error) => return Refusal::in_band(error, Some(request.id)).body(),
+    };
+    let shard = &exchange.shard;
+    shard.log_levels.set(session.id, level);
+    for other in shard.peers.others() {
+        // A full mailbox loses this; that shard then sends more than was asked for.
+        let _ = shard.peers.send(other, ToShard::LogLevel(session.id, level));
+    }
+    empty(request.id)
 }
 
 fn empty(id: &[u8]) -> Vec<u8> {
