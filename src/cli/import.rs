@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Files of Claude, Cursor, VS Code, Codex, Gemini CLI, Zed, opencode and their like: JSON, JSON with comments, TOML
+    /// Files of Claude, Cursor, VS Code, Codex, Gemini CLI, Zed, opencode and the like: JSON (with comments) or TOML
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Add what is printed to the configuration file

@@ -11,6 +11,7 @@ mod env;
 pub mod file;
 pub mod import;
 pub mod mask;
+pub mod reference;
 pub mod report;
 pub mod schema;
 pub mod settings;

@@ -15,6 +15,13 @@ pub fn text() -> String {
     text
 }
 
+/// What a schema refers to, also where it stands alone in an `allOf` or beside null in an `anyOf`.
+pub(crate) fn target<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
+    let inner = schema.get("anyOf").or_else(|| schema.get("allOf")).and_then(|list| list.get(0)).unwrap_or(schema);
+    let name = inner.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/"));
+    name.and_then(|name| root.get("$defs")?.get(name)).unwrap_or(inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -135,3 +135,100 @@ impl<'a> Interned<'a> {
         id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::{Clock, WallTime};
+    use crate::catalog::Leg;
+    use crate::config::{Lookup, Purpose};
+    use crate::policy::Credential;
+    use bytes::Bytes;
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    fn compiled(text: &str) -> Compiled {
+        let dir = tempfile::tempdir().expect("dir");
+        let text = format!("state.directory = \"s\"\n{text}");
+        let lookup = Lookup::fixed(&[], None, dir.path());
+        Compiled::from_text(Path::new("t"), &text, &lookup, Purpose::Check).expect("good")
+    }
+
+    fn list(server: &str, tools: usize) -> (String, ServerList) {
+        let tool = |at| {
+            let words = "what it does, in a sentence or two ".repeat(20);
+            Bytes::from(format!(
+                r#"{{"name":"tool_{at}","description":"{words}","inputSchema":{{"type":"object","properties":{{"a":{{"type":"string"}}}}}}}}"#
+            ))
+        };
+        let tools = (0..tools).map(tool).collect();
+        let (leg, fetched_at) = (Leg::Modern, WallTime(1));
+        (server.into(), ServerList { server: server.into(), leg, fetched_at, stale: false, tools })
+    }
+
+    fn key(id: usize, allow: &str) -> String {
+        format!("[[keys]]\nid = \"k{id}\"\nmac = \"{}\"\nallow = [\"{allow}\"]\n", "a0".repeat(32))
+    }
+
+    const TWO: &str = "[anonymous]\nallow = [\"a/tool_1\"]\n[servers.a]\nurl = \"http://127.0.0.1\"\n\
+                       [servers.b]\nurl = \"http://127.0.0.1\"\n";
+
+    #[test]
+    fn each_key_sees_what_it_was_granted() {
+        let compiled = compiled(&format!("{TWO}{}{}{}", key(1, "a/*"), key(2, "*/*"), key(3, "a/*")));
+        let lists = BTreeMap::from([list("a", 3), list("b", 2)]);
+        let snapshot = Snapshot::build(&compiled, &lists, Epoch(7), None);
+        let grants: Vec<GrantId> = snapshot.keys.entries().iter().map(|entry| entry.grant).collect();
+        assert_eq!(grants[0], grants[2], "equal rights share one grant");
+        let seen: Vec<usize> = grants.iter().map(|grant| snapshot.view(*grant, Door::All).len).collect();
+        assert_eq!(seen, [3, 5, 3]);
+        let (b, _) = snapshot.server_by_name("b").expect("b");
+        assert_eq!(snapshot.view(grants[0], Door::Server(b)).len, 0);
+        assert_eq!(snapshot.view(grants[1], Door::Server(b)).len, 2);
+        let nobody = snapshot.keys.authenticate(&Credential::None, WallTime(0)).expect("anonymous");
+        assert_eq!(snapshot.grant(nobody.grant).len(), 1);
+        assert!(snapshot.server_by_name("c").is_none() && snapshot.server(ServerId(2)).is_none());
+        let place = |grant| snapshot.view(grant, Door::All).array.as_ptr();
+        assert_eq!(place(grants[0]), place(grants[2]), "a view is rendered once");
+    }
+
+    #[test]
+    fn the_catalogue_is_shared_until_a_list_changes() {
+        let (old, new) = (compiled(TWO), compiled(&format!("{TWO}{}", key(1, "a/*"))));
+        let mut lists = BTreeMap::from([list("a", 3)]);
+        let first = Snapshot::build(&old, &lists, Epoch(1), None);
+        let second = Snapshot::build(&new, &lists, Epoch(2), Some(&first));
+        assert!(Arc::ptr_eq(&first.catalog, &second.catalog), "only keys changed");
+        lists.extend([list("b", 1)]);
+        let third = Snapshot::build(&new, &lists, Epoch(3), Some(&second));
+        assert!(!Arc::ptr_eq(&second.catalog, &third.catalog));
+        assert_eq!((second.catalog.tools().len(), third.catalog.tools().len()), (3, 4));
+        let turned =
+            TWO.replace("servers.a", "servers.x").replace("servers.b", "servers.a").replace("servers.x", "servers.b");
+        let fourth = Snapshot::build(&compiled(&turned), &lists, Epoch(4), Some(&third));
+        assert!(!Arc::ptr_eq(&third.catalog, &fourth.catalog), "ids follow the order of the file");
+    }
+
+    /// Five hundred tools and a hundred keys must build in far less time than anyone would wait for a reload. Prints
+    /// what it took: `cargo test --lib snapshot -- --nocapture`.
+    #[test]
+    fn a_large_gate_builds_fast() {
+        let (mut text, mut lists) = (String::new(), BTreeMap::new());
+        for server in 0..16 {
+            let _ = write!(text, "[servers.s{server}]\nurl = \"http://127.0.0.1\"\n");
+            lists.extend([list(&format!("s{server}"), 32)]);
+        }
+        (0..100).for_each(|at| text.push_str(&key(at, &format!("s{}/tool_{}*", at % 16, at % 10))));
+        let compiled = compiled(&text);
+        let timed = |lists: &_, previous: Option<&Snapshot>| {
+            let start = Clock::now();
+            let snapshot = Snapshot::build(&compiled, lists, Epoch(1), previous);
+            (snapshot, Clock::now().since(start))
+        };
+        let (first, whole) = timed(&lists, None);
+        let (_, shared) = timed(&lists, Some(&first));
+        println!("512 tools, 100 keys: {whole:?} from nothing, {shared:?} where no list changed");
+        assert_eq!(first.catalog.tools().len(), 512);
+        assert!(whole.as_millis() < 2_000 && shared < whole, "{whole:?} {shared:?}");
+    }
+}

@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn names_and_annotated_arguments_stand_in_headers() {
         let mut learned = Learned::default();
-        let list = br#"{"tools":[{"name":"q","inputSchema":{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}}]}"#;
+        let list = br#"{"tools":[{"name":"q","inputSchema":{"type":"object",
+            "properties":{"region":{"type":"string","x-mcp-header":"Region"}}}}]}"#;
         learned.take(list);
         let call =
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"q","arguments":{"region":"eu"}}}"#;
@@ -108,7 +109,8 @@ mod tests {
 
     #[test]
     fn only_a_named_revision_is_modern() {
-        let line = r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        let line = r#"{"jsonrpc":"2.0","id":1,"method":"m",
+            "params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
         let Ok(Message::Single(message)) = rpc::parse(line.as_bytes()) else { panic!("{line}") };
         assert_eq!(revision(&message).as_deref(), Some("2026-07-28"));
         let line = r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{}}}"#;

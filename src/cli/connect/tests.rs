@@ -163,7 +163,8 @@ fn a_forgotten_session_is_opened_again_unseen() {
 
 /// A modern request.
 fn modern(id: u32, method: &str, params: &str) -> String {
-    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities":{}}"#;
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}{meta}}}}}"#)
 }
 
@@ -171,10 +172,12 @@ fn modern(id: u32, method: &str, params: &str) -> String {
 fn modern_requests_carry_their_headers_and_events_become_lines() {
     let (port, seen) = small_gate(Arc::new(|seen: &Seen| {
         if seen.body.contains("tools/list") {
-            let tool = r#"{"name":"q","inputSchema":{"type":"object","properties":{"r":{"type":"integer","x-mcp-header":"Row"}}}}"#;
+            let tool = r#"{"name":"q","inputSchema":{"type":"object",
+                "properties":{"r":{"type":"integer","x-mcp-header":"Row"}}}}"#;
             return json(&format!(r#"{{"jsonrpc":"2.0","id":"tollgate-connect","result":{{"tools":[{tool}]}}}}"#));
         }
-        let events = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n: ping\n\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"id\":7,\"result\":{}}\n\n";
+        let events = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n: ping\n\n\
+                      data: {\"jsonrpc\":\"2.0\",\ndata: \"id\":7,\"result\":{}}\n\n";
         reply("200 OK", "content-type: text/event-stream\r\n", events)
     }));
     let call = modern(7, "tools/call", r#""name":"q","arguments":{"r":5},"#);

@@ -13,7 +13,7 @@ pub(crate) fn check(notes: &mut Notes<'_>) {
 }
 
 fn check_node(node: &Node, schema: &Json, root: &Json, notes: &mut Notes<'_>) {
-    let schema = target(schema, root);
+    let schema = schema::target(schema, root);
     match &node.value {
         Value::Table(entries) => {
             for entry in entries {
@@ -40,11 +40,4 @@ fn check_number(node: &Node, number: Option<i64>, schema: &Json, notes: &mut Not
         let help = if max == i64::MAX { format!("{min} or more") } else { format!("{min} to {max}") };
         notes.error_at(node.span.clone(), "the number is out of its range", format!("allowed: {help}"));
     }
-}
-
-/// What a schema refers to, also where it stands alone in an `allOf` or beside null in an `anyOf`.
-fn target<'a>(schema: &'a Json, root: &'a Json) -> &'a Json {
-    let inner = schema.get("anyOf").or_else(|| schema.get("allOf")).and_then(|list| list.get(0)).unwrap_or(schema);
-    let name = inner.get("$ref").and_then(Json::as_str).and_then(|path| path.strip_prefix("#/$defs/"));
-    name.and_then(|name| root.get("$defs")?.get(name)).unwrap_or(inner)
 }

@@ -31,8 +31,10 @@ fn compiles(import: &Import) {
 fn claude() {
     let import = read(
         r#"{"mcpServers":{
-          "gw":{"type":"http","url":"https://a/mcp","headers":{"Authorization":"Bearer ${GW_KEY}","X-Team":"${TEAM:-core}"}},
-          "My Files":{"command":"npx","args":["-y","@modelcontextprotocol/server-filesystem","/srv"],"env":{"API_KEY":"canary","DEBUG":"1"}},
+          "gw":{"type":"http","url":"https://a/mcp",
+                "headers":{"Authorization":"Bearer ${GW_KEY}","X-Team":"${TEAM:-core}"}},
+          "My Files":{"command":"npx","args":["-y","@modelcontextprotocol/server-filesystem","/srv"],
+                      "env":{"API_KEY":"canary","DEBUG":"1"}},
           "old":{"type":"sse","url":"https://a/sse"}},
         "projects":{"/p":{"mcpServers":{"extra":{"type":"http","url":"https://b"}}}}}"#,
     );
@@ -57,7 +59,8 @@ fn cursor() {
     let import = read(
         r#"// Cursor's file
         {"mcpServers":{"a":{"url":"https://a/mcp","headers":{"Authorization":"Bearer ${env:KEY}"}},
-          "b":{"command":"${workspaceFolder}/run","args":["--token","canary","--api-key=canary","X-Api-Key: canary","-v"]},}}"#,
+          "b":{"command":"${workspaceFolder}/run",
+               "args":["--token","canary","--api-key=canary","X-Api-Key: canary","-v"]},}}"#,
     );
     assert_eq!(fits(&import), [("a", Fit::Exact), ("b", Fit::NeedsYou)]);
     let b = server(&import, "b");
@@ -119,7 +122,8 @@ fn the_others() {
     );
     assert_eq!((server(&zed, "a").command.as_deref(), server(&zed, "a").args.len()), (Some("p"), 1));
     let opencode = read(
-        r#"{"mcp":{"a":{"type":"local","command":["p","x"],"environment":{"A":"1"}},"b":{"type":"remote","url":"https://b","enabled":false}}}"#,
+        r#"{"mcp":{"a":{"type":"local","command":["p","x"],"environment":{"A":"1"}},
+            "b":{"type":"remote","url":"https://b","enabled":false}}}"#,
     );
     assert_eq!(server(&opencode, "a").args, ["x"]);
     assert!(!server(&opencode, "b").enabled);
@@ -133,7 +137,8 @@ fn the_others() {
 #[test]
 fn what_wraps_mcp_remote_is_pointed_out() {
     let import = read(
-        r#"{"mcpServers":{"a":{"command":"npx","args":["-y","mcp-remote","https://a/mcp?x=1","--header","Authorization:${AUTH}"],"env":{"AUTH":"Bearer canary"}}}}"#,
+        r#"{"mcpServers":{"a":{"command":"npx",
+            "args":["-y","mcp-remote","https://a/mcp?x=1","--header","Authorization:${AUTH}"],"env":{"AUTH":"Bearer canary"}}}}"#,
     );
     let toml = import.to_toml();
     assert!(toml.contains("url = \"https://a/mcp\"") && toml.contains("Bearer ${credential:a-auth}"), "{toml}");
