@@ -68,7 +68,8 @@ fn parts_of_every_size_make_one_body() {
 fn head_and_options_have_no_body_and_keep_the_connection() {
     on_each_driver(|| async {
         let requests = "HEAD /x HTTP/1.1\r\nhost: a\r\n\r\nOPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n\
-                        HEAD /stream HTTP/1.1\r\nhost: a\r\n\r\nGET /y HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+                        HEAD /stream HTTP/1.1\r\nhost: a\r\n\r\n\
+                        GET /y HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
         let answers = raw(server().addr, requests.as_bytes()).await;
         assert_eq!(statuses(&answers), [200, 204, 200, 200]);
         let heads: Vec<&str> = answers.split("\r\n\r\n").collect();

@@ -263,3 +263,23 @@ fn error_body(error: &Error) -> Vec<u8> {
     let code = error.kind.rpc_code();
     format!(r#"{{"jsonrpc":"2.0","id":null,"error":{{"code":{code},"message":{message}}}}}"#).into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rt::sim::{self, SimStream};
+    use std::mem::{size_of, size_of_val};
+
+    #[test]
+    fn a_connection_waits_in_little_memory() {
+        sim::run(1, async {
+            let (_client, stream) = SimStream::pair();
+            let mut conn = ServerConn::new(stream, HttpLimits::default());
+            assert!(size_of::<ServerConn<crate::rt::net::TcpStream>>() <= 512);
+            let head = size_of_val(&conn.read_head());
+            let body = size_of_val(&conn.read_body());
+            let answer = size_of_val(&conn.respond(200, &[], Body::Empty));
+            assert!(head.max(body).max(answer) <= 2048, "{head}, {body}, {answer} bytes");
+        });
+    }
+}
