@@ -3,6 +3,8 @@
 
 #[path = "wire/client.rs"]
 mod client;
+#[path = "wire/differential.rs"]
+mod differential;
 #[path = "wire/framing.rs"]
 mod framing;
 #[path = "wire/peers.rs"]
