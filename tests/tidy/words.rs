@@ -100,11 +100,15 @@ fn is_unsafe_attribute(tokens: &[Token], at: usize) -> bool {
     next == "(" || next == "extern" && at > 0 && matches!(tokens[at - 1].text.as_str(), ":" | "<" | "(" | "=")
 }
 
-/// No test is switched off.
+/// No test is switched off. A body that another test starts as a process of its own says so: `started by NAME`.
 pub(crate) fn check_ignored(source: &Source, findings: &mut Vec<Finding>) {
-    for window in source.tokens.windows(3) {
-        if window[0].text == "#" && window[1].text == "[" && window[2].text == "ignore" {
-            findings.push(Finding::new(&source.path, window[0].line, "a test that never runs tests nothing"));
+    let text = |at: usize| source.tokens.get(at).map_or("", |token| token.text.as_str());
+    for (at, token) in source.tokens.iter().enumerate() {
+        let is_attribute = token.text == "#" && text(at + 1) == "[" && text(at + 2) == "ignore";
+        let starter = text(at + 4).strip_prefix("\"started by ").map(|name| name.trim_end_matches('"'));
+        let is_started = starter.is_some_and(|name| source.text.contains(&format!("fn {name}(")));
+        if is_attribute && !is_started {
+            findings.push(Finding::new(&source.path, token.line, "a test that never runs tests nothing"));
         }
     }
 }
@@ -176,5 +180,8 @@ mod tests {
         assert_eq!(count(check_type_names, "src/a.rs", "struct ToolManager; struct Context; struct CallContext;"), 2);
         assert_eq!(count(check_first_line, "src/a.rs", "//! \nfn f() {}"), 1);
         assert_eq!(count(check_ignored, "src/a.rs", "#[test]\n#[ignore]\nfn f() {}"), 1);
+        let started = "#[ignore = \"started by g\"]\nfn f() {}\nfn g() {}";
+        assert_eq!(count(check_ignored, "src/a.rs", started), 0);
+        assert_eq!(count(check_ignored, "src/a.rs", "#[ignore = \"started by h\"]\nfn f() {}"), 1);
     }
 }
