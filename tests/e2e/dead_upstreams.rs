@@ -41,7 +41,8 @@ fn code(answer: &Value) -> i64 {
 fn expected(fault: &str) -> &'static [Kind] {
     match fault {
         "fault_hang" => &[Kind::Timeout],
-        "fault_close" => &[Kind::Unreachable, Kind::BadAnswer],
+        "fault_close" | "fault_short_body" | "fault_cut_stream" => &[Kind::Unreachable, Kind::BadAnswer],
+        "fault_status_500" => &[Kind::Unreachable],
         "fault_endless" => &[Kind::BadAnswer, Kind::TooLarge],
         _ => &[Kind::BadAnswer],
     }

@@ -234,7 +234,7 @@ fn named<'a>(report: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 /// What is not equal between one server's direct report and the same calls through the gate.
-fn differences(upstream: &Upstream, direct: &Value, gate: &Value) -> Vec<String> {
+fn differences(driver: Driver, upstream: &Upstream, direct: &Value, gate: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for tool in direct["tools"].as_array().unwrap() {
         let name = format!("{}__{}", upstream.name, tool["name"].as_str().unwrap());
@@ -247,10 +247,16 @@ fn differences(upstream: &Upstream, direct: &Value, gate: &Value) -> Vec<String>
         }
     }
     let answers = direct["results"].as_array().unwrap();
-    let through: Vec<&Value> = gate["results"].as_array().unwrap().iter().collect();
     let prefix = format!("{}__", upstream.name);
-    let through = through.iter().filter(|answer| answer["name"].as_str().unwrap().starts_with(&prefix));
+    let is_own = |answer: &&Value| answer["name"].as_str().unwrap().starts_with(&prefix);
+    let through: Vec<&Value> = gate["results"].as_array().unwrap().iter().filter(is_own).collect();
+    if through.len() != calls(driver, std::slice::from_ref(upstream)).len() {
+        found.push(format!("{} calls of {} answered", through.len(), upstream.name));
+    }
     for (wanted, got) in answers.iter().zip(through) {
+        if format!("{prefix}{}", wanted["name"].as_str().unwrap()) != got["name"] {
+            found.push(format!("{} stands for {}", got["name"], wanted["name"]));
+        }
         let is_equal = match (wanted.get("result"), got.get("result")) {
             (Some(wanted), Some(got)) => essence(wanted) == essence(got),
             (None, None) => wanted["error"]["code"] == got["error"]["code"],
@@ -291,19 +297,20 @@ fn every_client_gets_from_every_server_what_it_would_get_directly() {
     eventually(&format!("{expected} tools are listed"), LISTED, || client.tools().len() >= expected);
 
     let mut failures = Vec::new();
-    let mut pairs = 0;
+    let (mut pairs, mut compared) = (0, 0);
     for (driver, era) in CLIENTS {
         let url = format!("http://{}/mcp", home.listen);
         let report = driver.drive(&job(&url, None, era, &calls(*driver, &upstreams)));
         for (upstream, direct) in upstreams.iter().zip(&directs) {
-            let found = differences(upstream, direct, &report);
+            let found = differences(*driver, upstream, direct, &report);
             pairs += 1;
+            compared += calls(*driver, std::slice::from_ref(upstream)).len();
             println!("{driver:?} ({era}) × {}: {} differences", upstream.name, found.len());
             failures.extend(found.into_iter().map(|what| format!("{driver:?} ({era}): {what}")));
         }
         failures.extend(progress_failures(*driver, era, &report));
     }
-    println!("{pairs} pairs of client and server");
+    println!("{pairs} pairs of client and server, {} calls compared, {} differences", compared, failures.len());
     assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
     gate.stop();
 }
