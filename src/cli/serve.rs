@@ -67,11 +67,12 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
     let settings = compiled.settings.clone();
     let signals = Signals::listen()?;
     settings.state.create()?;
-    settings.state.write_pid()?;
     let admin =
         TcpListener::bind(settings.admin).await.map_err(|e| cannot_listen("admin.address", settings.admin, &e))?;
     let (reports, inbox) = mpsc::channel(REPORTS_MAX);
     let mut start = Start::new(&compiled, reports)?;
+    // Only now, for the journal's lock proves that no other gate runs on this state.
+    settings.state.write_pid()?;
     let listen = start.shards(&settings)?;
     let serving = Serving { listen, admin: admin.local_addr()? };
     tracing::info!(listen = %serving.listen, admin = %serving.admin, shards = start.count, "serving");
@@ -208,7 +209,7 @@ impl Start {
 }
 
 impl Shards {
-    /// A shard whose mailbox is full is not served twice: what control sends is whole and the next one replaces it.
+    /// A full mailbox loses the message; control sees that the shard lags behind and publishes again.
     fn tell(&self, message: impl Fn() -> ToShard) {
         for (shard, mailbox) in self.0.iter().enumerate() {
             if mailbox.try_send(message()).is_err() {

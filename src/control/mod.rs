@@ -19,7 +19,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::Epoch;
 use crate::config::{Compiled, Snapshot};
 use crate::control::lifecycle::Ask;
-use crate::telemetry::events;
+use crate::telemetry::{ShardMetrics, events};
 use crate::upstream::discover::{News, Report};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -158,6 +158,10 @@ impl<F: Fleet> Control<F> {
     }
 
     fn look(&self) {
+        let lags = |shard: &Arc<ShardMetrics>| shard.epoch.get() != self.snapshot.epoch.0;
+        if self.readings.metrics.iter().any(lags) {
+            self.fleet.publish(&self.snapshot);
+        }
         if self.readings.health.alive() {
             lifecycle::feed_watchdog();
         }

@@ -5,8 +5,7 @@ use crate::base::limits::{CONNECTIONS_PER_SHARD_MAX, HEAD_DEADLINE_MS};
 use crate::rt::net::{TcpListener, TcpStream};
 use crate::rt::stream::Stream;
 use crate::rt::{task, time};
-use crate::shard::Shard;
-use crate::shard::dispatch;
+use crate::shard::{Busy, Shard, dispatch};
 use crate::telemetry::events;
 use crate::wire::http::ServerConn;
 use crate::wire::tls;
@@ -30,22 +29,6 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.metrics.connections_open.dec();
-    }
-}
-
-/// A request under way in the shard's count.
-struct Busy<'a>(&'a Shard);
-
-impl<'a> Busy<'a> {
-    fn new(shard: &'a Shard) -> Self {
-        shard.busy.set(shard.busy.get() + 1);
-        Self(shard)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.busy.set(self.0.busy.get() - 1);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::rt::mailbox::Receiver;
 use crate::rt::{task, time};
 use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
-use crate::shard::{InForce, Shard};
+use crate::shard::{Busy, InForce, Shard};
 use crate::upstream::answer::{Answer, Event, ScopeKey, Sink, UpstreamCall};
 use crate::upstream::upstreams::{Placement, home_number};
 use futures_util::future::{Either, select};
@@ -24,7 +24,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(2);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 
 /// Serves the mailbox until the shard is told to drain.
-pub(crate) async fn serve(shard: &Rc<Shard>, mut mailbox: Receiver<ToShard>) {
+pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
     loop {
         match mailbox.recv().await {
             ToShard::Snapshot(snapshot) => shard.adopt(snapshot),
@@ -77,6 +77,7 @@ impl Shard {
 /// Runs a call for another shard and sends back what it says.
 async fn run_here(shard: Rc<Shard>, forward: Forward) {
     let ticket = forward.ticket;
+    let _busy = Busy::new(&shard);
     let abandoned = shard.peers.serve(ticket);
     let sink = Sink::hand(event_home(&shard, ticket));
     let running = shard.upstreams.call(&forward.server, &forward.call, &sink);

@@ -108,3 +108,19 @@ impl Shard {
         HttpLimits { body_max, ..HttpLimits::default() }
     }
 }
+
+/// A request, or a call for another shard, under way in the shard's count: draining waits for it.
+struct Busy<'a>(&'a Shard);
+
+impl<'a> Busy<'a> {
+    fn new(shard: &'a Shard) -> Self {
+        shard.busy.set(shard.busy.get() + 1);
+        Self(shard)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+    }
+}

@@ -17,9 +17,11 @@ use crate::telemetry::{ServerTable, ShardMetrics, events};
 use crate::upstream::discover::Report;
 use crate::upstream::upstreams::Upstreams;
 use crate::wire::http::Client;
+use futures_util::future::select;
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,13 +66,19 @@ pub async fn run(args: ShardArgs, started: impl FnOnce(Result<SocketAddr>)) {
     let (id, beat) = (args.id, args.beat.clone());
     match Box::pin(open(args)).await {
         Err(error) => started(Err(error.at(&format!("shard {}", id.0)))),
-        Ok((shard, listener, mailbox)) => {
+        Ok((shard, listener, mut mailbox)) => {
             started(Ok(listener.local_addr()));
             task::spawn(connection::accept(shard.clone(), listener));
             task::spawn(keep_journal(shard.clone()));
             task::spawn(tell_beats(shard.clone(), beat));
-            inbox::serve(&shard, mailbox).await;
-            drain(&shard).await;
+            inbox::serve(&shard, &mut mailbox).await;
+            // Calls that crossed shards still come and go until all are done.
+            let hearing = async {
+                loop {
+                    inbox::serve(&shard, &mut mailbox).await;
+                }
+            };
+            select(pin!(drain(&shard)), pin!(hearing)).await;
         }
     }
 }
