@@ -19,7 +19,7 @@ use crate::upstream::upstreams::Server;
 use crate::upstream::wiring::{Opened, Transport};
 use crate::wire::rpc;
 use bytes::Bytes;
-use futures_util::future::{Either, LocalBoxFuture, select};
+use futures_util::future::{Either, FutureExt, LocalBoxFuture, select};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -183,6 +183,7 @@ async fn rest(server: &Server, watch: &mut Watch) -> Woken {
         nudged_or(server, server.wiring.spec.refresh).await;
         // A burst of changes is one listing.
         time::sleep(Duration::from_millis(LIST_DEBOUNCE_MS)).await;
+        let _ = server.wiring.list_changed.notified().now_or_never();
     });
     match select(change, watch).await {
         Either::Left(_) => Woken::ForNews,

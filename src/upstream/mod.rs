@@ -14,5 +14,7 @@ pub mod probe;
 mod scopes;
 pub mod spec;
 mod stdio;
+#[cfg(test)]
+mod tests;
 pub mod upstreams;
 mod wiring;

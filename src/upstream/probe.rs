@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn measured_replies_to_the_probe_are_told_apart() {
         let modern = result(
-            r#"{"supportedVersions":["2025-11-25","2026-07-28","2099-01-01"],"capabilities":{"tools":{"listChanged":true}},
+            r#"{"supportedVersions":["2025-11-25","2026-07-28","2099-01-01"],
+                "capabilities":{"tools":{"listChanged":true}},
                 "_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n","version":"1"}},"instructions":"be kind"}"#,
         );
         let Ok(Probed::Modern(about)) = judge_discover(&modern) else { panic!("modern") };

@@ -34,7 +34,7 @@ struct All {
     trust: Trust,
     report: Rc<dyn Fn(Report)>,
     ids: Rc<Ids>,
-    servers: RefCell<HashMap<Box<str>, Rc<Server>>>,
+    servers: RefCell<HashMap<Box<str>, Rc<Server>, foldhash::fast::RandomState>>,
 }
 
 /// Where a call must run.
@@ -79,12 +79,12 @@ impl Upstreams {
     /// gone; unchanged ones run on. `home` says for which of them this shard is the one that lists.
     pub fn apply(&self, specs: &[Arc<ServerSpec>], home: impl Fn(&str) -> bool) {
         let mut old = self.0.servers.take();
-        let mut new = HashMap::new();
+        let mut new = HashMap::default();
         for spec in specs {
             let home = home(&spec.name);
-            let same = old.remove(&spec.name).filter(|server| server.fits(spec, home));
-            let server = same.unwrap_or_else(|| self.start(spec, home));
-            new.insert(spec.name.clone(), server);
+            let same = old.get(&spec.name).is_some_and(|server| server.fits(spec, home));
+            let kept = if same { old.remove(&spec.name) } else { None };
+            new.insert(spec.name.clone(), kept.unwrap_or_else(|| self.start(spec, home)));
         }
         self.0.servers.replace(new);
         for gone in old.into_values() {
@@ -222,7 +222,6 @@ impl Server {
     }
 
     async fn stop(&self) {
-        self.stop.notify_all();
         self.stop.notify_one();
         self.transport.close().await;
     }
@@ -252,7 +251,7 @@ async fn tend(server: Rc<Server>) {
             tidy.await
         }
     });
-    select(work, pin!(server.stop.notified())).await;
+    select(pin!(server.stop.notified()), work).await;
 }
 
 /// The scope a call runs in, given whose it is.

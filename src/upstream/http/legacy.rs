@@ -7,7 +7,7 @@ use crate::rt::task;
 use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
 use crate::upstream::http::exchange::{Exchange, ServerRequest};
 use crate::upstream::http::reply::{Refusal, Reply};
-use crate::upstream::http::wire::{Headers, Wire};
+use crate::upstream::http::wire::{Prepared, Wire};
 use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
 use crate::upstream::probe::{About, judge_initialize};
@@ -22,7 +22,7 @@ const ASIDE: Duration = Duration::from_secs(5);
 
 /// What a server gave at `initialize`. Where it gave no session id it keeps no state, and any shard may speak to it.
 pub(super) struct Session {
-    headers: Headers,
+    headers: Rc<Prepared>,
     /// Whether it has a session id.
     pub(super) stateful: bool,
     /// What the server says of itself.
@@ -51,7 +51,7 @@ impl Legacy<'_> {
     pub(super) async fn initialize(&self) -> Result<Session> {
         let patience = Patience::fixed(self.wiring.spec.call_timeout);
         let ask = message::initialize(self.wiring.ids.mint());
-        let reply = self.post(&Headers::new(), ask.body, &patience).await?;
+        let reply = self.post(self.wire.bare(), ask.body, &patience).await?;
         let messages = match reply {
             Reply::Messages(messages) => messages,
             Reply::Accepted => return Err(Error::new(Kind::BadAnswer, "the server took initialize without an answer")),
@@ -61,9 +61,10 @@ impl Legacy<'_> {
         let sink = Sink::nowhere();
         let outcome = self.exchange(ask.id, &sink, &patience).finish(messages, async |_| Ok(())).await?;
         let about = Rc::new(judge_initialize(&outcome)?);
-        let mut headers: Headers = vec![("MCP-Protocol-Version".into(), about.revision.as_str().into())];
         let stateful = session_id.is_some();
-        headers.extend(session_id.map(|id| ("Mcp-Session-Id".into(), id)));
+        let mut headers = vec![("MCP-Protocol-Version", about.revision.as_str())];
+        headers.extend(session_id.as_deref().map(|id| ("Mcp-Session-Id", id)));
+        let headers = self.wire.prepare(&headers)?;
         let session = Session { headers, stateful, about };
         // A server that answers this with an error says so again at the first request.
         let _ = self.post(&session.headers, message::initialized(), &patience).await?;
@@ -140,9 +141,9 @@ impl Legacy<'_> {
         self.exchange(0, &sink, &forever).finish(messages, serve).await.map(Tried::Answered)
     }
 
-    async fn post(&self, headers: &Headers, body: Bytes, patience: &Patience) -> Result<Reply> {
+    async fn post(&self, headers: &Prepared, body: Bytes, patience: &Patience) -> Result<Reply> {
         let exchange = async {
-            let response = self.wire.post(headers, body, patience.cap()).await?;
+            let response = self.wire.post(headers, &[], body, patience.cap()).await?;
             Reply::sort(response, self.wiring.spec.answer_max).await
         };
         patience.wait(pin!(exchange)).await?
@@ -166,7 +167,7 @@ pub(super) async fn delete(wire: &Wire, session: &Session) {
 /// A call that waits; dropping it sends `notifications/cancelled` without waiting for that.
 struct GivenUp {
     wire: Rc<Wire>,
-    headers: Headers,
+    headers: Rc<Prepared>,
     id: u64,
 }
 
@@ -181,9 +182,9 @@ impl Drop for GivenUp {
         if self.id == 0 {
             return;
         }
-        let (wire, headers, body) = (self.wire.clone(), std::mem::take(&mut self.headers), message::cancelled(self.id));
+        let (wire, headers, body) = (self.wire.clone(), self.headers.clone(), message::cancelled(self.id));
         task::spawn(async move {
-            if let Err(error) = wire.post(&headers, body, Clock::now() + ASIDE).await {
+            if let Err(error) = wire.post(&headers, &[], body, Clock::now() + ASIDE).await {
                 tracing::debug!("could not cancel a call: {error}");
             }
         });

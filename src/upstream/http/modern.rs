@@ -8,18 +8,21 @@ use crate::mcp::revision::{Era, Revision};
 use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
 use crate::upstream::http::exchange::{Exchange, ServerRequest};
 use crate::upstream::http::reply::{Refusal, Reply};
-use crate::upstream::http::wire::{Headers, Wire};
+use crate::upstream::http::wire::Wire;
 use crate::upstream::incoming::printable;
 use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
 use crate::upstream::probe::{Probed, judge_discover};
 use crate::upstream::wiring::Wiring;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::pin::pin;
 use std::time::Duration;
 
 /// Most bytes of a head that mirrored arguments may take.
 const MIRRORED_MAX: usize = HEAD_MAX / 2;
+
+/// A header's name and value.
+type Mirrored = (String, String);
 
 /// The modern leg of one server.
 pub(super) struct Modern<'a> {
@@ -32,7 +35,7 @@ impl Modern<'_> {
     pub(super) async fn probe(&self) -> Result<Probed> {
         let ask = message::discover(self.wiring.ids.mint());
         let patience = Patience::fixed(self.wiring.spec.probe_timeout);
-        match self.send(&ask, Headers::new(), &patience).await? {
+        match self.send(&ask, &[], &patience).await? {
             Reply::Accepted => Ok(Probed::Legacy),
             Reply::Messages(messages) => {
                 match self.exchange(&ask, &Sink::nowhere(), &patience).finish(messages, refuse).await {
@@ -47,17 +50,17 @@ impl Modern<'_> {
 
     /// One request that is no call.
     pub(super) async fn ask(&self, ask: &Ask, patience: &Patience) -> Result<Outcome> {
-        self.request(ask, Headers::new(), &Sink::nowhere(), patience).await
+        self.request(ask, &[], &Sink::nowhere(), patience).await
     }
 
     /// One call.
     pub(super) async fn call(&self, call: &UpstreamCall, sink: &Sink, patience: &Patience) -> Result<Outcome> {
         let mirrored = mirrored(&call.header_params, call.arguments.as_deref())?;
         let ask = message::call(self.wiring.ids.mint(), Era::Modern, call);
-        self.request(&ask, mirrored, sink, patience).await
+        self.request(&ask, &mirrored, sink, patience).await
     }
 
-    async fn request(&self, ask: &Ask, mirrored: Headers, sink: &Sink, patience: &Patience) -> Result<Outcome> {
+    async fn request(&self, ask: &Ask, mirrored: &[Mirrored], sink: &Sink, patience: &Patience) -> Result<Outcome> {
         match self.send(ask, mirrored, patience).await? {
             Reply::Messages(messages) => self.exchange(ask, sink, patience).finish(messages, refuse).await,
             Reply::Accepted => Err(Error::new(Kind::BadAnswer, "the server took a request without answering it")),
@@ -80,7 +83,7 @@ impl Modern<'_> {
     pub(super) async fn watch(&self) -> Result<()> {
         let ask = message::listen(self.wiring.ids.mint());
         let opening = Patience::opening(self.wiring.spec.probe_timeout);
-        match self.send(&ask, Headers::new(), &opening).await? {
+        match self.send(&ask, &[], &opening).await? {
             Reply::Messages(messages) => {
                 let forever = Patience::fixed(Duration::MAX);
                 self.exchange(&ask, &Sink::nowhere(), &forever).finish(messages, refuse).await.map(drop)
@@ -94,15 +97,14 @@ impl Modern<'_> {
         Exchange { id: ask.id, sink, patience, list_changed: &self.wiring.list_changed }
     }
 
-    async fn send(&self, ask: &Ask, mirrored: Headers, patience: &Patience) -> Result<Reply> {
-        let mut headers = mirrored;
-        headers.push(("MCP-Protocol-Version".into(), Revision::NEWEST_MODERN.as_str().into()));
-        headers.push(("Mcp-Method".into(), ask.method.into()));
-        if let Some(name) = &ask.name {
-            headers.push(("Mcp-Name".into(), headers::encode(name).into_owned().into()));
-        }
+    async fn send(&self, ask: &Ask, mirrored: &[Mirrored], patience: &Patience) -> Result<Reply> {
+        let name = ask.name.as_deref().map(headers::encode);
+        let mut headers: SmallVec<[(&str, &str); 8]> =
+            smallvec![("MCP-Protocol-Version", Revision::NEWEST_MODERN.as_str()), ("Mcp-Method", ask.method),];
+        headers.extend(name.as_deref().map(|name| ("Mcp-Name", name)));
+        headers.extend(mirrored.iter().map(|(name, value)| (&**name, &**value)));
         let exchange = async {
-            let response = self.wire.post(&headers, ask.body.clone(), patience.cap()).await?;
+            let response = self.wire.post(self.wire.bare(), &headers, ask.body.clone(), patience.cap()).await?;
             Reply::sort(response, self.wiring.spec.answer_max).await
         };
         patience.wait(pin!(exchange)).await?
@@ -127,7 +129,7 @@ async fn refuse(request: ServerRequest) -> Result<()> {
 }
 
 /// The `Mcp-Param-*` headers of a call: one for each annotated argument that is there.
-fn mirrored(params: &[HeaderParam], arguments: Option<&[u8]>) -> Result<Headers> {
+fn mirrored(params: &[HeaderParam], arguments: Option<&[u8]>) -> Result<Vec<Mirrored>> {
     let rules: SmallVec<[ParamRule<'_>; 4]> = params.iter().map(rule).collect();
     let headers = headers::derive_params(&rules, arguments);
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
@@ -135,7 +137,7 @@ fn mirrored(params: &[HeaderParam], arguments: Option<&[u8]>) -> Result<Headers>
         let context = format!("arguments that travel in headers are longer than {MIRRORED_MAX} bytes in all");
         return Err(Error::new(Kind::InvalidParams, context));
     }
-    Ok(headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    Ok(headers)
 }
 
 fn rule(param: &HeaderParam) -> ParamRule<'_> {

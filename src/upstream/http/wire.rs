@@ -7,10 +7,9 @@ use crate::wire::http::{Client, Connect, Dial, Endpoint, HeaderBlock, Method, Re
 use crate::wire::tls::{self, ClientConfig};
 use bytes::Bytes;
 use std::cell::OnceCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
-/// The headers of one request beside those every request carries.
-pub(super) type Headers = Vec<(Box<str>, Box<str>)>;
 /// An answer of a server.
 pub(super) type Answered = Response<<Dial as Connect>::Stream>;
 
@@ -31,14 +30,19 @@ impl Trust {
     }
 }
 
+/// Headers checked and rendered once: what every request of a server, or of one of its sessions, carries.
+pub(super) struct Prepared {
+    post: HeaderBlock,
+    other: HeaderBlock,
+}
+
 /// What carries requests to one server.
 pub(in crate::upstream) struct Wire {
     client: Client,
+    spec: HttpSpec,
     endpoint: Endpoint,
     path: Box<str>,
-    /// What every request carries: what we accept, and our credential.
-    fixed: HeaderBlock,
-    fixed_for_post: HeaderBlock,
+    bare: Rc<Prepared>,
 }
 
 impl Wire {
@@ -49,58 +53,75 @@ impl Wire {
     pub(in crate::upstream) fn new(spec: &HttpSpec, client: Client, trust: &Trust) -> Result<Self> {
         let target = Target::parse(&spec.url)?;
         let tls = target.tls.then(|| trust.of(spec)).transpose()?;
-        let fixed = fixed(spec, "text/event-stream")?;
-        let mut fixed_for_post = self::fixed(spec, "application/json, text/event-stream")?;
-        fixed_for_post.push("content-type", "application/json")?;
         let endpoint = Endpoint::new(&target.host, target.port, tls);
-        Ok(Self { client, endpoint, path: target.path, fixed, fixed_for_post })
+        let bare = Rc::new(prepare(spec, &[])?);
+        Ok(Self { client, spec: spec.clone(), endpoint, path: target.path, bare })
+    }
+
+    /// What every request carries: what we accept, and our credential.
+    pub(super) fn bare(&self) -> &Rc<Prepared> {
+        &self.bare
+    }
+
+    /// What every request of a session carries beside that.
+    ///
+    /// # Errors
+    /// A header cannot be sent.
+    pub(super) fn prepare(&self, more: &[(&str, &str)]) -> Result<Rc<Prepared>> {
+        prepare(&self.spec, more).map(Rc::new)
     }
 
     /// Sends a message; `deadline` holds for the whole answer.
     ///
     /// # Errors
     /// `Kind::Unreachable`, `Kind::Timeout`, `Kind::BadAnswer`: what came is not HTTP.
-    pub(super) async fn post(&self, headers: &Headers, body: Bytes, deadline: Instant) -> Result<Answered> {
-        self.send(Method::Post, &self.fixed_for_post, headers, body, deadline).await
+    pub(super) async fn post(
+        &self,
+        prepared: &Prepared,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Answered> {
+        let (method, path, prepared) = (Method::Post, &*self.path, &prepared.post);
+        self.send(&Request { method, path, prepared, headers, body, idempotent: false }, deadline).await
     }
 
     /// Opens a session's own stream.
     ///
     /// # Errors
     /// As [`Self::post`].
-    pub(super) async fn get(&self, headers: &Headers, deadline: Instant) -> Result<Answered> {
-        self.send(Method::Get, &self.fixed, headers, Bytes::new(), deadline).await
+    pub(super) async fn get(&self, prepared: &Prepared, deadline: Instant) -> Result<Answered> {
+        self.without_body(Method::Get, prepared, deadline).await
     }
 
     /// Ends a session.
     ///
     /// # Errors
     /// As [`Self::post`].
-    pub(super) async fn delete(&self, headers: &Headers, deadline: Instant) -> Result<Answered> {
-        self.send(Method::Delete, &self.fixed, headers, Bytes::new(), deadline).await
+    pub(super) async fn delete(&self, prepared: &Prepared, deadline: Instant) -> Result<Answered> {
+        self.without_body(Method::Delete, prepared, deadline).await
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        prepared: &HeaderBlock,
-        headers: &Headers,
-        body: Bytes,
-        deadline: Instant,
-    ) -> Result<Answered> {
-        let own: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let idempotent = method != Method::Post;
-        let request = Request { method, path: &self.path, prepared, headers: &own, body, idempotent };
-        self.client.send(&self.endpoint, &request, deadline).await
+    async fn without_body(&self, method: Method, prepared: &Prepared, deadline: Instant) -> Result<Answered> {
+        let (path, prepared, body) = (&*self.path, &prepared.other, Bytes::new());
+        self.send(&Request { method, path, prepared, headers: &[], body, idempotent: true }, deadline).await
+    }
+
+    async fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Answered> {
+        self.client.send(&self.endpoint, request, deadline).await
     }
 }
 
-fn fixed(spec: &HttpSpec, accept: &str) -> Result<HeaderBlock> {
-    let mut block = HeaderBlock::new(&[("accept", accept), ("user-agent", USER_AGENT)])?;
-    for (name, value) in &spec.headers {
-        block.push(name, value)?;
-    }
-    Ok(block)
+fn prepare(spec: &HttpSpec, more: &[(&str, &str)]) -> Result<Prepared> {
+    let block = |accept: &str| -> Result<HeaderBlock> {
+        let mut block = HeaderBlock::new(&[("accept", accept), ("user-agent", USER_AGENT)])?;
+        let own = spec.headers.iter().map(|(name, value)| (&**name, &**value));
+        own.chain(more.iter().copied()).try_for_each(|(name, value)| block.push(name, value))?;
+        Ok(block)
+    };
+    let mut post = block("application/json, text/event-stream")?;
+    post.push("content-type", "application/json")?;
+    Ok(Prepared { post, other: block("text/event-stream")? })
 }
 
 const USER_AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));

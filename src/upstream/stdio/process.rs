@@ -143,6 +143,8 @@ impl Process {
         let mut given_up = self.0.clone().admit(ask.id, waiting, cancel)?;
         let outbox = self.0.outbox.borrow().clone().ok_or_else(stopping)?;
         let sent = patience.wait(pin!(outbox.send(line(&ask.body)))).await?;
+        // The process's input is closed when nobody holds this any more.
+        drop(outbox);
         given_up.sent = true;
         if sent.is_err() {
             return Err(self.ended().await);

@@ -1,0 +1,303 @@
+//! All servers of a shard together: started, listed, called, changed and stopped.
+
+use crate::base::error::{Kind, Retry};
+use crate::base::limits::LIST_DEBOUNCE_MS;
+use crate::catalog::{HeaderKind, HeaderParam};
+use crate::rt::net::TcpListener;
+use crate::rt::time;
+use crate::upstream::answer::{Outcome, ScopeKey, Sink, UpstreamCall};
+use crate::upstream::discover::{News, Report};
+use crate::upstream::fixture::http::{Act, Fake, Seen, Step};
+use crate::upstream::fixture::{call, on_shard, text};
+use crate::upstream::leg::Verdict;
+use crate::upstream::spec::{HttpSpec, Scope, ServerSpec, StdioSpec, TransportSpec};
+use crate::upstream::upstreams::{Placement, Upstreams, home_number, scope_key};
+use crate::wire::http::Client;
+use serde_json::{Value, json};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A shard's servers, and what they reported.
+struct Shard {
+    upstreams: Upstreams,
+    reports: Rc<RefCell<Vec<Report>>>,
+}
+
+impl Shard {
+    fn new() -> Self {
+        let reports: Rc<RefCell<Vec<Report>>> = Rc::default();
+        let taken = reports.clone();
+        Self { upstreams: Upstreams::new(Client::new(), move |report| taken.borrow_mut().push(report)), reports }
+    }
+
+    /// The names of a server's tools, as often as it was listed.
+    fn lists(&self, server: &str) -> Vec<Vec<String>> {
+        let names = |report: &Report| match &report.news {
+            News::Listed { list, .. } if *report.server == *server => Some(list.tools.iter().map(name).collect()),
+            _ => None,
+        };
+        self.reports.borrow().iter().filter_map(names).collect()
+    }
+
+    fn was_down(&self, server: &str) -> bool {
+        let is_down = |report: &Report| *report.server == *server && matches!(report.news, News::Down(_));
+        self.reports.borrow().iter().any(is_down)
+    }
+
+    async fn until(&self, happened: impl Fn(&Self) -> bool) {
+        for _ in 0..1000 {
+            if happened(self) {
+                return;
+            }
+            time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it did not happen; reported: {:?}", self.reports.borrow());
+    }
+
+    async fn text(&self, server: &str, tool: &str) -> String {
+        text(&self.upstreams.call(server, &call(tool, "{}"), &Sink::nowhere()).await.expect(tool))
+    }
+}
+
+fn name(tool: &bytes::Bytes) -> String {
+    serde_json::from_slice::<Value>(tool).expect("JSON")["name"].as_str().expect("a name").to_owned()
+}
+
+fn http(name: &str, url: &str) -> Arc<ServerSpec> {
+    let http = HttpSpec { url: url.into(), headers: vec![], ca_file: None };
+    Arc::new(ServerSpec::new(name, TransportSpec::Http(http)))
+}
+
+fn stdio(name: &str, mood: &str) -> ServerSpec {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/upstream/fake_stdio.py");
+    let args = vec!["-u".into(), script.into(), mood.into()];
+    let mut spec = ServerSpec::new(
+        name,
+        TransportSpec::Stdio(StdioSpec { command: "python3".into(), args, env: vec![], cwd: None }),
+    );
+    spec.probe_timeout = Duration::from_secs(10);
+    spec
+}
+
+fn tools(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"name": name, "inputSchema": {"type": "object"}})).collect()
+}
+
+fn discovered(seen: &Seen) -> Act {
+    seen.result(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {"listChanged": true}}}))
+}
+
+/// A modern server of some tools.
+fn modern(names: &'static [&'static str]) -> Fake {
+    Fake::start(move |seen| match seen.method() {
+        "server/discover" => discovered(seen),
+        "tools/list" => seen.result(json!({"tools": tools(names)})),
+        "tools/call" => seen.result(json!({"content": [{"type": "text", "text": "called"}]})),
+        "subscriptions/listen" => Act::Stream(vec![Step::Hang]),
+        _ => seen.error(404, -32601, Value::Null),
+    })
+}
+
+#[test]
+fn all_pages_are_listed_and_listed_again_when_the_server_says_so() {
+    on_shard(async {
+        let rounds = Rc::new(Cell::new(0));
+        let count = rounds.clone();
+        let fake = Fake::start(move |seen| match (seen.method(), seen.body["params"]["cursor"].as_str()) {
+            ("server/discover", _) => discovered(seen),
+            ("tools/list", None) => seen.result(json!({"tools": tools(&["a"]), "nextCursor": ""})),
+            ("tools/list", Some("")) => seen.result(json!({"tools": tools(&["b"]), "nextCursor": "z"})),
+            ("tools/list", Some(_)) => {
+                count.set(count.get() + 1);
+                seen.result(json!({"tools": tools(if count.get() > 1 { &["c", "d"] } else { &["c"] })}))
+            }
+            ("subscriptions/listen", _) => {
+                let change = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
+                let burst = (0..5).map(|_| Step::Event(change.clone()));
+                Act::Stream([Step::Pause(100)].into_iter().chain(burst).chain([Step::Hang]).collect())
+            }
+            _ => Act::Hang,
+        });
+        let shard = Shard::new();
+        shard.upstreams.apply(&[http("one", &fake.url)], |_| true);
+        shard.until(|shard| shard.lists("one").len() == 2).await;
+        assert_eq!(shard.lists("one"), [vec!["a", "b", "c"], vec!["a", "b", "c", "d"]]);
+        time::sleep(Duration::from_millis(LIST_DEBOUNCE_MS * 3)).await;
+        assert_eq!(rounds.get(), 2, "a burst of changes is one listing");
+        shard.upstreams.close().await;
+        fake.until(|fake| fake.abandoned.get() == 1).await;
+    });
+}
+
+#[test]
+fn lists_that_never_end_are_refused() {
+    on_shard(async {
+        let endless = Fake::start(|seen| {
+            let page = seen.body["params"]["cursor"].as_str().map_or(0, |cursor| cursor.parse::<u32>().expect("ours"));
+            match seen.method() {
+                "server/discover" => discovered(seen),
+                _ => seen.result(json!({"tools": tools(&["t"]), "nextCursor": (page + 1).to_string()})),
+            }
+        });
+        let stuck = Fake::start(|seen| match seen.method() {
+            "server/discover" => discovered(seen),
+            _ => seen.result(json!({"tools": [], "nextCursor": "same"})),
+        });
+        let shard = Shard::new();
+        shard.upstreams.apply(&[http("endless", &endless.url), http("stuck", &stuck.url)], |_| true);
+        shard.until(|shard| shard.was_down("endless") && shard.was_down("stuck")).await;
+        let reports = shard.reports.borrow().clone();
+        let told = |server: &str| format!("{:?}", reports.iter().find(|report| *report.server == *server));
+        assert!(told("endless").contains("256 pages"), "{}", told("endless"));
+        assert!(told("stuck").contains("same cursor"), "{}", told("stuck"));
+    });
+}
+
+#[test]
+fn a_server_that_is_down_costs_the_others_nothing_and_comes_in_when_it_is_up() {
+    on_shard(async {
+        let listener = TcpListener::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let addr = listener.local_addr();
+        drop(listener);
+        let up = modern(&["t"]);
+        let shard = Shard::new();
+        shard.upstreams.apply(&[http("down", &format!("http://{addr}/mcp")), http("up", &up.url)], |_| true);
+        shard.until(|shard| shard.was_down("down") && shard.lists("up").len() == 1).await;
+        assert_eq!(shard.text("up", "t").await, "called");
+        for _ in 0..5 {
+            let error = shard.upstreams.call("down", &call("t", "{}"), &Sink::nowhere()).await.expect_err("down");
+            assert_eq!((error.kind, error.retry), (Kind::Unreachable, Retry::Safe), "{error}");
+            assert!(error.context.starts_with("down: "), "{error}");
+        }
+        assert!(shard.upstreams.is_down("down") && !shard.upstreams.is_down("up"));
+        let _late = Fake::start_at(addr, |seen| match seen.method() {
+            "server/discover" => discovered(seen),
+            "tools/list" => seen.result(json!({"tools": tools(&["late"])})),
+            "tools/call" => seen.result(json!({"content": [{"type": "text", "text": "at last"}]})),
+            _ => Act::Hang,
+        });
+        shard.until(|shard| shard.lists("down") == [["late"]]).await;
+        assert!(!shard.upstreams.is_down("down"));
+        assert_eq!(shard.text("down", "late").await, "at last");
+    });
+}
+
+#[test]
+fn an_outage_is_not_asked_by_every_call() {
+    on_shard(async {
+        let fake = Fake::start(|seen| match seen.method() {
+            "server/discover" => discovered(seen),
+            _ => Act::Answer(503, vec![], String::new()),
+        });
+        let shard = Shard::new();
+        shard.upstreams.apply(&[http("ill", &fake.url)], |_| false);
+        for _ in 0..50 {
+            let error = shard.upstreams.call("ill", &call("t", "{}"), &Sink::nowhere()).await.expect_err("503");
+            assert_eq!(error.kind, Kind::Unreachable);
+        }
+        let asked = fake.methods().iter().filter(|method| *method == "tools/call").count();
+        assert_eq!(asked, 3, "then calls fail fast");
+    });
+}
+
+#[test]
+fn a_header_found_wrong_is_mended_by_a_fresh_list_once() {
+    on_shard(async {
+        let fake = Fake::start(|seen| match (seen.method(), seen.header("mcp-param-region")) {
+            ("server/discover", _) => discovered(seen),
+            ("tools/list", _) => {
+                let region = json!({"type": "string", "x-mcp-header": "Region"});
+                let schema = json!({"type": "object", "properties": {"region": region}});
+                seen.result(json!({"tools": [{"name": "t", "inputSchema": schema}]}))
+            }
+            ("tools/call", Some("eu")) => seen.result(json!({"content": [{"type": "text", "text": "mended"}]})),
+            ("tools/call", _) => seen.error(400, -32020, Value::Null),
+            _ => Act::Hang,
+        });
+        let shard = Shard::new();
+        shard.upstreams.apply(&[http("one", &fake.url)], |_| false);
+        let stale = HeaderParam { header: "Zone".into(), path: vec!["region".into()], kind: HeaderKind::String };
+        let wanted = UpstreamCall { header_params: Box::new([stale]), ..call("t", r#"{"region":"eu"}"#) };
+        let answer = shard.upstreams.call("one", &wanted, &Sink::nowhere()).await.expect("mended");
+        assert_eq!(text(&answer), "mended");
+        assert_eq!(shard.lists("one"), [["t"]], "the control thread hears of the fresh list");
+        let hopeless = call("t", r#"{"region":"us"}"#);
+        let answer = shard.upstreams.call("one", &hopeless, &Sink::nowhere()).await.expect("an answer");
+        assert!(matches!(answer.outcome, Outcome::Error(_)));
+        let calls = fake.methods().iter().filter(|method| *method == "tools/call").count();
+        assert_eq!(calls, 4, "each is tried twice at most");
+    });
+}
+
+#[test]
+fn a_reload_keeps_what_is_unchanged_and_stops_what_is_gone() {
+    on_shard(async {
+        let shard = Shard::new();
+        let (one, two) = (Arc::new(stdio("one", "legacy")), Arc::new(stdio("two", "modern")));
+        shard.upstreams.apply(&[one.clone(), two.clone()], |_| true);
+        let (first, second) = (shard.text("one", "pid").await, shard.text("two", "pid").await);
+        let changed = ServerSpec { call_timeout: Duration::from_secs(9), ..(*two).clone() };
+        shard.upstreams.apply(&[Arc::new((*one).clone()), Arc::new(changed)], |_| true);
+        assert_eq!(shard.text("one", "pid").await, first, "an equal spec runs on");
+        assert_ne!(shard.text("two", "pid").await, second, "a changed one is started anew");
+        shard.upstreams.apply(&[], |_| true);
+        let unknown = shard.upstreams.call("one", &call("pid", "{}"), &Sink::nowhere()).await;
+        assert_eq!(unknown.expect_err("gone").kind, Kind::Internal);
+        let runs = |pid: &str| std::fs::exists(format!("/proc/{pid}")).expect("proc");
+        shard.until(|_| !runs(&first) && !runs(&second)).await;
+    });
+}
+
+#[test]
+fn a_dead_process_is_started_again_and_listed() {
+    on_shard(async {
+        let shard = Shard::new();
+        shard.upstreams.apply(&[Arc::new(stdio("one", "legacy"))], |_| true);
+        shard.until(|shard| shard.lists("one").len() == 1).await;
+        let first = shard.text("one", "pid").await;
+        let died = shard.upstreams.call("one", &call("die", "{}"), &Sink::nowhere()).await.expect_err("it died");
+        assert_eq!((died.kind, died.retry), (Kind::Unreachable, Retry::Unsafe));
+        shard.until(|shard| shard.lists("one").len() == 2).await;
+        assert_ne!(shard.text("one", "pid").await, first);
+        shard.upstreams.call("one", &call("change", "{}"), &Sink::nowhere()).await.expect("changed");
+        shard.until(|shard| shard.lists("one").last().is_some_and(|list| list.contains(&"extra0".to_owned()))).await;
+        shard.upstreams.close().await;
+    });
+}
+
+#[test]
+fn what_the_home_shard_learned_spares_the_others_the_probe() {
+    on_shard(async {
+        let fake = modern(&["t"]);
+        let shard = Shard::new();
+        shard.upstreams.apply(&[http("one", &fake.url)], |_| false);
+        shard.upstreams.learn("one", Verdict::MODERN);
+        shard.upstreams.learn("nobody", Verdict::MODERN);
+        assert_eq!(shard.text("one", "t").await, "called");
+        assert_eq!(fake.methods(), ["tools/call"]);
+    });
+}
+
+#[test]
+fn calls_are_placed_where_their_session_or_process_lives() {
+    on_shard(async {
+        let shard = Shard::new();
+        let (web, child) = (http("web", "http://127.0.0.1:1/"), Arc::new(stdio("child", "legacy")));
+        shard.upstreams.apply(&[web, child], |_| false);
+        let one = scope_key(Scope::PerKey, "one", Some("s"));
+        let place = |server: &str, scope: &ScopeKey| shard.upstreams.placement(server, scope);
+        assert_eq!(place("web", &one), Placement::Anywhere);
+        shard.upstreams.learn("web", Verdict::legacy(false));
+        assert_eq!(place("web", &one), Placement::Anywhere);
+        shard.upstreams.learn("web", Verdict::legacy(true));
+        assert_eq!(place("web", &one), Placement::Home(home_number("web", &one)));
+        assert_eq!(place("child", &ScopeKey::Shared), Placement::Home(home_number("child", &ScopeKey::Shared)));
+        assert_ne!(home_number("web", &one), home_number("web", &ScopeKey::Shared));
+        assert_eq!(home_number("web", &ScopeKey::Gate), home_number("web", &ScopeKey::Shared));
+        assert_eq!(scope_key(Scope::Shared, "one", Some("s")), ScopeKey::Shared);
+        assert_eq!(scope_key(Scope::PerSession, "one", None), one);
+        assert_eq!(scope_key(Scope::PerSession, "one", Some("s")), ScopeKey::Of("one/s".into()));
+    });
+}
