@@ -74,6 +74,7 @@ async fn answer<S: Stream>(conn: &mut ServerConn<S>, head: &RequestHead, seen: &
     seen.borrow_mut().push(line.clone());
     match head.path() {
         "/echo" => conn.respond(200, &[], Body::Vec(body)).await,
+        "/forged" => conn.respond(200, &[("x", "a\r\nset-cookie: b")], Body::Empty).await,
         "/parts" => {
             let parts = [10, 20_000, 40_000, 5, 30_000, 100_000].map(|len| vec![b'p'; len].into());
             conn.respond(200, &[], Body::Parts(parts.into())).await

@@ -207,3 +207,12 @@ fn a_request_cut_short_is_told_to_a_client_that_still_reads() {
         }
     });
 }
+
+#[test]
+fn an_answer_with_a_forged_header_is_never_sent() {
+    on_each_driver(|| async {
+        let answers = raw(server().addr, b"GET /forged HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert_eq!(statuses(&answers), [500]);
+        assert!(!answers.contains("set-cookie"), "{answers}");
+    });
+}

@@ -35,7 +35,7 @@ pub(crate) fn push_header(out: &mut Vec<u8>, name: &str, value: &str) -> Result<
 /// Appends a whole response head.
 ///
 /// # Errors
-/// As [`push_header`].
+/// As [`push_header`], but the fault is ours: [`Kind::Internal`].
 pub(crate) fn response_head(
     out: &mut Vec<u8>,
     status: u16,
@@ -48,7 +48,7 @@ pub(crate) fn response_head(
     out.extend_from_slice(&date());
     out.extend_from_slice(b"\r\n");
     for (name, value) in headers {
-        push_header(out, name, value)?;
+        push_header(out, name, value).map_err(|error| Error::new(Kind::Internal, error.context))?;
     }
     push_length(out, length);
     if let Some(connection) = connection {
