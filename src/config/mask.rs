@@ -49,7 +49,7 @@ fn cover_url(url: &str) -> String {
         None => base.to_owned(),
     };
     let Some(query) = query else { return base };
-    let pairs: Vec<String> = query.split('&').map(|pair| cover_pair(pair)).collect();
+    let pairs: Vec<String> = query.split('&').map(cover_pair).collect();
     format!("{base}?{}", pairs.join("&"))
 }
 

@@ -157,9 +157,8 @@ mod tests {
     fn list(server: &str, tools: usize) -> (String, ServerList) {
         let tool = |at| {
             let words = "what it does, in a sentence or two ".repeat(20);
-            Bytes::from(format!(
-                r#"{{"name":"tool_{at}","description":"{words}","inputSchema":{{"type":"object","properties":{{"a":{{"type":"string"}}}}}}}}"#
-            ))
+            let schema = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
+            Bytes::from(format!(r#"{{"name":"tool_{at}","description":"{words}","inputSchema":{schema}}}"#))
         };
         let tools = (0..tools).map(tool).collect();
         let (leg, fetched_at) = (Leg::Modern, WallTime(1));

@@ -254,12 +254,17 @@ mod tests {
         assert_eq!(state.pepper().expect_err("short").kind, Kind::Config);
     }
 
+    fn add(keys: &mut Vec<Key>, key: Key) -> Result<()> {
+        keys.push(key);
+        Ok(())
+    }
+
     #[test]
     fn keys_are_kept_and_a_failed_change_changes_nothing() {
         let (_dir, state) = state();
         assert_eq!(state.keys().expect("none").keys, []);
         let key = Key { id: "a1".into(), name: "n\"\n".into(), allow: vec!["s/*".into()], ..Key::default() };
-        state.change_keys(|keys| Ok(keys.push(key.clone()))).expect("change");
+        state.change_keys(|keys| add(keys, key.clone())).expect("change");
         let failed: Result<()> = state.change_keys(|keys| {
             keys.clear();
             Err(Error::new(Kind::Config, "no"))
@@ -281,7 +286,7 @@ mod tests {
                 scope.spawn(move || {
                     for at in 0..5 {
                         let key = Key { id: format!("k{thread}x{at}"), ..Key::default() };
-                        state.change_keys(|keys| Ok(keys.push(key))).expect("change");
+                        state.change_keys(|keys| add(keys, key)).expect("change");
                     }
                 });
             }

@@ -62,7 +62,7 @@ fn gate(args: &ConnectArgs) -> Result<Gate> {
     if let Some(key) = key {
         headers.push("authorization", &format!("Bearer {key}"))?;
     }
-    Ok(Gate::new(Endpoint::new(&target.host, target.port, tls), target.path.into(), headers))
+    Ok(Gate::new(Endpoint::new(&target.host, target.port, tls), target.path, headers))
 }
 
 /// The key in a variable. It is never printed.

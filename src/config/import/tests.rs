@@ -138,7 +138,8 @@ fn the_others() {
 fn what_wraps_mcp_remote_is_pointed_out() {
     let import = read(
         r#"{"mcpServers":{"a":{"command":"npx",
-            "args":["-y","mcp-remote","https://a/mcp?x=1","--header","Authorization:${AUTH}"],"env":{"AUTH":"Bearer canary"}}}}"#,
+            "args":["-y","mcp-remote","https://a/mcp?x=1","--header","Authorization:${AUTH}"],
+            "env":{"AUTH":"Bearer canary"}}}}"#,
     );
     let toml = import.to_toml();
     assert!(toml.contains("url = \"https://a/mcp\"") && toml.contains("Bearer ${credential:a-auth}"), "{toml}");
