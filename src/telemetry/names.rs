@@ -1,4 +1,5 @@
 //! Every metric the gate shows: name, type and help. `tests/tidy.rs` holds that the docs name each of them.
+#![allow(missing_docs, reason = "the help text of a family says what it is")]
 
 /// One metric family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,48 +34,101 @@ impl FamilyKind {
     }
 }
 
-macro_rules! families {
-    ($($id:ident $kind:ident $name:literal $help:literal)*) => {
-        $(#[doc = $help] pub const $id: Family = Family { name: $name, kind: FamilyKind::$kind, help: $help };)*
-        /// All families, in the order they are shown.
-        pub const ALL: &[Family] = &[$($id),*];
-    };
+impl Family {
+    const fn counter(name: &'static str, help: &'static str) -> Self {
+        Self { name, kind: FamilyKind::Counter, help }
+    }
+
+    const fn gauge(name: &'static str, help: &'static str) -> Self {
+        Self { name, kind: FamilyKind::Gauge, help }
+    }
+
+    const fn histogram(name: &'static str, help: &'static str) -> Self {
+        Self { name, kind: FamilyKind::Histogram, help }
+    }
 }
 
-families! {
-    INFO Gauge "tollgate_info" "Always 1; the labels say which version runs."
-    CONNECTIONS Counter "tollgate_connections_total" "Client connections accepted."
-    CONNECTIONS_OPEN Gauge "tollgate_connections_open" "Client connections open."
-    CONNECTIONS_REFUSED Counter "tollgate_connections_refused_total" "Client connections refused at a bound."
-    REQUESTS Counter "tollgate_requests_total" "HTTP requests read."
-    REQUESTS_REFUSED Counter "tollgate_requests_refused_total" "HTTP requests answered with a 4xx or 5xx status."
-    UNAUTHORIZED Counter "tollgate_unauthorized_total" "HTTP requests without a valid key."
-    LISTS Counter "tollgate_lists_total" "Tool lists answered."
-    STREAMS_OPEN Gauge "tollgate_streams_open" "Event streams open to clients."
-    BYTES_IN Counter "tollgate_received_bytes_total" "Bytes read from clients."
-    BYTES_OUT Counter "tollgate_sent_bytes_total" "Bytes written to clients."
-    CALLS Counter "tollgate_calls_total" "Tool calls by server and outcome."
-    CALLS_IN_FLIGHT Gauge "tollgate_calls_in_flight" "Tool calls under way by server."
-    UPSTREAM_SECONDS Histogram "tollgate_upstream_seconds" "Time from sending a call to its whole answer, by server."
-    UPSTREAM_ERRORS Counter "tollgate_upstream_errors_total" "Upstream connections or processes that failed, by server."
-    PHASE_SECONDS Histogram "tollgate_phase_seconds" "Time an exchange spent in each phase."
-    MAILBOX Gauge "tollgate_mailbox_messages" "Messages waiting in a shard's mailbox."
-    EPOCH Gauge "tollgate_snapshot_epoch" "Epoch of the configuration snapshot in use, by shard."
-    JOURNAL_RING_USED Gauge "tollgate_journal_ring_used_bytes" "Journal bytes in the ring, not yet durable, by shard."
-    JOURNAL_RING_SIZE Gauge "tollgate_journal_ring_size_bytes" "Size of the journal ring, by shard."
-    JOURNAL_ENTRIES Counter "tollgate_journal_entries_total" "Journal entries appended."
-    JOURNAL_BYTES Counter "tollgate_journal_durable_bytes_total" "Journal bytes made durable."
-    JOURNAL_LAG Gauge "tollgate_journal_lag_seconds" "Age of the oldest journal entry that is not durable, by shard."
-    JOURNAL_POISONED Gauge "tollgate_journal_poisoned" "1 if the shard's journal takes no more entries and calls fail."
-    JOURNAL_COMMIT Histogram "tollgate_journal_commit_seconds" "Time to write and sync one group of journal entries."
-    PROCESS_CPU Counter "process_cpu_seconds_total" "User and system CPU time of the process."
-    PROCESS_RSS Gauge "process_resident_memory_bytes" "Resident memory of the process."
-    PROCESS_VIRTUAL Gauge "process_virtual_memory_bytes" "Virtual memory of the process."
-    PROCESS_FDS Gauge "process_open_fds" "Open file descriptors of the process."
-    PROCESS_FDS_MAX Gauge "process_max_fds" "Most file descriptors the process may open."
-    PROCESS_THREADS Gauge "process_threads" "Threads of the process."
-    PROCESS_START Gauge "process_start_time_seconds" "When the process began, in seconds since 1970."
-}
+pub const INFO: Family = Family::gauge("tollgate_info", "Always 1; the labels say which version runs.");
+pub const CONNECTIONS: Family = Family::counter("tollgate_connections_total", "Client connections accepted.");
+pub const CONNECTIONS_OPEN: Family = Family::gauge("tollgate_connections_open", "Client connections open.");
+pub const CONNECTIONS_REFUSED: Family =
+    Family::counter("tollgate_connections_refused_total", "Client connections refused at a bound.");
+pub const REQUESTS: Family = Family::counter("tollgate_requests_total", "HTTP requests read.");
+pub const REQUESTS_REFUSED: Family =
+    Family::counter("tollgate_requests_refused_total", "HTTP requests answered with a 4xx or 5xx status.");
+pub const UNAUTHORIZED: Family = Family::counter("tollgate_unauthorized_total", "HTTP requests without a valid key.");
+pub const LISTS: Family = Family::counter("tollgate_lists_total", "Tool lists answered.");
+pub const STREAMS_OPEN: Family = Family::gauge("tollgate_streams_open", "Event streams open to clients.");
+pub const BYTES_IN: Family = Family::counter("tollgate_received_bytes_total", "Bytes read from clients.");
+pub const BYTES_OUT: Family = Family::counter("tollgate_sent_bytes_total", "Bytes written to clients.");
+pub const CALLS: Family = Family::counter("tollgate_calls_total", "Tool calls by server and outcome.");
+pub const CALLS_IN_FLIGHT: Family = Family::gauge("tollgate_calls_in_flight", "Tool calls under way by server.");
+pub const UPSTREAM_SECONDS: Family =
+    Family::histogram("tollgate_upstream_seconds", "Time from sending a call to its whole answer, by server.");
+pub const UPSTREAM_ERRORS: Family =
+    Family::counter("tollgate_upstream_errors_total", "Upstream connections or processes that failed, by server.");
+pub const PHASE_SECONDS: Family = Family::histogram("tollgate_phase_seconds", "Time an exchange spent in each phase.");
+pub const MAILBOX: Family = Family::gauge("tollgate_mailbox_messages", "Messages waiting in a shard's mailbox.");
+pub const EPOCH: Family =
+    Family::gauge("tollgate_snapshot_epoch", "Epoch of the configuration snapshot in use, by shard.");
+pub const JOURNAL_RING_USED: Family =
+    Family::gauge("tollgate_journal_ring_used_bytes", "Journal bytes in the ring, not yet durable, by shard.");
+pub const JOURNAL_RING_SIZE: Family =
+    Family::gauge("tollgate_journal_ring_size_bytes", "Size of the journal ring, by shard.");
+pub const JOURNAL_ENTRIES: Family = Family::counter("tollgate_journal_entries_total", "Journal entries appended.");
+pub const JOURNAL_BYTES: Family =
+    Family::counter("tollgate_journal_durable_bytes_total", "Journal bytes made durable.");
+pub const JOURNAL_LAG: Family =
+    Family::gauge("tollgate_journal_lag_seconds", "Age of the oldest journal entry that is not durable, by shard.");
+pub const JOURNAL_POISONED: Family =
+    Family::gauge("tollgate_journal_poisoned", "1 if the shard's journal takes no more entries and calls fail.");
+pub const JOURNAL_COMMIT: Family =
+    Family::histogram("tollgate_journal_commit_seconds", "Time to write and sync one group of journal entries.");
+pub const PROCESS_CPU: Family =
+    Family::counter("process_cpu_seconds_total", "User and system CPU time of the process.");
+pub const PROCESS_RSS: Family = Family::gauge("process_resident_memory_bytes", "Resident memory of the process.");
+pub const PROCESS_VIRTUAL: Family = Family::gauge("process_virtual_memory_bytes", "Virtual memory of the process.");
+pub const PROCESS_FDS: Family = Family::gauge("process_open_fds", "Open file descriptors of the process.");
+pub const PROCESS_FDS_MAX: Family = Family::gauge("process_max_fds", "Most file descriptors the process may open.");
+pub const PROCESS_THREADS: Family = Family::gauge("process_threads", "Threads of the process.");
+pub const PROCESS_START: Family =
+    Family::gauge("process_start_time_seconds", "When the process began, in seconds since 1970.");
+
+/// All families, in the order they are shown.
+pub const ALL: &[Family] = &[
+    INFO,
+    CONNECTIONS,
+    CONNECTIONS_OPEN,
+    CONNECTIONS_REFUSED,
+    REQUESTS,
+    REQUESTS_REFUSED,
+    UNAUTHORIZED,
+    LISTS,
+    STREAMS_OPEN,
+    BYTES_IN,
+    BYTES_OUT,
+    CALLS,
+    CALLS_IN_FLIGHT,
+    UPSTREAM_SECONDS,
+    UPSTREAM_ERRORS,
+    PHASE_SECONDS,
+    MAILBOX,
+    EPOCH,
+    JOURNAL_RING_USED,
+    JOURNAL_RING_SIZE,
+    JOURNAL_ENTRIES,
+    JOURNAL_BYTES,
+    JOURNAL_LAG,
+    JOURNAL_POISONED,
+    JOURNAL_COMMIT,
+    PROCESS_CPU,
+    PROCESS_RSS,
+    PROCESS_VIRTUAL,
+    PROCESS_FDS,
+    PROCESS_FDS_MAX,
+    PROCESS_THREADS,
+    PROCESS_START,
+];
 
 #[cfg(test)]
 mod tests {
