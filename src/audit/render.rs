@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
+/// Fields that `show` has and a line has not.
+const LONG_FIELDS: [&str; 5] = ["arguments_digest", "definition_hash", "result_digest", "torn_digest", "trace_id"];
+
 /// Whether a character must not reach a terminal or a log viewer as it is.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -49,8 +52,7 @@ pub fn line(record: &Record) -> String {
     let mut out = format!("{} s{} #{} {kind}", time(record), record.shard.0, record.seq);
     match entry {
         Ok(entry) => fields(&entry, &mut |name, text| {
-            let digest = text.len() >= 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-            if !text.is_empty() && !digest {
+            if !text.is_empty() && !LONG_FIELDS.contains(&name) {
                 let _ = write!(out, " {name}={}", value(text));
             }
         }),

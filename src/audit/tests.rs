@@ -340,6 +340,10 @@ fn a_hostile_name_reaches_no_terminal() {
     for text in [render::line(&records[0]), render::block(&records[0]).replace('\n', ""), render::json(&records[0])] {
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\n']), "{text}");
     }
+    let call = Intent { tool: &"ab".repeat(16), ..some_intent() };
+    journal.denied(&Denied { call, reason: "looks like a digest" }).unwrap();
+    let (last, _) = place(root.path()).read_last(SHARD, 1, &|_| true).unwrap();
+    assert!(render::line(&last[0]).contains(&"ab".repeat(16)), "no name is hidden");
     let json: serde_json::Value = serde_json::from_str(&render::json(&records[0])).unwrap();
     assert_eq!((&json["kind"], &json["seq"], &json["reason"]), (&"denied".into(), &2.into(), &"unknown tool".into()));
     assert_eq!(json["tool"], "a\u{1b}[31m\u{202e}\n{\"x\":1}");
