@@ -14,18 +14,6 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(root().join(path)).ok()
 }
 
-/// String literals of a file, outside attributes.
-#[derive(Default)]
-struct Literals(Vec<(String, usize)>);
-
-impl<'a> Visit<'a> for Literals {
-    fn visit_lit_str(&mut self, literal: &'a syn::LitStr) {
-        self.0.push((literal.value(), literal.span().start().line));
-    }
-
-    fn visit_attribute(&mut self, _: &'a syn::Attribute) {}
-}
-
 fn is_metric(name: &str) -> bool {
     name.strip_prefix("tollgate_").is_some_and(|rest| {
         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
@@ -40,13 +28,13 @@ pub(crate) fn check_metrics() -> Vec<Finding> {
     let Some(page) = read(METRIC_PAGE) else {
         return vec![Finding::new(METRIC_PAGE, 1, "missing: every metric is described there")];
     };
-    let mut literals = Literals::default();
-    literals.visit_file(&syn::parse_file(&text).expect("names.rs parses"));
-    literals.0.retain(|(name, _)| is_metric(name));
-    if literals.0.is_empty() {
+    let source = crate::source::parse(METRIC_NAMES, text);
+    let literals = source.tokens.iter().map(|token| (token.text.trim_matches('"'), token.line));
+    let names: Vec<_> = literals.filter(|(name, line)| is_metric(name) && !source.is_test_line(*line)).collect();
+    if names.is_empty() {
         return vec![Finding::new(METRIC_NAMES, 1, "no metric name found")];
     }
-    let undocumented = literals.0.into_iter().filter(|(name, _)| !page.contains(name.as_str()));
+    let undocumented = names.into_iter().filter(|(name, _)| !page.contains(&format!("`{name}`")));
     undocumented
         .map(|(name, line)| Finding::new(METRIC_NAMES, line, format!("`{name}` is not in {METRIC_PAGE}")))
         .collect()
