@@ -15,6 +15,16 @@ pub const BODY_MAX: usize = 4 * 1024 * 1024;
 pub const UPSTREAM_BODY_MAX: usize = 32 * 1024 * 1024;
 /// Longest chunk-size line, extensions included, in bytes.
 pub const CHUNK_LINE_MAX: usize = 256;
+/// Longest trailer section, and longest sum of chunk extensions in one body, in bytes: a body may not be all overhead.
+pub const CHUNK_OVERHEAD_MAX: usize = 16 * 1024;
+/// Most informational answers (1xx) skipped before an upstream's real one.
+pub const INFORMATIONAL_MAX: usize = 8;
+/// Most of a request body that nobody wanted which is read only to keep its connection, in bytes.
+pub const DRAIN_MAX: usize = 64 * 1024;
+/// Most bytes read and dropped after a connection's last answer, so that the client reads it before our reset.
+pub const LINGER_MAX: usize = 1024 * 1024;
+/// Longest time spent on that, in milliseconds.
+pub const LINGER_MS: u64 = 1_000;
 /// Longest single SSE event (all its lines), in bytes.
 pub const SSE_EVENT_MAX: usize = 4 * 1024 * 1024;
 /// Longest JSON line read from a stdio server, in bytes.

@@ -2,11 +2,9 @@
 //!
 //! Extensions and trailers are checked for their form, bounded and dropped.
 
-use crate::base::limits::CHUNK_LINE_MAX;
+use crate::base::limits::{CHUNK_LINE_MAX, CHUNK_OVERHEAD_MAX};
 use crate::wire::http::fault::Fault;
 
-/// Longest trailer section, and longest sum of chunk extensions in one body, in bytes: a body may not be all overhead.
-const OVERHEAD_MAX: usize = 16 * 1024;
 /// Hex digits a chunk size may have; sixteen of them fit 64 bits.
 const SIZE_DIGITS_MAX: u8 = 16;
 /// The end of a chunked body without trailers.
@@ -132,7 +130,7 @@ impl ChunkDecoder {
         if !is_text(byte) {
             return Err(Fault::bad("a chunk extension has a character that is not allowed there"));
         }
-        if self.line > CHUNK_LINE_MAX || self.overhead > OVERHEAD_MAX {
+        if self.line > CHUNK_LINE_MAX || self.overhead > CHUNK_OVERHEAD_MAX {
             return Err(Fault::bad("chunk extensions are too long"));
         }
         Ok(State::Extension)
@@ -151,7 +149,7 @@ impl ChunkDecoder {
 
     fn trailer(&mut self, next: State) -> Result<State, Fault> {
         self.overhead += 1;
-        if self.overhead > OVERHEAD_MAX {
+        if self.overhead > CHUNK_OVERHEAD_MAX {
             return Err(Fault::with(431, "the trailers are too long"));
         }
         Ok(next)
@@ -240,9 +238,9 @@ mod tests {
     fn overhead_is_bounded() {
         let line = [b"1;".as_slice(), &vec![b'x'; CHUNK_LINE_MAX], b"\r\n"].concat();
         assert_eq!(decode(&line), Err(400));
-        let many = [b"1;".as_slice(), &[b'x'; 200], b"\r\na\r\n"].concat().repeat(OVERHEAD_MAX / 200 + 1);
+        let many = [b"1;".as_slice(), &[b'x'; 200], b"\r\na\r\n"].concat().repeat(CHUNK_OVERHEAD_MAX / 200 + 1);
         assert_eq!(decode(&many), Err(400));
-        let trailers = [b"0\r\n".as_slice(), &b"t: v\r\n".repeat(OVERHEAD_MAX / 4 + 1)].concat();
+        let trailers = [b"0\r\n".as_slice(), &b"t: v\r\n".repeat(CHUNK_OVERHEAD_MAX / 4 + 1)].concat();
         assert_eq!(decode(&trailers), Err(431));
     }
 

@@ -6,7 +6,7 @@
 use crate::base::buf;
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Retry, Side};
-use crate::base::limits::CONNECT_DEADLINE_MS;
+use crate::base::limits::{CONNECT_DEADLINE_MS, INFORMATIONAL_MAX};
 use crate::rt::time;
 use crate::wire::http::conn::{Broken, Conn};
 use crate::wire::http::endpoint::{Connect, Dial, Endpoint};
@@ -20,8 +20,6 @@ use crate::wire::http::scan::Scanner;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Most informational answers skipped before the real one.
-const INFORMATIONAL_MAX: usize = 8;
 /// Requests up to this size leave in one write with their head, in bytes.
 const JOIN_MAX: usize = 32 * 1024;
 

@@ -4,6 +4,7 @@ use super::{ServerConn, Unread};
 use crate::base::buf;
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::Error;
+use crate::base::limits::DRAIN_MAX;
 use crate::rt::stream::Stream;
 use crate::wire::http::chunk::ChunkDecoder;
 use crate::wire::http::conn::Broken;
@@ -19,8 +20,6 @@ use std::time::Duration;
 const BUSY_GAP: Duration = Duration::from_millis(50);
 /// Most room given to a body before its bytes have come, in bytes.
 const BODY_STEP_MAX: usize = 64 * 1024;
-/// Most bytes of an unread body that are read only to keep its connection, in bytes.
-pub(super) const DRAIN_MAX: usize = 64 * 1024;
 
 type Faulty<T> = Result<T, Fault>;
 

@@ -1,20 +1,18 @@
 //! Writing answers: how many writes, when the connection ends, and how it ends so that the answer is still read.
 
-use super::read::DRAIN_MAX;
 use super::{Body, ServerConn, Unread};
 use crate::base::buf;
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Side};
+use crate::base::limits::{DRAIN_MAX, LINGER_MAX, LINGER_MS};
 use crate::rt::stream::Stream;
 use crate::wire::http::conn::Broken;
 use bytes::Bytes;
 use std::mem;
 use std::time::Duration;
 
-/// Most bytes read and dropped after a last answer, so that the client reads it before our reset, in bytes.
-const LINGER_MAX: usize = 1024 * 1024;
-/// Longest time spent on that.
-const LINGER_TIME: Duration = Duration::from_secs(1);
+/// Longest time spent on a client that has had its last answer.
+const LINGER_TIME: Duration = Duration::from_millis(LINGER_MS);
 /// Answers up to this size leave in one write with their head, in bytes.
 const JOIN_MAX: usize = 32 * 1024;
 
