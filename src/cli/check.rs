@@ -19,6 +19,9 @@ pub struct CheckArgs {
     /// Do not try to reach the servers
     #[arg(long)]
     offline: bool,
+    /// Print what is wrong or doubtful, and nothing else
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 pub(crate) fn run(args: &CheckArgs, config: &Path) -> Result<(), Failure> {
@@ -31,6 +34,9 @@ pub(crate) fn run(args: &CheckArgs, config: &Path) -> Result<(), Failure> {
     }
     if !compiled.warnings.is_empty() {
         output::complain(&compiled.warnings.render(output::stderr_has_colour()));
+    }
+    if args.quiet {
+        return Ok(());
     }
     let text = toml::to_string(&mask::config(&compiled.written));
     output::print(&text.map_err(|error| Error::new(Kind::Internal, error.to_string()))?)

@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::limits;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let directory = directory_of(path);
     let owner = fs::metadata(directory).map_err(|error| at(path, error))?;
-    swap(path, content, |file| give(file, owner.uid(), owner.gid()))
+    swap(path, content, |file| give(file, &owner))
 }
 
 /// Replaces a file whole; owner and rights stay as they are.
@@ -26,7 +26,7 @@ pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
     let old = fs::metadata(path).map_err(|error| at(path, error))?;
     swap(path, content, |file| {
         file.set_permissions(Permissions::from_mode(old.mode() & 0o777))?;
-        give(file, old.uid(), old.gid())
+        give(file, &old)
     })
 }
 
@@ -55,13 +55,21 @@ fn write_new(path: &PathBuf, content: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Gives a file of the superuser's to somebody; anybody else's stays.
-fn give(file: &File, user: u32, group: u32) -> std::io::Result<()> {
+/// Gives a file of the superuser's to the owner of another; anybody else's stays.
+fn give(file: &File, to: &Metadata) -> std::io::Result<()> {
     let own = file.metadata()?;
-    if own.uid() != 0 || (own.uid(), own.gid()) == (user, group) {
+    if own.uid() != 0 || (own.uid(), own.gid()) == (to.uid(), to.gid()) {
         return Ok(());
     }
-    std::os::unix::fs::fchown(file, Some(user), Some(group))
+    std::os::unix::fs::fchown(file, Some(to.uid()), Some(to.gid()))
+}
+
+/// Opens a file for writing that its owner alone may read, making it where it is not there. It belongs to the owner of
+/// its directory, as in [`replace`].
+pub(super) fn open_private(path: &Path, how: &mut OpenOptions) -> std::io::Result<File> {
+    let file = how.write(true).mode(0o600).open(path)?;
+    give(&file, &fs::metadata(directory_of(path))?)?;
+    Ok(file)
 }
 
 /// Makes what was done in a directory survive a crash.
@@ -69,9 +77,14 @@ pub(super) fn sync_dir(directory: &Path) -> Result<()> {
     File::open(directory).and_then(|dir| dir.sync_all()).map_err(|error| at(directory, error))
 }
 
-/// Makes a directory and its parents, for its owner only.
+/// Makes a directory and its parents, for its owner only: whom the directory it stands in belongs to.
 pub(super) fn make_dir(path: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| at(path, error))
+    if path.is_dir() {
+        return Ok(());
+    }
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let given = made.and_then(|()| give(&File::open(path)?, &fs::metadata(directory_of(path))?));
+    given.map_err(|error| at(path, error))
 }
 
 /// Reads a text file no longer than a configuration may be.
@@ -115,6 +128,20 @@ mod tests {
         assert_eq!((read(&path).expect("read").as_str(), mode()), ("newer", 0o600));
         assert!(rewrite(&dir.path().join("absent"), b"").is_err());
         assert_eq!(fs::read_dir(dir.path()).expect("dir").count(), 1, "a temporary file is left");
+    }
+
+    #[test]
+    fn what_root_makes_belongs_to_the_owner_of_the_directory() {
+        let dir = tempfile::tempdir().expect("dir");
+        if std::os::unix::fs::chown(dir.path(), Some(4242), Some(4242)).is_err() {
+            return; // Only root can give files away, and only root needs to.
+        }
+        make_dir(&dir.path().join("d")).expect("directory");
+        replace(&dir.path().join("r"), b"x").expect("replace");
+        open_private(&dir.path().join("p"), OpenOptions::new().create(true).truncate(true)).expect("open");
+        for name in ["d", "r", "p"] {
+            assert_eq!(fs::metadata(dir.path().join(name)).expect("meta").uid(), 4242, "{name}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct Finding {
 }
 
 /// All findings over the documents of one configuration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     documents: Vec<(String, String)>,
     findings: Vec<Finding>,

@@ -9,7 +9,7 @@ use crate::config::file::{Key, StoredKeys};
 use crate::rt::random;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Bytes of the pepper.
@@ -92,7 +92,7 @@ impl StateDir {
         random::fill(&mut pepper);
         let path = self.pepper_file();
         // `create_new`: of two processes that start together, one makes it and the other reads it.
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        match disk::open_private(&path, OpenOptions::new().create_new(true)) {
             Ok(mut file) => {
                 let written = file.write_all(format!("{}\n", hex(&pepper)).as_bytes()).and_then(|()| file.sync_all());
                 written.map_err(|error| Error::from(error).at(&path.display().to_string()))?;
@@ -139,7 +139,7 @@ impl StateDir {
         self.create()?;
         let lock_path = self.0.join("keys.lock");
         let in_place = |error: std::io::Error| Error::from(error).at(&lock_path.display().to_string());
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path);
+        let lock = disk::open_private(&lock_path, OpenOptions::new().create(true).truncate(false));
         let lock = lock.map_err(in_place)?;
         lock.lock().map_err(in_place)?;
         let mut stored = self.keys()?;

@@ -14,7 +14,11 @@ impl<F: Fleet> Control<F> {
                 for line in report.lines() {
                     tracing::error!("reload refused: {line}");
                 }
-                return;
+                // A key is revoked at once, whatever state the configuration file is in.
+                match self.compiled.with_stored_keys() {
+                    Ok(compiled) => compiled,
+                    Err(_) => return,
+                }
             }
         };
         for line in compiled.warnings.lines() {

@@ -26,6 +26,13 @@ pub(crate) struct Placed {
     place: String,
 }
 
+impl Placed {
+    /// A key that stands at `place`.
+    pub(crate) fn new(key: VirtualKey, place: String) -> Self {
+        Self { key, place }
+    }
+}
+
 /// What a request without a key may use.
 pub(crate) fn anonymous(written: &Config, notes: &mut Notes<'_>) -> Option<Vec<Pattern>> {
     let anonymous = written.anonymous.as_ref()?;

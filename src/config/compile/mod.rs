@@ -45,7 +45,7 @@ impl Purpose {
 }
 
 /// A checked configuration: what a [`Snapshot`](crate::config::Snapshot) is built from, together with tool lists.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Compiled {
     /// The file it came from.
     pub path: PathBuf,
@@ -62,6 +62,8 @@ pub struct Compiled {
     /// What somebody should look at.
     pub warnings: Report,
     pub(crate) pepper: Pepper,
+    /// How many of the keys are the file's own.
+    own_keys: usize,
 }
 
 /// The bytes of the pepper, wiped when dropped, never printed.
@@ -112,6 +114,7 @@ impl Compiled {
         let anonymous = keys::anonymous(&written, &mut notes);
         let own = keys::compile(&written.keys, &written, keys::Home::Config, &mut notes);
         warn_of_open_secrets(path, &written, &mut notes);
+        let own_keys = own.len();
         let state_keys = stored_keys(&settings.state, &written, &mut report);
         let keys = keys::join(own, state_keys, &mut report);
         let pepper = pepper(&settings.state, purpose, &mut report);
@@ -121,7 +124,24 @@ impl Compiled {
         }
         let servers = servers.into_iter().map(Arc::new).collect();
         let settings = Arc::new(settings);
-        Ok(Self { path: path.into(), written, settings, servers, keys, anonymous, warnings: report, pepper })
+        Ok(Self { path: path.into(), written, settings, servers, keys, anonymous, warnings: report, pepper, own_keys })
+    }
+
+    /// The same configuration with the keys of the state directory read anew: a key can be revoked while the
+    /// configuration file is wrong.
+    ///
+    /// # Errors
+    /// What is wrong with the stored keys.
+    pub fn with_stored_keys(&self) -> Result<Self, Report> {
+        let mut report = Report::default();
+        let stored = stored_keys(&self.settings.state, &self.written, &mut report);
+        let file = self.path.display().to_string();
+        let own = self.keys[..self.own_keys].iter().map(|key| keys::Placed::new(key.clone(), file.clone()));
+        let keys = keys::join(own.collect(), stored, &mut report);
+        if report.has_errors() {
+            return Err(report);
+        }
+        Ok(Self { keys, warnings: report, ..self.clone() })
     }
 
     /// The server's place, by its name.

@@ -205,6 +205,23 @@ fn a_stored_pattern_may_outlive_its_server_but_an_id_has_one_home() {
 }
 
 #[test]
+fn stored_keys_are_read_anew_on_their_own() {
+    let dir = tempfile::tempdir().expect("dir");
+    let state = StateDir::new(dir.path().join("s"));
+    state.create().expect("state");
+    let text = format!("state.directory = \"s\"\n{}", key("own").replace("gone/*", "*/*"));
+    let first = compile_in(dir.path(), &text).expect("good");
+    std::fs::write(state.keys_file(), key("new") + "revoked = true\n").expect("keys");
+    let second = first.with_stored_keys().expect("keys");
+    let keys: Vec<(&str, bool)> = second.keys.iter().map(|key| (key.id.as_str(), key.revoked)).collect();
+    assert_eq!(keys, [("own", false), ("new", true)]);
+    std::fs::write(state.keys_file(), key("own")).expect("keys");
+    assert!(second.with_stored_keys().is_err(), "an id has one home");
+    std::fs::remove_file(state.keys_file()).expect("remove");
+    assert_eq!(second.with_stored_keys().expect("keys").keys.len(), 1);
+}
+
+#[test]
 fn an_expired_key_is_pointed_out() {
     Clock::simulate(Instant(0), WallTime(1_790_000_000_000));
     let lines = lines(&key("a").replace("gone/*", "*/*"));
