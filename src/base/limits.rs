@@ -124,14 +124,14 @@ pub const LEGACY_VERDICT_MS: u64 = 24 * 60 * 60_000;
 pub const UPSTREAM_ERROR_MAX: usize = 64 * 1024;
 /// Messages waiting to be written to one stdio server.
 pub const STDIO_QUEUE_MAX: usize = 512;
+/// Time the calls of a server that is being stopped have to end, in milliseconds.
+pub const STOP_DRAIN_MS: u64 = 5_000;
 /// Time a burst of list changes is gathered before one listing, in milliseconds.
 pub const LIST_DEBOUNCE_MS: u64 = 50;
 /// Time one whole listing of a server may take, all pages, in milliseconds.
 pub const LIST_DEADLINE_MS: u64 = 60_000;
 /// Bytes of all tool definitions taken from one server.
 pub const SERVER_LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Time a resolved upstream address is used before it is asked for again, in milliseconds.
-pub const RESOLVED_TTL_MS: u64 = 30_000;
 /// Time an upstream connection may take to open, in milliseconds.
 pub const CONNECT_DEADLINE_MS: u64 = 5_000;
 /// Idle time after which a pooled upstream connection is closed, in milliseconds.

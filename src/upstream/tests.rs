@@ -4,7 +4,7 @@ use crate::base::error::{Kind, Retry};
 use crate::base::limits::LIST_DEBOUNCE_MS;
 use crate::catalog::{HeaderKind, HeaderParam};
 use crate::rt::net::TcpListener;
-use crate::rt::time;
+use crate::rt::{task, time};
 use crate::upstream::answer::{Outcome, ScopeKey, Sink, UpstreamCall};
 use crate::upstream::discover::{News, Report};
 use crate::upstream::fixture::http::{Act, Fake, Seen, Step};
@@ -242,7 +242,12 @@ fn a_reload_keeps_what_is_unchanged_and_stops_what_is_gone() {
         shard.upstreams.apply(&[Arc::new((*one).clone()), Arc::new(changed)], |_| true);
         assert_eq!(shard.text("one", "pid").await, first, "an equal spec runs on");
         assert_ne!(shard.text("two", "pid").await, second, "a changed one is started anew");
+        let slow = shard.upstreams.clone();
+        let last =
+            task::spawn(async move { slow.call("one", &call("slow", r#"{"seconds":0.3}"#), &Sink::nowhere()).await });
+        task::yield_now().await;
         shard.upstreams.apply(&[], |_| true);
+        assert_eq!(text(&last.await.expect("a call in flight is let end")), "slept");
         let unknown = shard.upstreams.call("one", &call("pid", "{}"), &Sink::nowhere()).await;
         assert_eq!(unknown.expect_err("gone").kind, Kind::Internal);
         let runs = |pid: &str| std::fs::exists(format!("/proc/{pid}")).expect("proc");

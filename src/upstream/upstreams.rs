@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, Kind, Result, Retry};
 use crate::base::ids::ServerId;
-use crate::base::limits::SCOPE_IDLE_MS;
+use crate::base::limits::{SCOPE_IDLE_MS, STOP_DRAIN_MS};
 use crate::catalog::{Catalog, HeaderParam};
 use crate::mcp::revision::Era;
 use crate::rt::local::Notify;
@@ -54,6 +54,8 @@ pub(super) struct Server {
     pub(super) seed: u64,
     home: Cell<bool>,
     stop: Notify,
+    in_flight: Cell<u32>,
+    idle: Notify,
     report: Rc<dyn Fn(Report)>,
 }
 
@@ -191,7 +193,17 @@ impl Server {
             TransportSpec::Stdio(_) => AnyTransport::Stdio(StdioServer::new(wiring.clone(), seed)),
         };
         let (home, report) = (Cell::new(home), all.report.clone());
-        Self { wiring, transport, circuit: Circuit::new(seed), seed, home, stop: Notify::new(), report }
+        Self {
+            wiring,
+            transport,
+            circuit: Circuit::new(seed),
+            seed,
+            home,
+            stop: Notify::new(),
+            in_flight: Cell::new(0),
+            idle: Notify::new(),
+            report,
+        }
     }
 
     fn fits(&self, spec: &ServerSpec, home: bool) -> bool {
@@ -206,6 +218,7 @@ impl Server {
     /// Calls; where a modern server finds a mirrored header wrong, our list is old: fetched again, and tried once more.
     /// Nothing has run then, as headers are judged before the call.
     async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
+        let _counted = InFlight::enter(self);
         let answer = self.transport.call(call, sink).await?;
         if !is_header_mismatch(&answer) {
             return Ok(answer);
@@ -221,9 +234,33 @@ impl Server {
         Ok(tool.map(|tool| tool.header_params.clone()))
     }
 
+    /// Stops listing at once, and the rest when its calls have ended or had their time.
     async fn stop(&self) {
         self.stop.notify_one();
+        let calls_end = pin!(async {
+            while self.in_flight.get() > 0 {
+                self.idle.notified().await;
+            }
+        });
+        let _ = time::timeout(Duration::from_millis(STOP_DRAIN_MS), calls_end).await;
         self.transport.close().await;
+    }
+}
+
+/// Counts a call while it runs, however it ends.
+struct InFlight<'a>(&'a Server);
+
+impl<'a> InFlight<'a> {
+    fn enter(server: &'a Server) -> Self {
+        server.in_flight.set(server.in_flight.get() + 1);
+        Self(server)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get() - 1);
+        self.0.idle.notify_one();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lines out of a pipe: whole JSON lines without copying, and log lines cut to a bound.
 
 use crate::base::error::{Error, Kind, Result};
+use crate::rt::task;
 use bytes::Bytes;
 
 /// Gathers chunks until lines are whole. Memory is bounded by the longest line plus one read.
@@ -73,6 +74,27 @@ const READ_ROOM: usize = 16 * 1024;
 
 fn too_long(max: usize) -> Error {
     Error::new(Kind::BadAnswer, format!("the server wrote a line of more than {max} bytes and was stopped"))
+}
+
+/// Lets other tasks run when much was read at a stretch: a pipe that is always full is always ready, so that reading it
+/// alone would never let go of the thread.
+#[derive(Default)]
+pub(super) struct Turns {
+    read: usize,
+}
+
+/// Bytes read from one pipe before other tasks have their turn.
+const TURN_BYTES: usize = 64 * 1024;
+
+impl Turns {
+    /// Counts a read.
+    pub(super) async fn took(&mut self, bytes: usize) {
+        self.read += bytes;
+        if self.read >= TURN_BYTES {
+            self.read = 0;
+            task::yield_now().await;
+        }
+    }
 }
 
 /// Gathers a text stream into lines for a log, each cut to a bound; what is beyond it is dropped, not kept.

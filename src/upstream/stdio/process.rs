@@ -16,7 +16,7 @@ use crate::upstream::incoming::{self, Incoming, printable};
 use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
 use crate::upstream::spec::StdioSpec;
-use crate::upstream::stdio::lines::Lines;
+use crate::upstream::stdio::lines::{Lines, Turns};
 use crate::upstream::stdio::stderr;
 use crate::wire::rpc;
 use bytes::Bytes;
@@ -324,12 +324,11 @@ async fn write(shared: Rc<Shared>, mut stdin: PipeWriter, mut lines: Receiver<By
 
 /// Owns standard output until its end.
 async fn read(shared: Rc<Shared>, mut stdout: PipeReader) {
-    let mut lines = Lines::new(STDIO_LINE_MAX);
+    let (mut lines, mut turns) = (Lines::new(STDIO_LINE_MAX), Turns::default());
     loop {
         let mut buf = lines.room();
-        if !matches!(stdout.read(&mut buf).await, Ok(count) if count > 0) {
-            return;
-        }
+        let Some(count) = stdout.read(&mut buf).await.ok().filter(|count| *count > 0) else { return };
+        turns.took(count).await;
         if let Err(error) = lines.filled(buf).and_then(|()| shared.take_lines(&mut lines)) {
             shared.finish(error.retry(Retry::Unsafe));
             shared.stop.notify_one();

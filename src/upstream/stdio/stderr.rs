@@ -4,7 +4,7 @@ use crate::base::clock::{Clock, Instant};
 use crate::base::limits::STDERR_LINE_MAX;
 use crate::rt::child::PipeReader;
 use crate::upstream::incoming::printable;
-use crate::upstream::stdio::lines::CutLines;
+use crate::upstream::stdio::lines::{CutLines, Turns};
 use std::time::Duration;
 
 /// Lines logged in each second; what is beyond is counted, not logged.
@@ -14,12 +14,11 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Owns standard error until its end.
 pub(super) async fn log(server: Box<str>, mut stderr: PipeReader) {
     let mut lines = CutLines::new(STDERR_LINE_MAX);
-    let mut pace = Pace::new();
+    let (mut pace, mut turns) = (Pace::new(), Turns::default());
     let mut buf = Vec::with_capacity(4096);
     loop {
-        if !matches!(stderr.read(&mut buf).await, Ok(count) if count > 0) {
-            break;
-        }
+        let Some(count) = stderr.read(&mut buf).await.ok().filter(|count| *count > 0) else { break };
+        turns.took(count).await;
         lines.push(&buf, |line| pace.log(&server, line));
         buf.clear();
     }

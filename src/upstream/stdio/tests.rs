@@ -1,6 +1,7 @@
 //! Stdio servers against real processes: `tests/fixtures/upstream/fake_stdio.py` in each of its moods.
 
 use super::server::StdioServer;
+use crate::base::clock::Clock;
 use crate::base::error::{Kind, Result, Retry};
 use crate::base::limits::STDIO_LINE_MAX;
 use crate::mcp::revision::Era;
@@ -189,6 +190,27 @@ fn a_line_without_end_ends_the_process_in_bounded_memory() {
         assert_eq!(error.kind, Kind::BadAnswer);
         assert!(error.context.contains(&STDIO_LINE_MAX.to_string()), "{error}");
         assert!(answered(&server, "echo", "{}").await.is_ok(), "a new process");
+        server.close().await;
+    });
+}
+
+#[test]
+fn a_storm_of_output_leaves_the_shard_its_time() {
+    on_shard(async {
+        let (server, _) = server(spec("legacy"));
+        let server = Rc::new(server);
+        server.open().await.expect("starts");
+        let other = server.clone();
+        let storm = task::spawn(async move { answered(&other, "storm", "{}").await });
+        let (mut longest, mut ticks) = (Duration::ZERO, 0);
+        while !storm.is_finished() {
+            let before = Clock::now();
+            time::sleep(Duration::from_millis(1)).await;
+            longest = longest.max(Clock::now().since(before));
+            ticks += 1;
+        }
+        assert_eq!(storm.await.expect("it ends"), "calm");
+        assert!(ticks > 20 && longest < Duration::from_millis(500), "{ticks} ticks, the longest {longest:?}");
         server.close().await;
     });
 }
