@@ -14,7 +14,7 @@ fn server() -> Echo {
 
 /// Limits of a server that loses patience within the test's.
 fn hasty() -> HttpLimits {
-    let soon = Duration::from_millis(80);
+    let soon = Duration::from_millis(250);
     HttpLimits { head_time: soon, body_time: soon, idle_time: soon, write_time: soon, ..HttpLimits::default() }
 }
 
@@ -145,7 +145,7 @@ fn each_wait_has_its_deadline() {
             let answers = raw(server.addr, sent.as_bytes()).await;
             assert_eq!(statuses(&answers), expected, "{sent:?}");
         }
-        assert!(Clock::now().since(start) < Duration::from_secs(5));
+        assert!(Clock::now().since(start) < Duration::from_secs(20));
         assert_eq!(seen(&server), ["Get / 0"]);
     });
 }
