@@ -21,6 +21,15 @@ const STOP: Duration = Duration::from_secs(15);
 /// Lets anyone on this machine use every tool: most tests are not about keys.
 pub(crate) const ANYONE: &str = "[anonymous]\nallow = [\"*/*\"]\n";
 
+/// More lines for the tables that every test's gate has.
+#[derive(Default)]
+pub(crate) struct Tables<'a> {
+    pub(crate) listen: &'a str,
+    /// Instead of two shards.
+    pub(crate) runtime: &'a str,
+    pub(crate) journal: &'a str,
+}
+
 /// The folder of one gate: configuration, state, log. It outlives the process, so that a killed gate can start again.
 pub(crate) struct Home {
     folder: TempDir,
@@ -43,9 +52,17 @@ impl Home {
 
     /// Replaces the configuration.
     pub(crate) fn configure(&self, config: &str) {
-        let mut text = format!("[listen]\naddress = \"{}\"\n[admin]\naddress = \"{}\"\n", self.listen, self.admin);
-        writeln!(text, "[runtime]\nshards = 2\npin = false\n[state]\ndirectory = \"state\"").unwrap();
-        writeln!(text, "[journal]\nring_directory = \"{}\"\n{config}", self.ring.display()).unwrap();
+        self.configure_more(&Tables::default(), config);
+    }
+
+    /// Replaces the configuration, with more lines in the tables that every test's gate has.
+    pub(crate) fn configure_more(&self, more: &Tables<'_>, config: &str) {
+        let Tables { listen, runtime, journal } = more;
+        let runtime = if runtime.is_empty() { "shards = 2" } else { runtime };
+        let mut text = format!("[listen]\naddress = \"{}\"\n{listen}\n", self.listen);
+        writeln!(text, "[admin]\naddress = \"{}\"\n[state]\ndirectory = \"state\"", self.admin).unwrap();
+        writeln!(text, "[runtime]\npin = false\n{runtime}").unwrap();
+        writeln!(text, "[journal]\nring_directory = \"{}\"\n{journal}\n{config}", self.ring.display()).unwrap();
         fs::write(self.config(), text).unwrap();
     }
 
@@ -94,8 +111,20 @@ impl Home {
 
     /// Starts the gate and waits until it is ready.
     pub(crate) fn start(&self) -> Process<'_> {
+        self.start_as(Command::new(BINARY))
+    }
+
+    /// Starts the gate where this folder of its own is a disk of this size, which only it sees.
+    pub(crate) fn start_on_disk(&self, folder: &str, size: &str) -> Process<'_> {
+        fs::create_dir_all(self.path().join(folder)).unwrap();
+        let mut command = Command::new("unshare");
+        let script = "mount -t tmpfs -o size=$0 tmpfs \"$1\" && shift && exec \"$@\"";
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, size, folder, BINARY]);
+        self.start_as(command)
+    }
+
+    fn start_as(&self, mut command: Command) -> Process<'_> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
-        let mut command = Command::new(BINARY);
         command.args(["serve", "--config"]).arg(self.config()).current_dir(self.path());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let mut process = Process { child: command.spawn().unwrap(), home: self };
