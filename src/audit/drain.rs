@@ -371,9 +371,10 @@ pub(crate) mod tests {
             task::spawn(drain_to(journal.clone(), disk, |_| {}));
             let (done, error) = call_until_failure(&journal).await;
             assert!(done > 10 && error.kind == Kind::Journal, "{done}: {error}");
-            assert!(!journal.stats().poisoned);
+            assert_eq!((journal.stats().poisoned, journal.fault()), (false, Some(error)));
             time::sleep(SPARE_PAUSE * 2).await;
             journal.room().await.unwrap();
+            assert_eq!(journal.fault(), None);
             call(&journal).unwrap();
             journal.close().await.unwrap();
         })

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Smallest segment and smallest ring, in bytes: room for some of the longest records.
 const ROOM_MIN: usize = 4 * limits::JOURNAL_RECORD_MAX;
+/// Longest wait for the last group when the journal is closed.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 /// How to open one shard's journal.
 #[derive(Clone, Debug)]
@@ -279,27 +281,33 @@ impl Journal {
         }
     }
 
-    /// Why it takes no more entries, once it does not.
+    /// Why it takes no calls, while it does not: it failed for good, it is closing, or the disk has no room.
     pub fn fault(&self) -> Option<Error> {
-        self.fault.borrow().clone()
+        self.has_room().err().filter(|error| error.kind == Kind::Journal)
     }
 
     /// Takes no more entries, waits until all are durable, and removes the empty ring.
     ///
     /// # Errors
-    /// The journal failed before.
+    /// The journal failed before, or the disk takes too long: what is in the ring is recovered at the next start.
     pub async fn close(&self) -> Result<()> {
         self.closing.set(true);
+        let late = |_| Err(Error::new(Kind::Journal, "the disk is too slow: the next start takes over what is left"));
+        time::timeout(CLOSE_WAIT, self.wait_until_empty()).await.unwrap_or_else(late)?;
+        self.wake.notify_one();
+        remove_ring(&self.spec)
+    }
+
+    async fn wait_until_empty(&self) -> Result<()> {
         while self.ring.used() > 0 {
-            if let Some(fault) = self.fault() {
-                return Err(fault);
+            if let Some(fault) = &*self.fault.borrow() {
+                return Err(fault.clone());
             }
             self.wake.notify_one();
             self.urgent.notify_one();
             self.drained.notified().await;
         }
-        self.wake.notify_one();
-        remove_ring(&self.spec)
+        Ok(())
     }
 
     /// Whether [`Journal::close`] was called.
