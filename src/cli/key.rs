@@ -57,11 +57,10 @@ struct NewArgs {
 }
 
 pub(crate) fn run(args: &KeyArgs, config: &Path) -> std::result::Result<(), Failure> {
-    let compiled = Compiled::load(config, Purpose::Look)?;
     match &args.command {
-        KeyCommand::New(args) => new(args, &compiled),
-        KeyCommand::List { json } => list(&compiled, *json),
-        KeyCommand::Revoke { id } => revoke(id, &compiled),
+        KeyCommand::New(args) => new(args, &Compiled::load(config, Purpose::Look)?),
+        KeyCommand::List { json } => list(&Compiled::load(config, Purpose::Look)?, *json),
+        KeyCommand::Revoke { id } => revoke(id, config),
     }
 }
 
@@ -148,23 +147,25 @@ fn word(key: &VirtualKey, now: WallTime) -> &'static str {
     }
 }
 
-fn revoke(id: &str, compiled: &Compiled) -> std::result::Result<(), Failure> {
-    let state = &compiled.settings.state;
-    let in_config = compiled.written.keys.iter().any(|key| key.id == id);
+/// Revokes a key, whatever else is wrong with the configuration file.
+fn revoke(id: &str, config: &Path) -> std::result::Result<(), Failure> {
+    let (state, in_config) = match Compiled::load(config, Purpose::Look) {
+        Ok(compiled) => (compiled.settings.state.clone(), compiled.written.keys.iter().any(|key| key.id == id)),
+        Err(report) => (Compiled::state_dir(config).ok_or(report)?, false),
+    };
     let found = state.change_keys(|keys| {
-        let key = keys.iter_mut().find(|key| key.id == id);
-        let key = key.ok_or_else(|| unknown(id, in_config, compiled))?;
+        let key = keys.iter_mut().find(|key| key.id == id).ok_or_else(|| unknown(id, in_config, config))?;
         key.revoked = true;
         Ok(key.name.clone())
     })?;
-    let told = tell_the_gate(state);
+    let told = tell_the_gate(&state);
     output::complain(&format!("key {id} ({}) is revoked{told}\n", output::tame(&found)));
     Ok(())
 }
 
-fn unknown(id: &str, in_config: bool, compiled: &Compiled) -> Error {
+fn unknown(id: &str, in_config: bool, config: &Path) -> Error {
     let what = match in_config {
-        true => format!("key {id} is in {}: set `revoked = true` there, then reload", compiled.path.display()),
+        true => format!("key {id} is in {}: set `revoked = true` there, then reload", config.display()),
         false => format!("no key has the id {:.40}; see `tollgate key list`", output::tame(id)),
     };
     Error::new(Kind::NotFound, what)
@@ -216,6 +217,26 @@ fn timestamp(at: WallTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_made_listed_and_revoked_also_when_the_file_is_wrong() {
+        let dir = tempfile::tempdir().expect("dir");
+        let config = dir.path().join("t.toml");
+        let good = "state.directory = \"s\"\n[servers.a]\nurl = \"https://h\"\nheaders = { x = \"${env:NO_SUCH}\" }\n";
+        std::fs::write(&config, good).expect("write");
+        let args =
+            |allow: &str| NewArgs { name: "n".into(), allow: vec![allow.into()], expires: "90d".into(), json: true };
+        let compiled = || Compiled::load(&config, Purpose::Look).expect("a look needs no secrets");
+        new(&args("a/*"), &compiled()).expect("made");
+        assert!(new(&args("b/*"), &compiled()).is_err(), "no such server");
+        let keys = compiled().keys;
+        assert_eq!((keys.len(), word(&keys[0], Clock::wall())), (1, "valid"));
+        std::fs::write(&config, format!("x = 1\n{good}")).expect("write");
+        revoke(keys[0].id.as_str(), &config).expect("revoked");
+        assert!(revoke("nobody", &config).is_err());
+        std::fs::write(&config, good).expect("write");
+        assert_eq!(word(&compiled().keys[0], Clock::wall()), "revoked");
+    }
 
     #[test]
     fn keys_end_when_said() {

@@ -12,7 +12,7 @@ use crate::catalog::Pattern;
 use crate::config::disk;
 use crate::config::document::Document;
 use crate::config::env::{Lenient, Lookup};
-use crate::config::file::{Config, StoredKeys};
+use crate::config::file::{Config, State, StoredKeys};
 use crate::config::report::{Notes, Report};
 use crate::config::settings::Settings;
 use crate::config::state::{PEPPER_LEN, StateDir};
@@ -142,6 +142,18 @@ impl Compiled {
             return Err(report);
         }
         Ok(Self { keys, warnings: report, ..self.clone() })
+    }
+
+    /// The state directory of a configuration file, also where other parts of the file are wrong; nothing where the
+    /// directory itself cannot be told.
+    pub fn state_dir(path: &Path) -> Option<StateDir> {
+        let document = Document::parse("", &disk::read(path).ok()?);
+        let (written, _) = document.read::<Config>();
+        let absolute = std::path::absolute(path).ok()?;
+        let lookup = Lookup::process(absolute.parent()?);
+        let is_told = written.state != State::default() || !document.has(&["state".into(), "directory".into()]);
+        let directory = lookup.resolve(&written.state.directory).ok().filter(|_| is_told)?;
+        Some(StateDir::new(lookup.path(&directory.value)))
     }
 
     /// The server's place, by its name.

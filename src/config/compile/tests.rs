@@ -222,6 +222,21 @@ fn stored_keys_are_read_anew_on_their_own() {
 }
 
 #[test]
+fn the_state_directory_is_told_of_a_wrong_file_too() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("t.toml");
+    for (text, told) in [
+        ("x = 1\n[state]\ndirectory = \"s\"\n[servers.A]\n", Some(dir.path().join("s"))),
+        ("x = 1", Some("/var/lib/tollgate".into())),
+        ("[state]\ndirectory = 5", None),
+        ("[state]\ndirectory = \"${env:TOLLGATE_NO_SUCH}\"", None),
+    ] {
+        std::fs::write(&path, text).expect("write");
+        assert_eq!(Compiled::state_dir(&path).map(|state| state.path().to_owned()), told, "{text}");
+    }
+}
+
+#[test]
 fn an_expired_key_is_pointed_out() {
     Clock::simulate(Instant(0), WallTime(1_790_000_000_000));
     let lines = lines(&key("a").replace("gone/*", "*/*"));
