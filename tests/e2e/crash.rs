@@ -32,7 +32,7 @@ fn hex(bytes: &[u8]) -> String {
 /// Calls until the gate is gone; the digests of the arguments whose call was answered.
 fn call_until_killed(client: &Client, caller: usize, round: usize, is_over: &AtomicBool) -> Vec<String> {
     let mut answered = Vec::new();
-    let tool = if caller % 4 == 0 { "child__echo" } else { "good__alpha" };
+    let tool = if caller.is_multiple_of(4) { "child__echo" } else { "good__alpha" };
     let mut connection = Connection::open(client.address);
     for at in 0.. {
         if is_over.load(Ordering::Relaxed) {
@@ -89,9 +89,8 @@ fn a_killed_gate_has_recorded_every_call_it_answered() {
         let is_over = AtomicBool::new(false);
         let seen = std::thread::scope(|scope| {
             let (client, is_over) = (&client, &is_over);
-            let callers: Vec<_> = (0..CALLERS)
-                .map(|caller| scope.spawn(move || call_until_killed(client, caller, round, is_over)))
-                .collect();
+            let call = |caller| scope.spawn(move || call_until_killed(client, caller, round, is_over));
+            let callers: [_; CALLERS] = std::array::from_fn(call);
             std::thread::sleep(Duration::from_millis(60 + 37 * (round as u64 % 13)));
             gate.kill();
             is_over.store(true, Ordering::Relaxed);

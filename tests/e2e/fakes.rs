@@ -199,7 +199,10 @@ impl Peer {
     /// Answers a call badly, as the tool's name says.
     fn misbehave(&self, writer: &mut TcpStream, name: &str, id: &Value) -> bool {
         let good = json!({"jsonrpc": "2.0", "id": id, "result": {"content": [], "resultType": "complete"}}).to_string();
-        let raw = |writer: &mut TcpStream, bytes: &str| writer.write_all(bytes.as_bytes()).is_ok() && false;
+        let raw = |writer: &mut TcpStream, bytes: &str| {
+            let _ = writer.write_all(bytes.as_bytes());
+            false
+        };
         match name {
             "fault_hang" => self.hang(writer),
             "fault_close" => false,
