@@ -19,7 +19,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Prints a result as one line of JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
     print(&format!("{value}\n"))
 }

@@ -1,7 +1,7 @@
 //! Other programs' server lists turned into ours. Nothing is started, and no secret is copied.
 //!
-//! Every shape is first read as one JSON value ([`read`]), its entries found by the table they stand in, and each
-//! entry converted on its own ([`convert`]), with a word on how well it fits.
+//! Every shape is first read as one JSON value (`read`), its entries found by the table they stand in, and each
+//! entry converted on its own (`convert`), with a word on how well it fits.
 
 mod convert;
 mod read;
