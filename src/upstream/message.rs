@@ -33,6 +33,11 @@ pub(super) fn initialize(id: u64) -> Ask {
     ask(id, "initialize", params.as_bytes())
 }
 
+/// `ping` of the legacy revisions.
+pub(super) fn ping(id: u64) -> Ask {
+    ask(id, "ping", b"{}")
+}
+
 /// `tools/list`, from a raw cursor on.
 pub(super) fn list(id: u64, era: Era, cursor: Option<&[u8]>) -> Ask {
     let params = object(|out| {

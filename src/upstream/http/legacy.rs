@@ -100,21 +100,35 @@ impl Legacy<'_> {
             Reply::Accepted => {
                 return Err(Error::new(Kind::BadAnswer, "the server took a request without answering it"));
             }
-            Reply::Refused(refusal) => return self.refused(session, refusal),
+            // Boxed, as it is rare and each call would carry the room for it.
+            Reply::Refused(refusal) => return Box::pin(self.refused(session, refusal, patience)).await,
         };
         // Boxed, as a server seldom asks and each call would carry the room for it.
         let serve = async |request| Box::pin(self.serve(session, request, patience)).await;
         self.exchange(ask.id, sink, patience).finish(messages, serve).await.map(Tried::Answered)
     }
 
-    fn refused(&self, session: &Session, refusal: Refusal) -> Result<Tried> {
-        if refusal.status == 404 && session.stateful {
+    async fn refused(&self, session: &Session, refusal: Refusal, patience: &Patience) -> Result<Tried> {
+        if session.stateful && (refusal.status == 404 || self.is_lost(session, &refusal, patience).await?) {
             return Ok(Tried::SessionLost);
         }
         match refusal.error.clone().filter(|_| !refusal.is_credential()) {
             Some(error) => Ok(Tried::Answered(Outcome::Error(error))),
             None => Err(refusal.into_error()),
         }
+    }
+
+    /// Whether a server that says 400 means the session: many do, where the specification wants 404. A session that
+    /// cannot even be pinged is gone; in any other the refusal is about the request, which must not run twice.
+    async fn is_lost(&self, session: &Session, refusal: &Refusal, patience: &Patience) -> Result<bool> {
+        if refusal.status != 400 || refusal.is_about_request() {
+            return Ok(false);
+        }
+        let ask = message::ping(self.wiring.ids.mint());
+        Ok(match self.post(&session.headers, ask.body, patience).await? {
+            Reply::Refused(again) => matches!(again.status, 400 | 404) && !again.is_about_request(),
+            Reply::Messages(_) | Reply::Accepted => false,
+        })
     }
 
     /// Answers a request that the server sent down a stream of ours.

@@ -71,6 +71,14 @@ impl Refusal {
         matches!(self.status, 401 | 403 | 407)
     }
 
+    /// Whether it names a method or parameters that the server does not take: it has then looked at the request itself.
+    pub(super) fn is_about_request(&self) -> bool {
+        let code = self.error.as_deref().map(incoming::error_code);
+        code.is_some_and(|code| {
+            [Kind::MethodNotFound, Kind::InvalidParams].map(|kind| i64::from(kind.rpc_code())).contains(&code)
+        })
+    }
+
     /// The refusal as an error: what happened and what to do.
     pub(super) fn into_error(self) -> Error {
         let status = self.status;

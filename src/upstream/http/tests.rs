@@ -282,6 +282,60 @@ fn a_lost_session_is_opened_anew_and_the_call_runs_once() {
     });
 }
 
+/// A legacy server that says 400, and not 404, of a session it does not know; `calls` answers `tools/call`.
+fn says_400(current: Rc<Cell<u32>>, calls: impl Fn(&Seen) -> Act + 'static) -> Fake {
+    Fake::start(move |seen| {
+        let id = format!("s-{}", current.get());
+        let known = seen.header("mcp-session-id") == Some(&id);
+        match seen.method() {
+            "server/discover" => seen.error(400, -32000, Value::Null),
+            "initialize" => {
+                let result = json!({"protocolVersion": "2025-06-18", "capabilities": capabilities(), "serverInfo": {}});
+                let Act::Answer(status, _, body) = seen.result(result) else { panic!("an answer") };
+                Act::Answer(status, vec![("Mcp-Session-Id", id)], body)
+            }
+            // As server-everything and SDKs do: one with a JSON-RPC error, one in plain words.
+            _ if !known && current.get() % 2 == 0 => seen.error(400, -32000, Value::Null),
+            _ if !known => Act::Answer(400, vec![], String::new()),
+            "ping" => seen.result(json!({})),
+            "tools/call" => calls(seen),
+            _ => Act::Answer(202, vec![], String::new()),
+        }
+    })
+}
+
+#[test]
+fn a_session_whose_loss_is_told_by_400_is_opened_anew() {
+    on_shard(async {
+        let generation = Rc::new(Cell::new(1));
+        let fake = says_400(generation.clone(), |seen| seen.result(content("ran")));
+        let (server, _) = server(spec(&fake));
+        tried(&server, "t").await.expect("first session");
+        for restarts in [2, 3] {
+            generation.set(restarts);
+            assert_eq!(text(&tried(&server, "t").await.expect("a fresh session")), "ran");
+        }
+        let opened = fake.methods().iter().filter(|method| *method == "initialize").count();
+        assert_eq!(opened, 3);
+    });
+}
+
+#[test]
+fn a_call_refused_by_400_in_a_living_session_is_not_run_again() {
+    on_shard(async {
+        let fake = says_400(Rc::new(Cell::new(1)), |seen| seen.error(400, -32000, Value::Null));
+        let (server, _) = server(spec(&fake));
+        for _ in 0..2 {
+            let Outcome::Error(error) = tried(&server, "t").await.expect("an answer").outcome else {
+                panic!("a result")
+            };
+            assert_eq!(error_code(&error), -32000);
+        }
+        let count = |name: &str| fake.methods().iter().filter(|method| *method == name).count();
+        assert_eq!((count("tools/call"), count("initialize")), (2, 1));
+    });
+}
+
 #[test]
 fn a_server_that_loses_every_session_is_not_asked_for_ever() {
     on_shard(async {
