@@ -13,7 +13,7 @@ use crate::upstream::health::Circuit;
 use crate::upstream::http::{HttpServer, Trust, Wire};
 use crate::upstream::leg::{Leg, Verdict};
 use crate::upstream::probe::About;
-use crate::upstream::spec::{Scope, ServerSpec, TransportSpec};
+use crate::upstream::spec::{EraSetting, Scope, ServerSpec, TransportSpec};
 use crate::upstream::stdio::StdioServer;
 use crate::upstream::wiring::{Ids, Opened, Transport, Wiring};
 use crate::wire::http::Client;
@@ -157,9 +157,15 @@ impl Upstreams {
     }
 }
 
-/// Where a call must run: stdio processes and stateful legacy sessions live on one shard each.
+/// Where a call must run: stdio processes and stateful legacy sessions live on one shard each, and so does what may yet
+/// turn out to be one.
 pub fn placement(spec: &ServerSpec, verdict: Option<Verdict>, scope: &ScopeKey) -> Placement {
-    let local = spec.is_stdio() || verdict.is_some_and(|verdict| verdict.stateful);
+    let local = match verdict {
+        _ if spec.is_stdio() => true,
+        Some(verdict) => verdict.stateful,
+        // Whoever asks such a server first may open a session with it, which only its home shall hold.
+        None => spec.era != EraSetting::Modern,
+    };
     if local { Placement::Home(home_number(&spec.name, scope)) } else { Placement::Anywhere }
 }
 
