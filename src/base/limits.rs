@@ -128,6 +128,8 @@ pub const STDIO_QUEUE_MAX: usize = 512;
 pub const STOP_DRAIN_MS: u64 = 5_000;
 /// Time a burst of list changes is gathered before one listing, in milliseconds.
 pub const LIST_DEBOUNCE_MS: u64 = 50;
+/// Shortest time between two listings of a server whose list keeps changing, in milliseconds.
+pub const LIST_SPACING_MS: u64 = 1_000;
 /// Time one whole listing of a server may take, all pages, in milliseconds.
 pub const LIST_DEADLINE_MS: u64 = 60_000;
 /// Bytes of all tool definitions taken from one server.

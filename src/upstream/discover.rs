@@ -6,7 +6,8 @@
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{
-    LIST_DEADLINE_MS, LIST_DEBOUNCE_MS, LIST_PAGES_MAX, RESTART_STABLE_MS, SERVER_LIST_BYTES_MAX, SERVER_TOOLS_MAX,
+    LIST_DEADLINE_MS, LIST_DEBOUNCE_MS, LIST_PAGES_MAX, LIST_SPACING_MS, RESTART_STABLE_MS, SERVER_LIST_BYTES_MAX,
+    SERVER_TOOLS_MAX,
 };
 use crate::catalog::{self, ServerList};
 use crate::mcp::revision::Era;
@@ -179,10 +180,12 @@ enum Woken {
 }
 
 async fn rest(server: &Server, watch: &mut Watch) -> Woken {
+    let soonest = Clock::now() + Duration::from_millis(LIST_SPACING_MS);
     let change = pin!(async {
         nudged_or(server, server.wiring.spec.refresh).await;
-        // A burst of changes is one listing.
-        time::sleep(Duration::from_millis(LIST_DEBOUNCE_MS)).await;
+        // A burst of changes is one listing, and a server that cannot stop is listed now and then.
+        let gathered = Clock::now() + Duration::from_millis(LIST_DEBOUNCE_MS);
+        time::sleep_until(gathered.max(soonest)).await;
         let _ = server.wiring.list_changed.notified().now_or_never();
     });
     match select(change, watch).await {

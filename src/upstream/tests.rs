@@ -256,6 +256,27 @@ fn a_reload_keeps_what_is_unchanged_and_stops_what_is_gone() {
 }
 
 #[test]
+fn a_server_whose_list_changes_all_the_time_is_listed_now_and_then() {
+    on_shard(async {
+        let fake = Fake::start(|seen| match seen.method() {
+            "server/discover" => discovered(seen),
+            "tools/list" => seen.result(json!({"tools": tools(&["t"])})),
+            "subscriptions/listen" => {
+                let change = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
+                let storm = (0..100).flat_map(|_| [Step::Pause(20), Step::Event(change.clone())]);
+                Act::Stream(storm.chain([Step::Hang]).collect())
+            }
+            _ => Act::Hang,
+        });
+        let shard = Shard::new();
+        shard.upstreams.apply(&[http("one", &fake.url)], |_| true);
+        time::sleep(Duration::from_millis(2_200)).await;
+        let lists = shard.lists("one").len();
+        assert!((2..=4).contains(&lists), "{lists} listings in two seconds");
+    });
+}
+
+#[test]
 fn a_dead_process_is_started_again_and_listed() {
     on_shard(async {
         let shard = Shard::new();
