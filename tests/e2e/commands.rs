@@ -1,7 +1,7 @@
 //! The commands around the gate: the demo, checking a file, reading the journal, the bridge for stdio clients.
 
 use crate::fakes::{Fake, Wire};
-use crate::gate::{ANYONE, BINARY, Home, eventually};
+use crate::gate::{ANYONE, Home, binary, eventually};
 use crate::mcp::{Client, meta};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 #[test]
 fn the_demo_answers_what_it_prints() {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary());
     let mut child = command.args(["demo", "--json"]).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -124,7 +124,7 @@ fn the_bridge_serves_clients_that_start_programs() {
     let gate = home.start();
     let client = Client::new(home.listen);
     eventually("it is listed", Duration::from_secs(20), || client.tools().len() == 1);
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary());
     command.arg("connect").arg(format!("http://{}/mcp", home.listen));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();

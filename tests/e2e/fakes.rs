@@ -33,7 +33,7 @@ pub(crate) struct Counts {
     pub(crate) abandoned: AtomicU64,
 }
 
-/// A server on a port of its own. It stops accepting when dropped.
+/// A server on a port of its own. It stops accepting and answering when dropped.
 pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
     pub(crate) counts: Arc<Counts>,
@@ -56,7 +56,8 @@ impl Fake {
                 if is_stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                let peer = Peer { wire, tools: tools.clone(), counts: counts.clone() };
+                let is_stopped = is_stopped.clone();
+                let peer = Peer { wire, tools: tools.clone(), counts: counts.clone(), is_stopped };
                 std::thread::spawn(move || peer.serve(stream));
             }
         });
@@ -107,6 +108,7 @@ struct Peer {
     wire: Wire,
     tools: Arc<Vec<String>>,
     counts: Arc<Counts>,
+    is_stopped: Arc<AtomicBool>,
 }
 
 impl Peer {
@@ -115,6 +117,9 @@ impl Peer {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut writer = stream;
         while let Some(request) = read_request(&mut reader) {
+            if self.is_stopped.load(Ordering::Relaxed) {
+                return;
+            }
             let Ok(message) = serde_json::from_slice::<Value>(&request.body) else {
                 respond(&mut writer, 405, "", b"");
                 continue;

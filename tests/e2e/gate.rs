@@ -1,6 +1,7 @@
 //! A gate process with a folder of its own: started, waited for, stopped or killed.
 
 use crate::http;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,8 +12,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The binary under test.
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
+/// The binary under test: the one built with the tests, unless `TOLLGATE_BINARY` names another.
+pub(crate) fn binary() -> OsString {
+    std::env::var_os("TOLLGATE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_tollgate").into())
+}
+
 /// Longest wait for a gate to be ready.
 const READY: Duration = Duration::from_secs(30);
 /// Longest wait for a gate to stop when asked to.
@@ -86,7 +90,7 @@ impl Home {
 
     /// Runs a command of the binary on this configuration and waits for it.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command.args(arguments).arg("--config").arg(self.config()).current_dir(self.path()).stdin(Stdio::null());
         command.output().unwrap()
     }
@@ -111,7 +115,7 @@ impl Home {
 
     /// Starts the gate and waits until it is ready.
     pub(crate) fn start(&self) -> Process<'_> {
-        self.start_as(Command::new(BINARY))
+        self.start_as(Command::new(binary()))
     }
 
     /// Starts the gate where this folder of its own is a disk of this size, which only it sees.
@@ -119,7 +123,7 @@ impl Home {
         fs::create_dir_all(self.path().join(folder)).unwrap();
         let mut command = Command::new("unshare");
         let script = "mount -t tmpfs -o size=$0 tmpfs \"$1\" && shift && exec \"$@\"";
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, size, folder, BINARY]);
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, size, folder]).arg(binary());
         self.start_as(command)
     }
 
