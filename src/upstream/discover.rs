@@ -78,7 +78,7 @@ pub(super) async fn run(server: Rc<Server>) {
             }
             Err(error) => {
                 watch = None;
-                tracing::warn!(server = &*server.wiring.spec.name, "cannot list the server's tools: {error}");
+                tracing::debug!(server = &*server.wiring.spec.name, "cannot list the server's tools: {error}");
                 server.report(News::Down(error));
                 nudged_or(&server, outages.next()).await;
             }

@@ -18,6 +18,11 @@ pub(super) struct ServerRequest {
     pub(super) method: Box<str>,
 }
 
+/// A stream ended, and there is no way to have the rest of it.
+pub(super) fn incomplete() -> Error {
+    Error::new(Kind::Unreachable, "the server closed its answer before it was complete").retry(Retry::Unsafe)
+}
+
 /// One exchange that waits for its answer.
 pub(super) struct Exchange<'a> {
     /// The id of our request.
@@ -41,16 +46,28 @@ impl Exchange<'_> {
         mut messages: Messages,
         serve: impl AsyncFn(ServerRequest) -> Result<()>,
     ) -> Result<Outcome> {
-        while let Some(text) = self.next(&mut messages).await? {
+        let outcome = self.read(&mut messages, &serve).await?.ok_or_else(incomplete)?;
+        messages.wind_up();
+        Ok(outcome)
+    }
+
+    /// As [`Self::finish`], but gives nothing where the stream ends before the response: it may go on elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::finish`], but for the last.
+    pub(super) async fn read(
+        &self,
+        messages: &mut Messages,
+        serve: &impl AsyncFn(ServerRequest) -> Result<()>,
+    ) -> Result<Option<Outcome>> {
+        while let Some(text) = self.next(messages).await? {
             for message in incoming::read(&text)? {
-                if let Some(outcome) = self.take(message, &serve).await? {
-                    messages.wind_up();
-                    return Ok(outcome);
+                if let Some(outcome) = self.take(message, serve).await? {
+                    return Ok(Some(outcome));
                 }
             }
         }
-        let context = "the server closed its answer before it was complete";
-        Err(Error::new(Kind::Unreachable, context).retry(Retry::Unsafe))
+        Ok(None)
     }
 
     async fn next(&self, messages: &mut Messages) -> Result<Option<Bytes>> {

@@ -3,10 +3,10 @@
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
 use crate::mcp::revision::Era;
-use crate::rt::task;
+use crate::rt::{task, time};
 use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
-use crate::upstream::http::exchange::{Exchange, ServerRequest};
-use crate::upstream::http::reply::{Refusal, Reply};
+use crate::upstream::http::exchange::{Exchange, ServerRequest, incomplete};
+use crate::upstream::http::reply::{Messages, Refusal, Reply};
 use crate::upstream::http::wire::{Prepared, Wire};
 use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
@@ -95,7 +95,7 @@ impl Legacy<'_> {
     }
 
     async fn request(&self, session: &Session, ask: &Ask, sink: &Sink, patience: &Patience) -> Result<Tried> {
-        let messages = match self.post(&session.headers, ask.body.clone(), patience).await? {
+        let mut messages = match self.post(&session.headers, ask.body.clone(), patience).await? {
             Reply::Messages(messages) => messages,
             Reply::Accepted => {
                 return Err(Error::new(Kind::BadAnswer, "the server took a request without answering it"));
@@ -105,7 +105,28 @@ impl Legacy<'_> {
         };
         // Boxed, as a server seldom asks and each call would carry the room for it.
         let serve = async |request| Box::pin(self.serve(session, request, patience)).await;
-        self.exchange(ask.id, sink, patience).finish(messages, serve).await.map(Tried::Answered)
+        let exchange = self.exchange(ask.id, sink, patience);
+        loop {
+            if let Some(outcome) = exchange.read(&mut messages, &serve).await? {
+                messages.wind_up();
+                return Ok(Tried::Answered(outcome));
+            }
+            messages = Box::pin(self.resume(session, &messages, patience)).await?;
+        }
+    }
+
+    /// Goes on with a stream that has ended before the response (2025-11-25 basic/transports, resumability).
+    async fn resume(&self, session: &Session, ended: &Messages, patience: &Patience) -> Result<Messages> {
+        let (last, wait) = ended.resumable().ok_or_else(incomplete)?;
+        let resumed = async {
+            time::sleep(wait).await;
+            let response = self.wire.get(&session.headers, &[("Last-Event-ID", &last)], patience.cap()).await?;
+            Reply::sort(response, self.wiring.spec.answer_max).await
+        };
+        match patience.wait(pin!(resumed)).await?? {
+            Reply::Messages(messages) => Ok(messages),
+            Reply::Refused(_) | Reply::Accepted => Err(incomplete()),
+        }
     }
 
     async fn refused(&self, session: &Session, refusal: Refusal, patience: &Patience) -> Result<Tried> {
@@ -142,7 +163,7 @@ impl Legacy<'_> {
     pub(super) async fn watch(&self, session: &Session) -> Result<Tried> {
         let opening = Patience::opening(self.wiring.spec.probe_timeout);
         let stream = async {
-            let response = self.wire.get(&session.headers, opening.cap()).await?;
+            let response = self.wire.get(&session.headers, &[], opening.cap()).await?;
             Reply::sort(response, self.wiring.spec.answer_max).await
         };
         let messages = match opening.wait(pin!(stream)).await?? {

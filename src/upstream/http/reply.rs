@@ -2,7 +2,7 @@
 
 use crate::base::buf;
 use crate::base::error::{Error, Kind, Result, Retry, Side};
-use crate::base::limits::{SESSION_ID_MAX, SSE_EVENT_MAX, UPSTREAM_ERROR_MAX};
+use crate::base::limits::{SESSION_ID_MAX, UPSTREAM_ERROR_MAX};
 use crate::rt::{task, time};
 use crate::upstream::answer::Outcome;
 use crate::upstream::http::wire::Answered;
@@ -42,7 +42,8 @@ impl Reply {
             return Ok(Self::Refused(Refusal { status, error: rpc_error(body.into()) }));
         }
         if response.is_event_stream() {
-            let events = Some(Decoder::with_max(max.min(SSE_EVENT_MAX)));
+            // The response is an event too: as long as it may be in a plain body.
+            let events = Some(Decoder::with_max(max));
             return Ok(Self::Messages(Messages { response, max, events, done: false }));
         }
         if response.is_json() {
@@ -130,6 +131,13 @@ impl Messages {
         }
     }
 
+    /// Where a stream that has ended can be resumed: the id of its last event, and the time to wait before.
+    pub(super) fn resumable(&self) -> Option<(String, Duration)> {
+        let events = self.events.as_ref()?;
+        let wait = events.retry_ms().unwrap_or(RESUME_MS).clamp(RESUME_MIN_MS, RESUME_MAX_MS);
+        Some((events.last_event_id()?.to_owned(), Duration::from_millis(wait)))
+    }
+
     /// The next message; nothing at the end. Dropping it half way is safe only if the answer is dropped too.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         let Some(events) = &mut self.events else { return self.whole().await };
@@ -141,12 +149,15 @@ impl Messages {
                     return Ok(Some(event.data.into()));
                 }
             }
-            match self.response.next_chunk().await? {
-                Some(chunk) => {
+            match self.response.next_chunk().await {
+                Ok(Some(chunk)) => {
                     events.push(&chunk)?;
                     buf::give(chunk);
                 }
-                None => return Ok(None),
+                Ok(None) => return Ok(None),
+                // A broken stream that can be resumed has only ended.
+                Err(error) if error.kind == Kind::BadAnswer && events.last_event_id().is_some() => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -159,6 +170,10 @@ impl Messages {
     }
 }
 
+/// Time before a stream is resumed where the server names none, and the bounds of what it may name, in milliseconds.
+const RESUME_MS: u64 = 1_000;
+const RESUME_MIN_MS: u64 = 50;
+const RESUME_MAX_MS: u64 = 30_000;
 /// Time a stream may take to end after its response, so that its connection can be used again.
 const ENDING: Duration = Duration::from_millis(500);
 

@@ -238,11 +238,18 @@ fn a_server_that_hangs_is_given_up_in_time() {
 #[test]
 fn an_answer_over_its_bound_is_refused() {
     on_shard(async {
-        let fake = modern(|seen| seen.result(content(&"x".repeat(5000))));
-        let (server, _) = server(ServerSpec { answer_max: 4096, ..spec(&fake) });
-        let error = tried(&server, "t").await.expect_err("too long");
-        assert_eq!(error.kind, Kind::BadAnswer);
-        assert!(error.context.contains("4096"), "{error}");
+        let streamed = |seen: &Seen| {
+            let result = content(&"x".repeat(5_000_000));
+            Act::Stream(vec![Step::Event(json!({"jsonrpc": "2.0", "id": seen.body["id"], "result": result}))])
+        };
+        for fake in [modern(|seen| seen.result(content(&"x".repeat(5_000_000)))), modern(streamed)] {
+            let (strict, _) = server(ServerSpec { answer_max: 4096, ..spec(&fake) });
+            let error = tried(&strict, "t").await.expect_err("too long");
+            assert_eq!(error.kind, Kind::BadAnswer);
+            assert!(error.context.contains("4096"), "{error}");
+            let (usual, _) = server(spec(&fake));
+            assert_eq!(text(&tried(&usual, "t").await.expect("5 MB fit")).len(), 5_000_000);
+        }
     });
 }
 
@@ -402,6 +409,36 @@ fn a_legacy_call_given_up_is_cancelled_by_a_message() {
         let cancelled = fake.last("notifications/cancelled");
         assert_eq!(cancelled.body["params"]["requestId"], fake.last("tools/call").body["id"]);
         assert_eq!(cancelled.header("mcp-session-id"), Some("s"));
+    });
+}
+
+#[test]
+fn a_legacy_stream_that_ends_early_or_breaks_is_resumed() {
+    on_shard(async {
+        for end in [Step::Pause(0), Step::Break] {
+            let fake =
+                Fake::start(move |seen| match (seen.verb.as_str(), seen.method(), seen.header("last-event-id")) {
+                    ("GET", _, Some("e-1")) => Act::Stream(vec![Step::Lines("id: e-2\n\n"), end.clone()]),
+                    ("GET", _, Some("e-2")) => {
+                        let answer = json!({"jsonrpc": "2.0", "id": 3, "result": content("resumed")});
+                        Act::Stream(vec![Step::Event(answer)])
+                    }
+                    ("POST", "initialize", _) => {
+                        seen.result(json!({"protocolVersion": "2025-11-25", "capabilities": {}}))
+                    }
+                    ("POST", "tools/call", _) => {
+                        assert_eq!(seen.body["id"], 3, "the resumed stream answers this id");
+                        Act::Stream(vec![Step::Lines("id: e-1\nretry: 60\ndata:\n\n"), end.clone()])
+                    }
+                    ("POST", "server/discover", _) => seen.error(400, -32000, Value::Null),
+                    _ => Act::Answer(202, vec![], String::new()),
+                });
+            let (server, _) = server(spec(&fake));
+            assert_eq!(text(&tried(&server, "t").await.expect("resumed twice")), "resumed");
+        }
+        let forgetful = legacy(|_| None, |_| Act::Stream(vec![Step::Lines("id: e-1\nretry: 60\ndata:\n\n")]));
+        let error = tried(&server(spec(&forgetful)).0, "t").await.expect_err("its GET says 405");
+        assert_eq!((error.kind, error.retry), (Kind::Unreachable, Retry::Unsafe));
     });
 }
 

@@ -86,12 +86,17 @@ impl Wire {
         self.send(&Request { method, path, prepared, headers, body, idempotent: false }, deadline).await
     }
 
-    /// Opens a session's own stream.
+    /// Opens a session's own stream, or resumes another.
     ///
     /// # Errors
     /// As [`Self::post`].
-    pub(super) async fn get(&self, prepared: &Prepared, deadline: Instant) -> Result<Answered> {
-        self.without_body(Method::Get, prepared, deadline).await
+    pub(super) async fn get(
+        &self,
+        prepared: &Prepared,
+        headers: &[(&str, &str)],
+        deadline: Instant,
+    ) -> Result<Answered> {
+        self.without_body(Method::Get, prepared, headers, deadline).await
     }
 
     /// Ends a session.
@@ -99,12 +104,18 @@ impl Wire {
     /// # Errors
     /// As [`Self::post`].
     pub(super) async fn delete(&self, prepared: &Prepared, deadline: Instant) -> Result<Answered> {
-        self.without_body(Method::Delete, prepared, deadline).await
+        self.without_body(Method::Delete, prepared, &[], deadline).await
     }
 
-    async fn without_body(&self, method: Method, prepared: &Prepared, deadline: Instant) -> Result<Answered> {
+    async fn without_body(
+        &self,
+        method: Method,
+        prepared: &Prepared,
+        headers: &[(&str, &str)],
+        deadline: Instant,
+    ) -> Result<Answered> {
         let (path, prepared, body) = (&*self.path, &prepared.other, Bytes::new());
-        self.send(&Request { method, path, prepared, headers: &[], body, idempotent: true }, deadline).await
+        self.send(&Request { method, path, prepared, headers, body, idempotent: true }, deadline).await
     }
 
     async fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Answered> {
