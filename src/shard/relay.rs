@@ -142,7 +142,8 @@ pub(crate) fn status_of(kind: Kind) -> u16 {
     }
 }
 
-fn framed(json: &[u8]) -> Vec<u8> {
+/// A message as an event of a stream.
+pub(crate) fn framed(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() + 32);
     sse::encode(&mut out, Some("message"), None, json);
     out

@@ -10,9 +10,8 @@ use crate::rt::stream::Stream;
 use crate::rt::time;
 use crate::shard::exchange::Exchange;
 use crate::shard::refuse;
-use crate::shard::relay::{SSE_HEADERS, accepts_events};
+use crate::shard::relay::{SSE_HEADERS, accepts_events, framed};
 use crate::wire::http::{RequestHead, ServerConn};
-use crate::wire::sse;
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
@@ -69,7 +68,7 @@ pub(crate) async fn hold<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>
 async fn tell<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, script: &Script) -> Result<()> {
     conn.start_stream(200, SSE_HEADERS).await?;
     if let Some(first) = &script.first {
-        conn.write_stream(message(first)).await?;
+        conn.write_stream(framed(first)).await?;
     }
     let mut epoch = exchange.snapshot().epoch;
     let mut seen = exchange.snapshot().view(exchange.principal.grant, exchange.door).digest;
@@ -85,14 +84,14 @@ async fn tell<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, script: 
                 epoch = exchange.shard.in_force().snapshot.epoch;
                 let Some(now) = digest(exchange) else { break };
                 if let (true, Some(changed)) = (now != seen, &script.changed) {
-                    conn.write_stream(message(changed)).await?;
+                    conn.write_stream(framed(changed)).await?;
                 }
                 seen = now;
             }
         }
     }
     if let Some(farewell) = &script.farewell {
-        conn.write_stream(message(farewell)).await?;
+        conn.write_stream(framed(farewell)).await?;
     }
     conn.finish_stream().await
 }
@@ -121,10 +120,4 @@ fn same_door(exchange: &Exchange, now: &Snapshot) -> Option<Door> {
         Door::All => Some(Door::All),
         Door::Server(id) => now.catalog.server_id(exchange.catalog().server_name(id)).map(Door::Server),
     }
-}
-
-fn message(json: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len() + 32);
-    sse::encode(&mut out, Some("message"), None, json);
-    out
 }
