@@ -26,7 +26,7 @@ impl<F: Fleet> Control<F> {
         }
         let diff = Diff::between(&self.compiled, &compiled);
         tracing::info!("reload: {diff}");
-        self.compiled = compiled;
+        self.compiled = compiled.on_listener_of(&self.compiled);
         self.lists.follow(&self.compiled);
         self.renew_identity();
         self.publish();

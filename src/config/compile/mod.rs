@@ -156,6 +156,24 @@ impl Compiled {
         Some(StateDir::new(lookup.path(&directory.value)))
     }
 
+    /// This configuration as far as it may apply while the listener of `running` stays open: an address, and whether TLS
+    /// is spoken, change with a restart only, and so do names and origins that hang on the address. Requests without a
+    /// key are never let in where the open listener is not a loopback one.
+    #[must_use]
+    pub fn on_listener_of(mut self, running: &Self) -> Self {
+        let open = &running.settings.listen;
+        let mut settings = (*self.settings).clone();
+        if settings.listen.address != open.address {
+            settings.listen = open.clone();
+        }
+        if settings.listen.tls.is_some() != open.tls.is_some() {
+            settings.listen.tls.clone_from(&open.tls);
+        }
+        self.settings = Arc::new(settings);
+        self.anonymous = self.anonymous.filter(|_| open.address.ip().is_loopback());
+        self
+    }
+
     /// The server's place, by its name.
     pub fn server(&self, name: &str) -> Option<&Arc<ServerSpec>> {
         self.servers.iter().find(|server| &*server.name == name)

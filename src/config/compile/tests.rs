@@ -237,6 +237,26 @@ fn the_state_directory_is_told_of_a_wrong_file_too() {
 }
 
 #[test]
+fn what_hangs_on_the_open_listener_waits_for_a_restart() {
+    let dir = tempfile::tempdir().expect("dir");
+    std::fs::write(dir.path().join("pem"), "").expect("pem");
+    let of = |listen: &str, more: &str| {
+        let text = format!("state.directory = \"s\"\n[listen]\n{listen}\n{more}");
+        compile_in(dir.path(), &text).expect(listen)
+    };
+    let plain = of("allowed_hosts = [\"a\"]", "");
+    let far = of("address = \"0.0.0.0:80\"\ninsecure_any_address = true\nallowed_hosts = [\"b\"]", "");
+    let tls = of("allowed_hosts = [\"c\"]\ntls = { cert = \"pem\", key = \"pem\" }", "");
+    let anyone = of("", "[anonymous]\nallow = [\"*/*\"]");
+    assert_eq!(far.clone().on_listener_of(&plain).settings.listen, plain.settings.listen);
+    let kept = tls.clone().on_listener_of(&plain).settings;
+    assert!(kept.listen.tls.is_none() && kept.listen.hosts.allows("c"), "{kept:?}");
+    assert_eq!(plain.clone().on_listener_of(&tls).settings.listen.tls, tls.settings.listen.tls);
+    assert!(anyone.clone().on_listener_of(&plain).anonymous.is_some());
+    assert!(anyone.on_listener_of(&far).anonymous.is_none());
+}
+
+#[test]
 fn an_expired_key_is_pointed_out() {
     Clock::simulate(Instant(0), WallTime(1_790_000_000_000));
     let lines = lines(&key("a").replace("gone/*", "*/*"));
