@@ -173,7 +173,7 @@ impl StateDir {
         let pid = fs::read_to_string(self.pid_file()).ok()?.trim().parse::<u32>().ok()?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         // A pid is reused after its process has gone; only a process that carries our name counts.
-        (pid > 1 && name.trim_end().starts_with("tollgate")).then_some(pid)
+        (pid > 0 && name.trim_end().starts_with("tollgate")).then_some(pid)
     }
 
     /// Writes one server's last good list.
