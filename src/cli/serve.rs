@@ -67,11 +67,11 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
     let settings = compiled.settings.clone();
     let signals = Signals::listen()?;
     settings.state.create()?;
+    let _held = settings.state.hold()?;
     let admin =
         TcpListener::bind(settings.admin).await.map_err(|e| cannot_listen("admin.address", settings.admin, &e))?;
     let (reports, inbox) = mpsc::channel(REPORTS_MAX);
     let mut start = Start::new(&compiled, reports)?;
-    // Only now, for the journal's lock proves that no other gate runs on this state.
     settings.state.write_pid()?;
     let listen = start.shards(&settings)?;
     let serving = Serving { listen, admin: admin.local_addr()? };

@@ -7,7 +7,7 @@ use crate::config::disk::{self, make_dir, replace, sync_dir};
 use crate::config::document::Document;
 use crate::config::file::{Key, StoredKeys};
 use crate::rt::random;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -151,6 +151,24 @@ impl StateDir {
         let head = "# Keys made by `tollgate key new`. The gate reads this at start and on SIGHUP.\n\n";
         replace(&self.keys_file(), format!("{head}{text}").as_bytes())?;
         Ok(out)
+    }
+
+    /// Takes the directory for one gate, as long as what comes back is kept.
+    ///
+    /// # Errors
+    /// `Kind::Config` where another gate runs on it; `Kind::Io` where it cannot be taken.
+    pub fn hold(&self) -> Result<File> {
+        let path = self.0.join("gate.lock");
+        let in_place = |error: std::io::Error| Error::from(error).at(&path.display().to_string());
+        let lock = disk::open_private(&path, OpenOptions::new().create(true).truncate(false)).map_err(in_place)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => {
+                let what = "is the state of another gate that runs; stop it, or name another `state.directory`";
+                Err(bad(&self.0, what))
+            }
+            Err(TryLockError::Error(error)) => Err(in_place(error)),
+        }
     }
 
     /// Writes this process's pid.
