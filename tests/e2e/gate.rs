@@ -127,6 +127,22 @@ impl Home {
         self.start_as(command)
     }
 
+    /// Starts the gate as process 1 of a namespace of its own, as in a container.
+    pub(crate) fn start_as_process_1(&self) -> Process<'_> {
+        let mut command = Command::new("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            BINARY,
+        ]);
+        self.start_as(command)
+    }
+
     fn start_as(&self, mut command: Command) -> Process<'_> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         command.args(["serve", "--config"]).arg(self.config()).current_dir(self.path());

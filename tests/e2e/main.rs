@@ -26,6 +26,7 @@ mod http;
 mod keys;
 mod many_tools;
 mod mcp;
+mod one_gate;
 mod pairs;
 mod peers;
 mod transports;
