@@ -130,16 +130,8 @@ impl Home {
     /// Starts the gate as process 1 of a namespace of its own, as in a container.
     pub(crate) fn start_as_process_1(&self) -> Process<'_> {
         let mut command = Command::new("unshare");
-        command.args([
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "--kill-child",
-            BINARY,
-        ]);
+        command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+        command.arg(binary());
         self.start_as(command)
     }
 

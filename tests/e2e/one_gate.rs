@@ -1,7 +1,7 @@
 //! One gate and what is its own: its state directory, its process, the listener it was started with.
 
 use crate::fakes::{Fake, Wire};
-use crate::gate::{BINARY, Home, eventually, free_address};
+use crate::gate::{Home, binary, eventually, free_address};
 use crate::mcp::Client;
 use serde_json::json;
 use std::fs;
@@ -31,7 +31,7 @@ fn a_second_gate_on_the_same_state_is_refused_and_harms_nothing() {
     );
     fs::write(dir.path().join("tollgate.toml"), other).unwrap();
     let mut command = Command::new("timeout");
-    command.args(["5", BINARY, "serve", "--config", "tollgate.toml"]).current_dir(dir.path());
+    command.arg("5").arg(binary()).args(["serve", "--config", "tollgate.toml"]).current_dir(dir.path());
     let second = command.stdin(Stdio::null()).output().unwrap();
     let told = String::from_utf8_lossy(&second.stderr);
     assert!(!second.status.success() && second.status.code() != Some(124), "it ran: {told}");
@@ -57,8 +57,8 @@ fn a_gate_that_is_process_1_hears_of_a_revoked_key() {
     assert!(is_served(&client));
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", gate.id())).unwrap();
     let mut enter = Command::new("nsenter");
-    enter.args(["--target", children.trim(), "--user", "--preserve-credentials", "--pid", "--mount", BINARY]);
-    enter.args(["key", "revoke", id_of(&token), "--config"]).arg(home.config()).current_dir(home.path());
+    enter.args(["--target", children.trim(), "--user", "--preserve-credentials", "--pid", "--mount"]);
+    enter.arg(binary()).args(["key", "revoke", id_of(&token), "--config"]).arg(home.config()).current_dir(home.path());
     let told = enter.output().unwrap();
     let told = format!("{} {}", told.status, String::from_utf8_lossy(&told.stderr));
     assert!(told.contains("pid 1"), "{told}");
