@@ -125,6 +125,11 @@ impl Sink {
         Self::default()
     }
 
+    /// Whether it wants nothing.
+    pub fn is_nowhere(&self) -> bool {
+        matches!(self.0, Way::Nowhere)
+    }
+
     /// A sink that hands each event over at once; it says whether it wants more.
     pub fn hand(take: impl Fn(Event) -> bool + 'static) -> Self {
         Self(Way::Hand(Rc::new(take)))

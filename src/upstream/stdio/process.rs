@@ -264,14 +264,16 @@ impl Shared {
         }
     }
 
-    /// The request a message belongs to: by its id, or the only one there is where the message names none.
+    /// The request a message belongs to: by its id, or the only one that can be meant where the message names none. One
+    /// that takes no events, such as the one that listens for changes, is meant only where it is alone.
     fn waiting_for(&self, id: Option<u64>) -> Option<(u64, Rc<Waiting>)> {
         let waiting = self.waiting.borrow();
-        match id {
-            Some(id) => waiting.get(&id).map(|found| (id, found.clone())),
-            None if waiting.len() == 1 => waiting.iter().next().map(|(id, found)| (*id, found.clone())),
-            None => None,
+        if let Some(id) = id {
+            return waiting.get(&id).map(|found| (id, found.clone()));
         }
+        let mut meant = waiting.iter().filter(|(_, one)| waiting.len() == 1 || !one.sink.is_nowhere());
+        let (id, found) = meant.next().filter(|_| meant.next().is_none())?;
+        Some((*id, found.clone()))
     }
 
     fn answer(&self, id: Option<u64>, outcome: Outcome) {

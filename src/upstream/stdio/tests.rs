@@ -248,6 +248,23 @@ fn pages_are_listed_and_a_change_is_heard() {
 }
 
 #[test]
+fn a_log_line_reaches_the_only_call_while_changes_are_listened_for() {
+    on_shard(async {
+        let (server, _) = server(spec("modern"));
+        let server = Rc::new(server);
+        let opened = server.open().await.expect("starts");
+        let other = server.clone();
+        let watch = task::spawn(async move { other.watch(&opened.about).await });
+        time::sleep(Duration::from_millis(50)).await;
+        let (sink, mut relay) = relay();
+        server.call(&call("log", "{}"), &sink).await.expect("logged");
+        assert_eq!(relay.try_next().map(|event| event.kind), Some(EventKind::Log));
+        assert!(!watch.is_finished());
+        server.close().await;
+    });
+}
+
+#[test]
 fn each_scope_has_its_process_and_closing_ends_them_all() {
     on_shard(async {
         let (server, _) = server(ServerSpec { scope: Scope::PerKey, ..spec("deaf") });
