@@ -20,14 +20,23 @@ pub fn hang_up(pid: u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
 
     #[test]
     fn only_one_real_process_is_reached() {
         for pid in [0, u32::MAX] {
             assert_eq!(hang_up(pid).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{pid}");
         }
-        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        let mut command = std::process::Command::new("sleep");
+        // SAFETY: between fork and exec only signal(2) is called, which is async-signal-safe. Whoever runs the tests
+        // may ignore SIGHUP (nohup does), and the child would inherit that.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGHUP, libc::SIG_DFL);
+                Ok(())
+            });
+        }
+        let mut child = command.arg("30").spawn().unwrap();
         hang_up(child.id()).unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGHUP));
         assert!(hang_up(child.id()).is_err());

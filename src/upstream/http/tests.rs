@@ -302,7 +302,7 @@ fn says_400(current: Rc<Cell<u32>>, calls: impl Fn(&Seen) -> Act + 'static) -> F
                 Act::Answer(status, vec![("Mcp-Session-Id", id)], body)
             }
             // As server-everything and SDKs do: one with a JSON-RPC error, one in plain words.
-            _ if !known && current.get() % 2 == 0 => seen.error(400, -32000, Value::Null),
+            _ if !known && current.get().is_multiple_of(2) => seen.error(400, -32000, Value::Null),
             _ if !known => Act::Answer(400, vec![], String::new()),
             "ping" => seen.result(json!({})),
             "tools/call" => calls(seen),
