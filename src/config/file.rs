@@ -7,6 +7,7 @@ use crate::base::limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The configuration of one gate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -204,7 +205,7 @@ pub struct Anonymous {
 }
 
 /// One MCP server: either `url` (Streamable HTTP) or `command` (a child process that speaks over stdin and stdout).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// URL of a Streamable HTTP server, `https://` or `http://`.
@@ -244,6 +245,15 @@ pub struct Server {
     pub refresh_ms: u64,
     /// `false` keeps it in the file but out of the gate; an imported `command` starts out that way.
     pub enabled: bool,
+}
+
+impl fmt::Debug for Server {
+    /// Without what may hold a secret: URL, arguments, values of headers and environment.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Server");
+        out.field("command", &self.command).field("headers", &self.headers.keys()).field("env", &self.env.keys());
+        out.field("era", &self.era).field("enabled", &self.enabled).finish_non_exhaustive()
+    }
 }
 
 impl Default for Server {

@@ -42,7 +42,7 @@ pub enum TransportSpec {
 /// A Streamable HTTP server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpSpec {
-    /// Its URL as written, checked by [`Target::parse`].
+    /// Its URL with its references read, checked by [`Target::parse`]. Only its host is printed.
     pub url: Box<str>,
     /// Headers sent with every request: our credential for it. Values are secrets and never printed.
     pub headers: Vec<(Box<str>, Box<str>)>,
@@ -111,8 +111,10 @@ impl ServerSpec {
 impl fmt::Debug for HttpSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
+        // Paths and queries of hosted servers carry keys.
+        let host = Target::parse(&self.url).map(|target| target.host_header()).unwrap_or_default();
         let mut out = f.debug_struct("HttpSpec");
-        out.field("url", &self.url).field("headers", &names).field("ca_file", &self.ca_file).finish()
+        out.field("host", &host).field("headers", &names).field("ca_file", &self.ca_file).finish()
     }
 }
 
@@ -266,7 +268,7 @@ mod tests {
     #[test]
     fn secrets_are_not_printed() {
         let http = HttpSpec {
-            url: "http://h/".into(),
+            url: "http://h/canary?key=canary".into(),
             headers: vec![("authorization".into(), "Bearer canary".into())],
             ca_file: None,
         };

@@ -237,6 +237,17 @@ fn the_state_directory_is_told_of_a_wrong_file_too() {
 }
 
 #[test]
+fn no_secret_is_printed_for_debugging() {
+    let dir = tempfile::tempdir().expect("dir");
+    let text = "state.directory = \"s\"\n[servers.a]\nurl = \"http://127.0.0.1/?key=canary\"\n\
+                headers = { x-api-key = \"canary\" }\n[servers.b]\ncommand = \"/bin/true\"\nargs = [\"canary\"]\n\
+                env = { TOKEN = \"canary\" }\n";
+    let compiled = compile_in(dir.path(), text).expect("good");
+    let printed = format!("{:?} {:?} {:?}", compiled.written, compiled.servers, compiled.settings);
+    assert!(printed.contains("TOKEN") && !printed.contains("canary"), "{printed}");
+}
+
+#[test]
 fn what_hangs_on_the_open_listener_waits_for_a_restart() {
     let dir = tempfile::tempdir().expect("dir");
     std::fs::write(dir.path().join("pem"), "").expect("pem");
