@@ -156,9 +156,9 @@ impl Compiled {
         Some(StateDir::new(lookup.path(&directory.value)))
     }
 
-    /// This configuration as far as it may apply while the listener of `running` stays open: an address, and whether TLS
-    /// is spoken, change with a restart only, and so do names and origins that hang on the address. Requests without a
-    /// key are never let in where the open listener is not a loopback one.
+    /// This configuration as far as it may apply while the listener of `running` stays open: an address, and whether
+    /// TLS is spoken, change with a restart only, and so do names and origins that hang on the address. Requests
+    /// without a key are never let in where the open listener is not a loopback one.
     #[must_use]
     pub fn on_listener_of(mut self, running: &Self) -> Self {
         let open = &running.settings.listen;
