@@ -79,6 +79,20 @@ fn what_only_the_ring_holds_is_read_and_recovered_once() {
 }
 
 #[test]
+fn a_ring_is_recovered_whole_into_segments_that_have_become_smaller() {
+    let root = tempfile::tempdir().unwrap();
+    let large = JournalSpec { segment_bytes: 1 << 20, ring_bytes: 1 << 20, ..spec(root.path()) };
+    let journal = Journal::open(large).unwrap();
+    (0..300).for_each(|_| call(&journal).unwrap());
+    assert!(journal.stats().ring_used > 1 << 17);
+    drop(journal);
+    write_log(root.path(), 20);
+    assert_eq!(intact(root.path()), 1 + 600 + 2 + 40);
+    drop(Journal::open(spec(root.path())).unwrap());
+    assert_eq!(intact(root.path()), 1 + 600 + 2 + 40 + 1);
+}
+
+#[test]
 fn a_clean_end_recovers_nothing() {
     let root = tempfile::tempdir().unwrap();
     write_log(root.path(), 1);
