@@ -1,6 +1,7 @@
 //! Runs a call and brings its answer to the client: as plain JSON, or, once the first notification of the call comes,
 //! as a stream of events that the answer ends.
 
+use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Kind, Result};
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
@@ -53,9 +54,10 @@ pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
     let (sink, mut events) = relay();
     let mut running = pin!(call(sink));
     let mut told = Told { streaming: false, broken: !way.events };
-    let mut watching = way.gone_is_cancel;
+    // A moment that stays where it is: a call with much to say must not put off the watch with every event.
+    let mut watch_from = way.gone_is_cancel.then(|| Clock::now() + WATCH_AFTER);
     loop {
-        match turn(running.as_mut(), &mut events, conn, watching).await {
+        match turn(running.as_mut(), &mut events, conn, watch_from).await {
             Turn::Ended(answer) => {
                 while let Some(event) = events.try_next() {
                     told.event(conn, tell(&event)).await;
@@ -64,7 +66,7 @@ pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
             }
             Turn::Event(event) => told.event(conn, tell(&event)).await,
             Turn::Gone => {
-                watching = false;
+                watch_from = None;
                 way.cancel.notify_one();
             }
         }
@@ -75,14 +77,15 @@ async fn turn<S: Stream, F: Future>(
     running: Pin<&mut F>,
     events: &mut Relay,
     conn: &ServerConn<S>,
-    watching: bool,
+    watch_from: Option<Instant>,
 ) -> Turn<F::Output> {
     let gone = async {
-        if watching {
-            time::sleep(WATCH_AFTER).await;
-            conn.peer_gone().await;
-        } else {
-            std::future::pending::<()>().await;
+        match watch_from {
+            Some(from) => {
+                time::sleep_until(from).await;
+                conn.peer_gone().await;
+            }
+            None => std::future::pending::<()>().await,
         }
     };
     let (next, gone) = (pin!(events.next()), pin!(gone));
@@ -147,4 +150,59 @@ pub(crate) fn framed(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() + 32);
     sse::encode(&mut out, Some("message"), None, json);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::Error;
+    use crate::rt::sim::{self, SimStream};
+    use crate::rt::task;
+    use crate::upstream::answer::EventKind;
+    use crate::wire::http::HttpLimits;
+
+    /// Says something every few milliseconds for as long as somebody takes it.
+    async fn talk(sink: &Sink) -> Result<Answer> {
+        loop {
+            time::sleep(Duration::from_millis(5)).await;
+            sink.push(Event { kind: EventKind::Progress, params: bytes::Bytes::from_static(b"{}") })?;
+        }
+    }
+
+    /// A call that talks until it is cancelled.
+    async fn chatter(sink: Sink, cancel: &Notify) -> Result<Answer> {
+        match select(pin!(talk(&sink)), pin!(cancel.notified())).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(_) => Err(Error::new(Kind::Cancelled, "cancelled")),
+        }
+    }
+
+    async fn cancelled_after(events: bool, said: Option<&'static [u8]>) -> Duration {
+        let (mut client, stream) = SimStream::pair();
+        let mut conn = ServerConn::new(stream, HttpLimits::default());
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec()).await.0.unwrap();
+        conn.read_head().await.unwrap().unwrap();
+        drop(task::spawn(async move {
+            time::sleep(Duration::from_millis(200)).await;
+            drop(client);
+        }));
+        let cancel = Notify::new();
+        let way = Way { events, gone_is_cancel: true, cancel: &cancel };
+        let start = Clock::now();
+        let ran = run(&mut conn, &way, |sink| chatter(sink, &cancel), |_| said.map(Vec::from));
+        let (answer, _) = time::timeout(Duration::from_secs(60), ran).await.expect("the call is cancelled");
+        assert_eq!(answer.unwrap_err().kind, Kind::Cancelled);
+        Clock::now().since(start)
+    }
+
+    /// 2026-07-28 streamable HTTP: any disconnect is a cancellation, however much the call has to say.
+    #[test]
+    fn a_client_that_goes_is_seen_between_many_events() {
+        for (events, said) in [(true, None), (false, None), (true, Some(&b"{}"[..]))] {
+            sim::run(1, async move {
+                let took = cancelled_after(events, said).await;
+                assert!(took < Duration::from_millis(300), "{events} {said:?}: {took:?}");
+            });
+        }
+    }
 }
