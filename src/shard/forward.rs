@@ -2,9 +2,9 @@
 //!
 //! Crossing costs two wake-ups (docs/performance.md), which is why everything stateless runs where the client is.
 
-use crate::base::error::{Error, Kind, Result, Retry};
+use crate::base::error::{Error, Kind, Result, Retry, Side};
 use crate::base::ids::ShardId;
-use crate::base::limits::RELAY_EVENTS_MAX;
+use crate::base::limits::CALL_CAP_MS;
 use crate::invariant;
 use crate::rt::local::{self, Notify};
 use crate::rt::mailbox::{Sender, TrySend};
@@ -20,15 +20,27 @@ use std::time::Duration;
 
 /// Time the other shards have to hear of an ended session.
 const END_TIME: Duration = Duration::from_secs(2);
+/// Pause before a message is offered again to a mailbox that was full.
+pub(crate) const FULL_PAUSE: Duration = Duration::from_millis(2);
+/// Time after which the answer of another shard is no longer waited for: its own deadline has passed long ago, so the
+/// task that was to answer has died.
+const LOST_AFTER: Duration = Duration::from_millis(CALL_CAP_MS + 60_000);
 
 /// The ways to the other shards, and the questions that are open in either direction.
 pub(crate) struct Peers {
     own: ShardId,
     mailboxes: Box<[Sender<ToShard>]>,
     next: Cell<u64>,
-    asked: RefCell<HashMap<u64, local::Sender<Returned>>>,
+    asked: RefCell<HashMap<u64, Asker>>,
     serving: RefCell<HashMap<Ticket, Rc<Notify>>>,
     ends: RefCell<HashMap<u64, local::OneSender<()>>>,
+}
+
+/// Who waits for a call that runs elsewhere.
+struct Asker {
+    /// Takes its events; bounded like those of a call that runs here.
+    events: Sink,
+    answer: local::OneSender<Result<Answer>>,
 }
 
 /// A question of ours; dropping it before the answer tells the other shard to stop.
@@ -84,29 +96,34 @@ impl Peers {
     /// Runs a call at the home shard of its server. Dropping the future cancels it there.
     pub(crate) async fn call(&self, home: ShardId, server: &str, call: UpstreamCall, sink: &Sink) -> Result<Answer> {
         let ticket = self.ticket();
-        let (sender, mut receiver) = local::channel(RELAY_EVENTS_MAX);
-        self.asked.borrow_mut().insert(ticket.number, sender);
+        let (answer, answered) = local::oneshot();
+        self.asked.borrow_mut().insert(ticket.number, Asker { events: sink.clone(), answer });
         let mut asked = Asked { peers: self, home, number: ticket.number, answered: true };
         self.send(home, ToShard::Forward(Box::new(Forward { ticket, server: server.into(), call })))?;
         asked.answered = false;
-        loop {
-            match receiver.recv().await {
-                Some(Returned::Event(event)) => sink.push(event)?,
-                Some(Returned::Answer(answer)) => {
-                    asked.answered = true;
-                    return answer;
-                }
-                None => return Err(Error::new(Kind::Overloaded, "the answer came faster than it could be taken")),
-            }
-        }
+        let answer = time::timeout(LOST_AFTER, answered).await.map_err(|_| lost())?;
+        let slow = |_| Error::new(Kind::Overloaded, "the client reads the events of its call too slowly");
+        let answer = answer.map_err(|closed| slow(closed).side(Side::Downstream))?;
+        asked.answered = true;
+        answer
     }
 
     /// Takes what another shard says of a call of ours. A reader that lags loses the call.
     pub(crate) fn returned(&self, number: u64, what: Returned) {
         let mut asked = self.asked.borrow_mut();
-        let lags = asked.get(&number).is_some_and(|sender| sender.try_send(what).is_err());
-        if lags {
-            asked.remove(&number);
+        match what {
+            Returned::Event(event) => {
+                let lags = asked.get(&number).is_some_and(|asker| asker.events.push(event).is_err());
+                if lags {
+                    asked.remove(&number);
+                }
+            }
+            Returned::Answer(answer) => {
+                if let Some(asker) = asked.remove(&number) {
+                    // Nobody waits any more where the client has just gone.
+                    let _ = asker.answer.send(answer);
+                }
+            }
         }
     }
 
@@ -115,16 +132,22 @@ impl Peers {
     /// # Errors
     /// [`Kind::Overloaded`] where one does not say so in time; the session may then still be taken there.
     pub(crate) async fn announce_end(&self, session: SessionKey) -> Result<()> {
-        let mut heard = Vec::with_capacity(self.mailboxes.len());
-        for shard in self.others() {
-            let ticket = self.ticket();
-            let (sender, receiver) = local::oneshot();
-            self.ends.borrow_mut().insert(ticket.number, sender);
-            self.send(shard, ToShard::SessionEnded(session, ticket))?;
-            heard.push(receiver);
-        }
+        let told = join_all(self.others().map(|shard| self.tell_end(shard, session)));
         let late = |_| Error::new(Kind::Overloaded, "a shard did not hear in time that the session ended; try again");
-        time::timeout(END_TIME, join_all(heard)).await.map(drop).map_err(late)
+        time::timeout(END_TIME, told).await.map(drop).map_err(late)
+    }
+
+    /// Tells one shard, once its mailbox has room, and waits until it has heard.
+    async fn tell_end(&self, shard: ShardId, session: SessionKey) {
+        let ticket = self.ticket();
+        let (sender, heard) = local::oneshot();
+        self.ends.borrow_mut().insert(ticket.number, sender);
+        let _forget = Ending { peers: self, number: ticket.number };
+        while self.send(shard, ToShard::SessionEnded(session, ticket)).is_err() {
+            time::sleep(FULL_PAUSE).await;
+        }
+        // The sender stays in the map until it is used.
+        let _ = heard.await;
     }
 
     /// Another shard has heard of an ended session.
@@ -155,6 +178,22 @@ impl Peers {
     }
 }
 
+/// The end of a session that one shard is being told of.
+struct Ending<'a> {
+    peers: &'a Peers,
+    number: u64,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.peers.ends.borrow_mut().remove(&self.number);
+    }
+}
+
+fn lost() -> Error {
+    Error::new(Kind::Internal, "another shard lost the call; it may have been run").retry(Retry::Unsafe)
+}
+
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         self.peers.asked.borrow_mut().remove(&self.number);
@@ -163,5 +202,91 @@ impl Drop for Asked<'_> {
             // A full mailbox loses this: the call then ends by its own deadline.
             let _ = self.peers.send(self.home, ToShard::Abandoned(ticket));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::{RELAY_BYTES_MAX, RELAY_EVENTS_MAX};
+    use crate::mcp::revision::Era;
+    use crate::rt::mailbox::{self, Receiver};
+    use crate::rt::{sim, task};
+    use crate::upstream::answer::{Event, EventKind, Outcome, relay};
+
+    const OTHER: ShardId = ShardId(1);
+
+    /// Shard 0 of two, and the mailbox of the other, with room for two messages.
+    fn peers() -> (Rc<Peers>, Receiver<ToShard>) {
+        let (own, _) = mailbox::try_mailbox(2).unwrap();
+        let (other, receiver) = mailbox::try_mailbox(2).unwrap();
+        (Rc::new(Peers::new(ShardId(0), [own, other].into())), receiver)
+    }
+
+    fn event(len: usize) -> Returned {
+        Returned::Event(Event { kind: EventKind::Progress, params: vec![b' '; len].into() })
+    }
+
+    fn answer() -> Result<Answer> {
+        Ok(Answer { outcome: Outcome::Result("{}".into()), era: Era::Legacy })
+    }
+
+    #[test]
+    fn an_answer_finds_its_way_past_events_that_wait() {
+        sim::run(1, async {
+            let (peers, mut other) = peers();
+            let (sink, mut events) = relay();
+            let calling = peers.clone();
+            let call = task::spawn(async move { calling.call(OTHER, "s", UpstreamCall::default(), &sink).await });
+            let ToShard::Forward(forward) = other.recv().await else { panic!("not a call") };
+            (0..RELAY_EVENTS_MAX).for_each(|_| peers.returned(forward.ticket.number, event(1)));
+            peers.returned(forward.ticket.number, Returned::Answer(answer()));
+            assert_eq!(call.await, answer());
+            assert_eq!(std::iter::from_fn(|| events.try_next()).count(), RELAY_EVENTS_MAX);
+            assert!(other.try_recv().is_none(), "an answered call is not abandoned");
+        });
+    }
+
+    #[test]
+    fn events_that_nobody_takes_are_bounded_by_their_bytes() {
+        sim::run(1, async {
+            let (peers, mut other) = peers();
+            let (sink, events) = relay();
+            let calling = peers.clone();
+            let call = task::spawn(async move { calling.call(OTHER, "s", UpstreamCall::default(), &sink).await });
+            let ToShard::Forward(forward) = other.recv().await else { panic!("not a call") };
+            peers.returned(forward.ticket.number, event(RELAY_BYTES_MAX));
+            assert!(!peers.asked.borrow().is_empty());
+            peers.returned(forward.ticket.number, event(1));
+            assert!(peers.asked.borrow().is_empty(), "nothing more of this call is taken");
+            assert_eq!(call.await.unwrap_err().kind, Kind::Overloaded);
+            assert!(matches!(other.recv().await, ToShard::Abandoned(ticket) if ticket == forward.ticket));
+            drop(events);
+        });
+    }
+
+    #[test]
+    fn the_end_of_a_session_waits_for_room_in_a_mailbox() {
+        sim::run(1, async {
+            let (peers, mut other) = peers();
+            while peers.send(OTHER, ToShard::Drain).is_ok() {}
+            let telling = peers.clone();
+            let told = task::spawn(async move { telling.announce_end([7; 16]).await });
+            time::sleep(Duration::from_millis(50)).await;
+            let ticket = loop {
+                match other.recv().await {
+                    ToShard::SessionEnded(session, ticket) => {
+                        assert_eq!(session, [7; 16]);
+                        break ticket;
+                    }
+                    _ => time::sleep(Duration::from_millis(1)).await,
+                }
+            };
+            peers.acknowledged(ticket.number);
+            told.await.unwrap();
+            let silent = peers.announce_end([8; 16]).await;
+            assert_eq!(silent.unwrap_err().kind, Kind::Overloaded);
+            assert!(peers.ends.borrow().is_empty(), "an end that is not confirmed in time is not waited for");
+        });
     }
 }
