@@ -5,8 +5,10 @@ use crate::base::error::Result;
 use crate::base::ids::ShardId;
 use crate::base::limits::MAILBOX_MAX;
 use crate::config::Snapshot;
+use crate::rt::local::Notify;
 use crate::rt::mailbox::Receiver;
 use crate::rt::{task, time};
+use crate::shard::forward::FULL_PAUSE;
 use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
 use crate::shard::{Busy, InForce, Shard};
@@ -18,8 +20,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Pause before an answer is offered again to a mailbox that was full.
-const FULL_PAUSE: Duration = Duration::from_millis(2);
 /// Time after which an answer that no mailbox takes is given up: the asker's own deadline has passed by then.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 
@@ -30,7 +30,7 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::Snapshot(snapshot) => shard.adopt(snapshot),
             ToShard::Learned(server, verdict) => shard.upstreams.learn(&server, verdict),
             ToShard::Identity(identity) => drop(shard.identity.replace(Some(identity))),
-            ToShard::Forward(forward) => drop(task::spawn(run_here(shard.clone(), *forward))),
+            ToShard::Forward(forward) => start_here(shard, *forward),
             ToShard::Returned(number, what) => shard.peers.returned(number, *what),
             ToShard::Abandoned(ticket) => shard.peers.abandoned(ticket),
             ToShard::SessionEnded(session, asker) => shard.hear_session_end(session, asker),
@@ -74,12 +74,17 @@ impl Shard {
     }
 }
 
+/// Starts a call for another shard. It is entered before its task first runs: the next message in the mailbox may be
+/// that it is abandoned, or that the shard drains.
+fn start_here(shard: &Rc<Shard>, forward: Forward) {
+    let abandoned = shard.peers.serve(forward.ticket);
+    drop(task::spawn(run_here(Busy::new(shard), forward, abandoned)));
+}
+
 /// Runs a call for another shard and sends back what it says.
-async fn run_here(shard: Rc<Shard>, forward: Forward) {
-    let ticket = forward.ticket;
-    let _busy = Busy::new(&shard);
-    let abandoned = shard.peers.serve(ticket);
-    let sink = Sink::hand(event_home(&shard, ticket));
+async fn run_here(busy: Busy, forward: Forward, abandoned: Rc<Notify>) {
+    let (shard, ticket) = (&busy.0, forward.ticket);
+    let sink = Sink::hand(event_home(shard, ticket));
     let running = shard.upstreams.call(&forward.server, &forward.call, &sink);
     let ended = match select(pin!(running), pin!(abandoned.notified())).await {
         Either::Left((answer, _)) => Some(answer),
@@ -87,7 +92,7 @@ async fn run_here(shard: Rc<Shard>, forward: Forward) {
     };
     shard.peers.served(ticket);
     if let Some(answer) = ended {
-        send_home(&shard, ticket, Returned::Answer(answer)).await;
+        send_home(shard, ticket, Returned::Answer(answer)).await;
     }
 }
 

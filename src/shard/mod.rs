@@ -110,16 +110,16 @@ impl Shard {
 }
 
 /// A request, or a call for another shard, under way in the shard's count: draining waits for it.
-struct Busy<'a>(&'a Shard);
+struct Busy(Rc<Shard>);
 
-impl<'a> Busy<'a> {
-    fn new(shard: &'a Shard) -> Self {
+impl Busy {
+    fn new(shard: &Rc<Shard>) -> Self {
         shard.busy.set(shard.busy.get() + 1);
-        Self(shard)
+        Self(shard.clone())
     }
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.set(self.0.busy.get() - 1);
     }
