@@ -89,6 +89,9 @@ async fn serve<S: Stream>(shard: &Rc<Shard>, stream: S) -> Result<()> {
         };
         shard.metrics.requests.inc();
         let _busy = Busy::new(shard);
+        if shard.is_draining() {
+            conn.close_after_answer();
+        }
         // On the heap for as long as it runs: an idle connection keeps nothing of it.
         Box::pin(dispatch::answer(shard, &mut conn, head)).await?;
         if !conn.keep_alive() || shard.is_draining() {

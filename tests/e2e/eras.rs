@@ -18,7 +18,7 @@ fn modern_home(fake: &Fake) -> Home {
 }
 
 /// A gate in front of the Python fake on stdio, which behaves as `mode` says.
-fn stdio_home(mode: &str) -> Home {
+pub(crate) fn stdio_home(mode: &str) -> Home {
     let script = tests().join("fixtures/upstream/fake_stdio.py");
     Home::new(&format!(
         "{ANYONE}[servers.child]\ncommand = \"python3\"\nargs = [{}, \"{mode}\"]\n",
@@ -26,7 +26,7 @@ fn stdio_home(mode: &str) -> Home {
     ))
 }
 
-fn wait_for_tools(client: &Client, count: usize) {
+pub(crate) fn wait_for_tools(client: &Client, count: usize) {
     eventually("the tools are listed", Duration::from_secs(30), || client.tools().len() >= count);
 }
 

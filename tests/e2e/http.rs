@@ -159,7 +159,12 @@ impl Connection {
 
     /// The next whole answer; nothing when the peer closed without one.
     pub(crate) fn read(&mut self) -> Option<Response> {
-        let mut response = self.head()?;
+        let head = self.head()?;
+        self.body(head)
+    }
+
+    /// The rest of an answer whose head was read.
+    pub(crate) fn body(&mut self, mut response: Response) -> Option<Response> {
         if response.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             while let Some(chunk) = self.chunk() {
                 response.body.extend(chunk);

@@ -18,6 +18,7 @@ mod commands;
 mod conformance;
 mod crash;
 mod dead_upstreams;
+mod endings;
 mod eras;
 mod fakes;
 mod full_disk;

@@ -105,6 +105,8 @@ async fn listen<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, request
         Err(error) => return in_band(&exchange, conn, error, request.id).await,
     };
     let script = Script {
+        id: Some(request.id),
+        session: None,
         first: Some(listen.acknowledged(request.id)),
         changed: listen.tools.then(|| subscribe::tools_changed(request.id)),
         farewell: Some(subscribe::ended(request.id)),

@@ -5,12 +5,14 @@ use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
 use crate::catalog::Door;
 use crate::config::Snapshot;
+use crate::mcp::refusal::Refusal;
 use crate::mcp::subscribe;
 use crate::rt::stream::Stream;
 use crate::rt::time;
 use crate::shard::exchange::Exchange;
 use crate::shard::refuse;
 use crate::shard::relay::{SSE_HEADERS, accepts_events, framed};
+use crate::shard::session::SessionKey;
 use crate::wire::http::{RequestHead, ServerConn};
 use futures_util::future::{Either, select};
 use std::pin::pin;
@@ -22,7 +24,11 @@ const BEAT: Duration = Duration::from_secs(15);
 const COALESCE: Duration = Duration::from_millis(50);
 
 /// What one stream says.
-pub(crate) struct Script {
+pub(crate) struct Script<'a> {
+    /// The raw id of the request it answers, where it answers one.
+    pub(crate) id: Option<&'a [u8]>,
+    /// The legacy session it belongs to, where it belongs to one.
+    pub(crate) session: Option<SessionKey>,
     /// Its first message, if there is one.
     pub(crate) first: Option<Vec<u8>>,
     /// The notice that the list changed; nothing if the client did not ask for it.
@@ -45,19 +51,21 @@ pub(crate) async fn get<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>,
         let error = Error::new(Kind::MethodNotAllowed, "GET opens an event stream: send \"Accept: text/event-stream\"");
         return refuse::plain(&shard, conn, &error).await;
     }
-    if let Err(refusal) = super::legacy::session_of(&exchange, head) {
-        return refuse::refusal(&shard, conn, &refusal).await;
-    }
-    let script = Script { first: None, changed: Some(subscribe::LEGACY_TOOLS_CHANGED.to_vec()), farewell: None };
+    let session = match super::legacy::session_of(&exchange, head) {
+        Ok(session) => Some(session.id),
+        Err(refusal) => return refuse::refusal(&shard, conn, &refusal).await,
+    };
+    let changed = Some(subscribe::LEGACY_TOOLS_CHANGED.to_vec());
+    let script = Script { id: None, session, first: None, changed, farewell: None };
     hold(exchange, conn, script).await
 }
 
-/// Keeps a stream open until the client goes, its key is no longer valid, or the shard drains.
-pub(crate) async fn hold<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, script: Script) -> Result<()> {
+/// Keeps a stream open until the client goes, its key or session is no longer valid, or the shard drains.
+pub(crate) async fn hold<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, script: Script<'_>) -> Result<()> {
     let shard = exchange.shard.clone();
     let _open = match shard.streams.open(exchange.principal.key) {
         Ok(open) => open,
-        Err(error) => return refuse::plain(&shard, conn, &error).await,
+        Err(error) => return refuse::refusal(&shard, conn, &Refusal::new(error, script.id)).await,
     };
     shard.metrics.streams_open.inc();
     let held = tell(&exchange, conn, &script).await;
@@ -65,7 +73,7 @@ pub(crate) async fn hold<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>
     held
 }
 
-async fn tell<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, script: &Script) -> Result<()> {
+async fn tell<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, script: &Script<'_>) -> Result<()> {
     conn.start_stream(200, SSE_HEADERS).await?;
     if let Some(first) = &script.first {
         conn.write_stream(framed(first)).await?;
@@ -73,10 +81,11 @@ async fn tell<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, script: 
     let mut epoch = exchange.snapshot().epoch;
     let mut seen = exchange.snapshot().view(exchange.principal.grant, exchange.door).digest;
     loop {
-        let wake =
-            if exchange.shard.in_force().snapshot.epoch == epoch { wait(exchange, conn).await } else { Wake::Look };
-        match wake {
+        // What happened while this was busy with something else woke nobody.
+        let missed = exchange.shard.is_draining() || exchange.shard.in_force().snapshot.epoch != epoch;
+        match if missed { Wake::Look } else { wait(exchange, conn).await } {
             Wake::Gone => return Ok(()),
+            Wake::Beat if !stands(exchange, script) => break,
             Wake::Beat => conn.write_stream(b": beat\n\n".to_vec()).await?,
             Wake::Look if exchange.shard.is_draining() => break,
             Wake::Look => {
@@ -103,6 +112,12 @@ async fn wait<S: Stream>(exchange: &Exchange, conn: &ServerConn<S>) -> Wake {
         Either::Left((Either::Right(_), _)) => Wake::Beat,
         Either::Right(_) => Wake::Gone,
     }
+}
+
+/// Whether key and session are still good: time ends them without a word.
+fn stands(exchange: &Exchange, script: &Script<'_>) -> bool {
+    let ended = script.session.is_some_and(|session| exchange.shard.ended.has(&session));
+    !ended && digest(exchange).is_some()
 }
 
 /// What the key sees now; nothing once it is no longer valid or its server is gone.
