@@ -221,11 +221,16 @@ fn into_session<'a>(headers: &Headers<'a>, id: Option<&[u8]>, message: Message<'
 ///
 /// # Errors
 /// `Kind::InvalidRequest` (400) where the id is missing or repeated, or the version unknown;
-/// `Kind::MethodNotAllowed` never: a GET under a modern version header is the caller's to refuse with 405.
+/// `Kind::MethodNotAllowed` (405) where the version is a modern one: it has no GET, no DELETE and no sessions. A POST
+/// under it is refused before it comes here.
 pub fn session_id<'a>(headers: &Headers<'a>) -> Result<&'a str, Error> {
-    let version = headers.protocol_version;
-    if version != HeaderValue::Absent && version.one().and_then(Revision::parse).is_none() {
-        return Err(invalid("MCP-Protocol-Version is unknown or repeated"));
+    match headers.protocol_version {
+        HeaderValue::Absent => (),
+        version => match version.one().and_then(Revision::parse).map(Revision::era) {
+            Some(Era::Legacy) => (),
+            Some(Era::Modern) => return Err(Error::new(Kind::MethodNotAllowed, "this revision knows POST alone")),
+            None => return Err(invalid("MCP-Protocol-Version is unknown or repeated")),
+        },
     }
     headers.session.one().ok_or_else(|| invalid("header Mcp-Session-Id is missing or repeated; send initialize first"))
 }
@@ -280,6 +285,19 @@ mod tests {
         let answer: Value = serde_json::from_slice(&refusal.body()).unwrap();
         assert_eq!(answer["error"]["code"], refusal.error.kind.rpc_code());
         (refusal.status, refusal.error.kind.rpc_code(), answer.get("id").is_some())
+    }
+
+    #[test]
+    fn a_session_is_asked_for_by_legacy_requests_only() {
+        let under = |version| {
+            let headers = Headers { protocol_version: version, session: HeaderValue::One("s"), ..Headers::default() };
+            session_id(&headers).map_err(|error| error.kind.http_status())
+        };
+        assert_eq!(under(HeaderValue::Absent), Ok("s"));
+        assert_eq!(under(HeaderValue::One("2025-06-18")), Ok("s"));
+        assert_eq!(under(HeaderValue::One("2099-01-01")), Err(400));
+        assert_eq!(under(HeaderValue::Repeated), Err(400));
+        assert_eq!(under(HeaderValue::One("2026-07-28")), Err(405));
     }
 
     #[test]
