@@ -130,6 +130,21 @@ fn an_unread_body_is_dropped_if_short_and_closes_if_long() {
 }
 
 #[test]
+fn a_chunked_body_that_is_not_read_to_its_end_does_not_reset_the_answer() {
+    on_each_driver(|| async {
+        let chunks = format!("8000\r\n{}\r\n", "x".repeat(0x8000)).repeat(20);
+        let post = "POST /unread HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        let mut stream = TcpStream::connect(server().addr).await.unwrap();
+        stream.write_all(post.as_bytes().to_vec()).await.0.unwrap();
+        let answer = read_until(&mut stream, |text| text.ends_with("no")).await;
+        assert_eq!(statuses(&answer), [401]);
+        stream.write_all(chunks.into_bytes()).await.0.unwrap();
+        let end = stream.read(Vec::new()).await.0;
+        assert!(matches!(end, Ok(0)), "an orderly end: {end:?}");
+    });
+}
+
+#[test]
 fn each_wait_has_its_deadline() {
     on_each_driver(|| async {
         let server = echo(hasty());

@@ -121,7 +121,8 @@ impl<S: Stream> ServerConn<S> {
         fault.downstream()
     }
 
-    /// Reads and drops what is left of the last body; false if that is too much or does not come.
+    /// Reads and drops what is left of the last body; false if that is too much or does not come, in which case the
+    /// connection ends so that the client still reads the answer it was given.
     pub(super) async fn drain(&mut self) -> bool {
         if matches!(self.unread, Unread::Nothing) {
             return true;
@@ -132,6 +133,7 @@ impl<S: Stream> ServerConn<S> {
             let more = left > 0 && budget > 0 && matches!(self.conn.fill(0, deadline).await, Ok(1..));
             if !more {
                 self.closing = true;
+                self.linger().await;
                 return false;
             }
         }
