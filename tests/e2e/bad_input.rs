@@ -74,7 +74,9 @@ fn what_is_too_big_or_elsewhere_is_refused() {
     let status = |bytes: &[u8]| http::once(address, bytes).status;
     let before = gate.memory_bytes();
     for _ in 0..8 {
-        assert_eq!(client.post(&[], &vec![b' '; 5 << 20]).status, 413, "a body past the limit");
+        let refused = client.post(&[], &vec![b' '; 5 << 20]);
+        assert_eq!(refused.status, 413, "a body past the limit");
+        assert_eq!(refused.answer().get("id"), None, "an id is a string or a number, or is not there");
     }
     let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     let huge = format!("{head}Content-Length: 99999999999\r\n\r\n");

@@ -261,7 +261,7 @@ impl<S: Stream> ServerConn<S> {
 fn error_body(error: &Error) -> Vec<u8> {
     let message = serde_json::Value::from(error.context.as_ref());
     let code = error.kind.rpc_code();
-    format!(r#"{{"jsonrpc":"2.0","id":null,"error":{{"code":{code},"message":{message}}}}}"#).into_bytes()
+    format!(r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":{message}}}}}"#).into_bytes()
 }
 
 #[cfg(test)]
