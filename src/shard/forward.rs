@@ -1,6 +1,6 @@
 //! Calls that must run on another shard: a stdio server's process and a stateful session live at their home shard only.
 //!
-//! Crossing costs two wake-ups (docs/performance.md), which is why everything stateless runs where the client is.
+//! Crossing costs two wake-ups (docs/architecture.md), which is why everything stateless runs where the client is.
 
 use crate::base::error::{Error, Kind, Result, Retry, Side};
 use crate::base::ids::ShardId;

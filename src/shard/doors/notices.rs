@@ -17,21 +17,15 @@ use crate::wire::rpc;
 
 /// The trace a call is in: the client's, or one of our own.
 pub(crate) fn trace_of(params: &CallParams<'_>) -> TraceContext {
-    params.trace().unwrap_or_else(|| {
-        let mut entropy = [0; 24];
-        random::fill(&mut entropy);
-        TraceContext::fresh(entropy)
-    })
+    params.trace().unwrap_or_else(|| TraceContext::fresh(random::label()))
 }
 
 /// What goes upstream in `_meta`: our own span under the client's trace, and whether anybody listens for progress.
 pub(crate) fn call_meta(params: &CallParams<'_>, trace: TraceContext, logs: Option<LogLevel>) -> CallMeta {
-    let mut span = [0; 8];
-    random::fill(&mut span);
     CallMeta {
         progress: params.meta.progress_token.is_some(),
         log_level: logs,
-        trace: Some(trace.child(span)),
+        trace: Some(trace.child(random::label())),
         tracestate: params.meta.tracestate.as_deref().map(Into::into),
     }
 }
