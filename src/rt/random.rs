@@ -21,8 +21,8 @@ pub fn fill(into: &mut [u8]) {
     crate::invariant!(sys::getrandom(into), "getrandom(2) is there since Linux 3.17 and never fails on valid memory");
 }
 
-/// A random label such as a trace id: unlike any other, but no secret. Drawn from a stock that each thread keeps, so that
-/// a call need not ask the kernel. Never make keys, tokens or nonces of it: the stock lies in memory before it is used.
+/// A random label such as a trace id: unlike any other, but no secret. Drawn from a stock that each thread keeps, so
+/// that a call need not ask the kernel. Never make keys, tokens or nonces of it: the stock lies in memory before it is used.
 ///
 /// # Panics
 /// As [`fill`].
