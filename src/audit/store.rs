@@ -4,19 +4,14 @@ use super::frame::LogId;
 use super::ring;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::ShardId;
-use crate::rt::random;
+use crate::rt::{file, random};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const LOG_ID: &str = "log-id";
 const LOCK: &str = "lock";
-/// Tries of a lock that is held.
-const LOCK_TRIES: u32 = 20;
-/// Pause between two of them.
-const LOCK_PAUSE: Duration = Duration::from_millis(25);
 /// Names the ring directory for readers.
 const RING_DIR: &str = "ring-directory";
 
@@ -118,7 +113,7 @@ fn lock(dir: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true).mode(0o600);
     let file = options.open(dir.join(LOCK)).map_err(|error| failed(dir, &error))?;
-    match patient_lock(&file) {
+    match file::lock(&file) {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let context = format!(
@@ -129,19 +124,6 @@ fn lock(dir: &Path) -> Result<File> {
         }
         Err(TryLockError::Error(error)) => Err(failed(dir, &error)),
     }
-}
-
-/// A process that is being started holds a copy of every open file until it runs its program, and with it the lock of
-/// a gate that has just ended: so a lock that is held is tried again for a moment.
-#[allow(clippy::disallowed_methods, reason = "at start, before a shard has anything else to do")]
-fn patient_lock(file: &File) -> std::result::Result<(), TryLockError> {
-    for _ in 0..LOCK_TRIES {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
-            done => return done,
-        }
-    }
-    file.try_lock()
 }
 
 fn log_id(dir: &Path) -> io::Result<LogId> {

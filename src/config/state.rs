@@ -6,7 +6,7 @@ use crate::base::limits;
 use crate::config::disk::{self, make_dir, replace, sync_dir};
 use crate::config::document::Document;
 use crate::config::file::{Key, StoredKeys};
-use crate::rt::random;
+use crate::rt::{file, random};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -161,7 +161,7 @@ impl StateDir {
         let path = self.0.join("gate.lock");
         let in_place = |error: std::io::Error| Error::from(error).at(&path.display().to_string());
         let lock = disk::open_private(&path, OpenOptions::new().create(true).truncate(false)).map_err(in_place)?;
-        match lock.try_lock() {
+        match file::lock(&lock) {
             Ok(()) => Ok(lock),
             Err(TryLockError::WouldBlock) => {
                 let what = "is the state of another gate that runs; stop it, or name another `state.directory`";

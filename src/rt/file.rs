@@ -8,9 +8,15 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Rights of a file we make: the gate's user alone.
 const MODE: u32 = 0o600;
+
+/// Tries of a lock that is held.
+const LOCK_TRIES: u32 = 20;
+/// Pause between two of them.
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +181,22 @@ pub fn create_allocated(path: &Path, len: u64) -> io::Result<std::fs::File> {
     let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
     sys::allocate(&file, len)?;
     Ok(file)
+}
+
+/// Takes a file's lock, as long as the file is open. Blocks for a moment; for start-up: a process that is being started
+/// holds a copy of every open file until it runs its program, and with it the lock of a gate that has just ended.
+///
+/// # Errors
+/// Somebody else holds it, or the file system knows no locks.
+#[allow(clippy::disallowed_methods, reason = "at start, before the thread has anything else to do")]
+pub fn lock(file: &std::fs::File) -> Result<(), std::fs::TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            done => return done,
+        }
+    }
+    file.try_lock()
 }
 
 /// Waits until the names made, changed and removed in a directory are on the disk.
