@@ -22,7 +22,8 @@ pub fn fill(into: &mut [u8]) {
 }
 
 /// A random label such as a trace id: unlike any other, but no secret. Drawn from a stock that each thread keeps, so
-/// that a call need not ask the kernel. Never make keys, tokens or nonces of it: the stock lies in memory before it is used.
+/// that a call need not ask the kernel. Never make keys, tokens or nonces of it: the stock lies in memory before it is
+/// used.
 ///
 /// # Panics
 /// As [`fill`].
