@@ -1,4 +1,4 @@
-//! A server's answer to a `tools/call` in the client's era (mcp.md 6.1). What need not change is copied byte for byte.
+//! A server's answer to a `tools/call` in the client's era (docs/protocol.md 3). What need not change is copied.
 
 use super::meta::SERVER_INFO;
 use super::model::Model;
@@ -178,7 +178,7 @@ fn bridge_error(bridge: &Bridge<'_>, id: &[u8], raw: &[u8]) -> Bridged {
         (_, Era::Modern, -32020 | -32022) => (internal(id, "server and gate disagree on the protocol", &fault), 200),
         (Era::Modern, Era::Modern, -32021) => missing_capability(bridge, id, raw, &fault),
         (Era::Legacy, Era::Modern, -32021) => (capability_text(id, &fault), 200),
-        // Codes the modern revision forbids (mcp.md 2.2).
+        // Codes the modern revision forbids (docs/protocol.md 2).
         (Era::Modern, _, -32002) => (message_with(id, -32602, &fault.message, fault.data), 200),
         (Era::Modern, _, -32042) => (internal(id, "server asks to visit a URL, which is not carried yet", &fault), 200),
         (Era::Modern, _, -32601) => (verbatim(id, raw), 404),
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    /// mcp.md 6.1, modern client, legacy upstream: resultType and serverInfo are added, the rest stays.
+    /// docs/protocol.md 3, modern client, legacy upstream: resultType and serverInfo are added, the rest stays.
     #[test]
     fn a_legacy_result_becomes_a_modern_one() {
         let raw = format!(r#"{{{CONTENT},"isError":true,"_meta":{{"x":1}},"resultType":"mine"}}"#);
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(value["result"], json!({"content": [], "resultType": "complete", "_meta": meta}));
     }
 
-    /// An older modern server may leave resultType out; that means complete (mcp.md 2.1).
+    /// An older modern server may leave resultType out; that means complete (docs/protocol.md 2).
     #[test]
     fn a_modern_result_without_type_or_server_gets_them() {
         let (_, value) = result(Modern, Modern, r#"{"content":[]}"#);
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(value["result"]["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "s");
     }
 
-    /// mcp.md 6.1, legacy client, modern upstream: the modern members go, other content is wrapped.
+    /// docs/protocol.md 3, legacy client, modern upstream: the modern members go, other content is wrapped.
     #[test]
     fn a_modern_result_becomes_a_legacy_one() {
         let raw = format!(
@@ -350,12 +350,12 @@ mod tests {
             assert_eq!((bridged.status, bridged.outcome), (200, Outcome::RpcError(-32602)));
         }
         let (bridged, _) = error(Modern, Legacy, r#"{"code":-32601,"message":"m"}"#);
-        assert_eq!(bridged.status, 404, "mcp.md 2.2: a method that is not there is 404 in the modern era");
+        assert_eq!(bridged.status, 404, "docs/protocol.md 2: a method that is not there is 404 in the modern era");
         let (bridged, _) = error(Legacy, Legacy, r#"{"code":-32601,"message":"m"}"#);
         assert_eq!(bridged.status, 200, "404 would end a legacy session");
     }
 
-    /// mcp.md 2.2: -32002 and -32042 must not be sent to modern clients; legacy ones know them.
+    /// docs/protocol.md 2: -32002 and -32042 must not be sent to modern clients; legacy ones know them.
     #[test]
     fn codes_of_the_other_era_are_mapped() {
         let data = r#"{"code":-32002,"message":"gone","data":{"uri":"a://b"}}"#;

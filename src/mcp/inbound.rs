@@ -1,4 +1,4 @@
-//! What a POST is. The body decides the era, the headers are checked against it, in the order of mcp.md 1.1.
+//! What a POST is. The body decides the era, the headers are checked against it, in the order of docs/protocol.md 1.
 
 use super::handshake::Initialize;
 use super::headers::{self, HeaderValue};
@@ -82,7 +82,7 @@ impl ModernMethod {
     }
 }
 
-/// Says what a POST is (mcp.md 1.1, steps 4 to 7).
+/// Says what a POST is (docs/protocol.md 1, steps 4 to 7).
 ///
 /// # Errors
 /// The refusal with its status and code, echoing the id of a request.
@@ -217,7 +217,7 @@ fn into_session<'a>(headers: &Headers<'a>, id: Option<&[u8]>, message: Message<'
 }
 
 /// The session id that a POST, GET or DELETE of the legacy era must present, the version header checked: absent is
-/// fine, unknown is not (mcp.md 1.1 steps 7 and 8).
+/// fine, unknown is not (docs/protocol.md 1, steps 7 and 8).
 ///
 /// # Errors
 /// `Kind::InvalidRequest` (400) where the id is missing or repeated, or the version unknown;

@@ -23,13 +23,13 @@ impl Refusal {
         Self { status: error.kind.http_status(), error, id: id.map(Box::from), data: None }
     }
 
-    /// A refusal that travels as a JSON-RPC error on a 200: what handlers answer (mcp.md 2.2), and everything that a
-    /// legacy session's message gets, where 404 would mean that the session is gone.
+    /// A refusal that travels as a JSON-RPC error on a 200: what handlers answer (docs/protocol.md 2), and everything
+    /// that a legacy session's message gets, where 404 would mean that the session is gone.
     pub fn in_band(error: Error, id: Option<&[u8]>) -> Self {
         Self { status: 200, ..Self::new(error, id) }
     }
 
-    /// `-32022` with the revisions we serve (mcp.md 1.1 step 5).
+    /// `-32022` with the revisions we serve (docs/protocol.md 1, step 5).
     pub(super) fn unsupported(asked: &str, id: Option<&[u8]>) -> Self {
         let error = Error::new(Kind::UnsupportedVersion, "protocol version is not served here; see data.supported");
         let mut data = format!(r#"{{"supported":{},"requested":"#, Revision::SUPPORTED_MODERN).into_bytes();

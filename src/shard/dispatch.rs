@@ -56,7 +56,7 @@ fn route(path: &str) -> Route<'_> {
     }
 }
 
-/// `Host` against DNS rebinding, `Origin` against pages of other sites (mcp.md 1.1, step 1).
+/// `Host` against DNS rebinding, `Origin` against pages of other sites (docs/protocol.md 1, step 1).
 fn check_site(snapshot: &Snapshot, head: &RequestHead) -> Result<()> {
     let listen = &snapshot.settings.listen;
     if !head.host().is_none_or(|host| listen.hosts.allows(host)) {

@@ -136,7 +136,7 @@ pub(crate) async fn finish<S: Stream>(
 }
 
 /// The HTTP status of an error that ends a call: what the revision demands for its codes, 503 where the client should
-/// come back, else 200, for the answer is a JSON-RPC error of a request that was understood (mcp.md 2.2).
+/// come back, else 200, for the answer is a JSON-RPC error of a request that was understood (docs/protocol.md 2).
 pub(crate) fn status_of(kind: Kind) -> u16 {
     match kind {
         Kind::HeaderMismatch | Kind::MissingCapability | Kind::UnsupportedVersion => 400,
