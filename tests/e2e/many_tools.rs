@@ -61,12 +61,16 @@ fn every_tool_of_sixteen_servers_is_listed_and_called() {
     gate.stop();
 }
 
-/// Every definition is the server's own but for its name.
+/// Every definition is the server's own but for its name, and for the type that MCP demands of an input schema and one
+/// recorded server leaves out: strict clients refuse a whole list for it.
 fn assert_definitions(tools: &[Value], listed: &[Listed]) {
     let wanted = listed.iter().flat_map(|one| &one.tools);
     for (got, wanted) in tools.iter().zip(wanted) {
         let mut wanted: Value = serde_json::from_str(wanted).unwrap();
         wanted["name"] = got["name"].clone();
+        if wanted["inputSchema"].get("type").is_none() {
+            wanted["inputSchema"]["type"] = json!("object");
+        }
         assert_eq!(*got, wanted);
     }
 }
