@@ -19,7 +19,7 @@ pub enum ScopeKey {
     /// The one that all keys share.
     #[default]
     Shared,
-    /// That of one key or one downstream session; the text is the integrator's and is never sent anywhere.
+    /// That of one key or one downstream session; the text is the caller's and is never sent anywhere.
     Of(Box<str>),
     /// The gate's own, for listing, where callers do not share one.
     Gate,
