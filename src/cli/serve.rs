@@ -19,16 +19,24 @@ use crate::upstream::discover::Report;
 use crate::upstream::leg::Verdict;
 use crate::wire::tls::ServerIdentity;
 use rustls::ServerConfig;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
 /// Reports of servers waiting for control.
 const REPORTS_MAX: usize = 4_096;
+
+/// Time the listeners of a gate that was just killed may take to go.
+const LINGER: Duration = Duration::from_secs(2);
+/// Time between looks whether they have gone.
+const LINGER_LOOK: Duration = Duration::from_millis(20);
 
 /// Where everything serves.
 pub(crate) struct Serving {
@@ -73,6 +81,7 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
     let (reports, inbox) = mpsc::channel(REPORTS_MAX);
     let mut start = Start::new(&compiled, reports)?;
     settings.state.write_pid()?;
+    wait_until_free(settings.listen.address).await?;
     let listen = start.shards(&settings)?;
     let serving = Serving { listen, admin: admin.local_addr()? };
     tracing::info!(listen = %serving.listen, admin = %serving.admin, shards = start.count, "serving");
@@ -146,9 +155,6 @@ impl Start {
     /// Starts every shard, the first one first: where the port is the kernel's to choose, the others follow it.
     fn shards(&mut self, settings: &Settings) -> Result<SocketAddr> {
         let mut listen = settings.listen.address;
-        if listen.port() != 0 {
-            net::ensure_free(listen).map_err(|e| cannot_listen("listen.address", listen, &e))?;
-        }
         Journal::recover_others(&self.journal(settings, ShardId(0)))?;
         for (id, mailbox) in (0..).map(ShardId).zip(std::mem::take(&mut self.mailboxes)) {
             listen = self.shard(settings, id, listen, mailbox)?;
@@ -262,7 +268,58 @@ fn driver(settings: &Settings) -> Result<Driver> {
     Ok(driver)
 }
 
+/// Checks that nobody listens where the shards will, and gives the listeners of a gate that was just killed the moment
+/// they need: the kernel ends a ring, and the sockets it holds, after the process itself is gone.
+async fn wait_until_free(address: SocketAddr) -> Result<()> {
+    let until = Instant::now() + LINGER;
+    while let Err(error) = net::ensure_free(address) {
+        if error.kind() != ErrorKind::AddrInUse || Instant::now() >= until {
+            return Err(cannot_listen("listen.address", address, &error));
+        }
+        sleep(LINGER_LOOK).await;
+    }
+    Ok(())
+}
+
 fn cannot_listen(field: &str, address: SocketAddr, error: &std::io::Error) -> Error {
     let what = format!("{field}: cannot listen on {address}: {error}; stop what listens there, or choose another");
     Error::new(Kind::Io, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(future)
+    }
+
+    #[test]
+    fn a_listener_that_goes_in_a_moment_is_waited_for() {
+        run(async {
+            let lingering = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = lingering.local_addr().expect("an address");
+            let gone = async {
+                sleep(LINGER_LOOK * 5).await;
+                drop(lingering);
+            };
+            let (free, ()) = tokio::join!(wait_until_free(address), gone);
+            free.expect("free once it has gone");
+        });
+    }
+
+    #[test]
+    fn a_listener_that_stays_is_an_error_that_names_the_field() {
+        run(async {
+            let staying = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let error = wait_until_free(staying.local_addr().expect("an address")).await.expect_err("taken");
+            assert!(error.context.contains("listen.address"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_port_of_the_kernels_choice_is_free() {
+        run(wait_until_free("127.0.0.1:0".parse().expect("an address"))).expect("always free");
+    }
 }
