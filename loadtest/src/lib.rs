@@ -2,7 +2,8 @@
 //!
 //! | rank | modules |
 //! |---|---|
-//! | 0 | [`order`]: what a run is asked to do · [`outcome`]: what came of it |
+//! | 0 | [`order`]: what a run is asked to do · [`outcome`]: what came of it · [`failure`]: how a command fails |
 
+pub mod failure;
 pub mod order;
 pub mod outcome;
