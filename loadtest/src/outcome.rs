@@ -6,10 +6,13 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The version of the model below. It grows when a reader of the last one would misread a newer file.
+pub const FORMAT: u32 = 1;
+
 /// A finished run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Version of this model; readers refuse others.
+    /// [`FORMAT`] of the tool that wrote it; readers refuse others.
     pub format: u32,
     /// The command that made it, to be run again.
     pub command: Vec<String>,
