@@ -7,6 +7,10 @@ use std::process::ExitCode;
 const FAILED: u8 = 1;
 /// Exit code of arguments or files that make no sense (as clap's own).
 const USAGE: u8 = 2;
+/// Exit code of a whole run of which a threshold did not hold.
+const THRESHOLD: u8 = 3;
+/// Exit code of a whole run that cannot be believed: the client had no headroom.
+const INVALID: u8 = 4;
 
 /// Why a command failed: what happened, where, what to do; lower case, one line where it fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,16 @@ impl Failure {
     /// Arguments, or a file they name, make no sense: exit code 2.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { what: what.into(), code: USAGE }
+    }
+
+    /// A threshold did not hold: exit code 3.
+    pub fn threshold(what: impl Into<String>) -> Self {
+        Self { what: what.into(), code: THRESHOLD }
+    }
+
+    /// The run cannot be believed: exit code 4.
+    pub fn invalid(what: impl Into<String>) -> Self {
+        Self { what: what.into(), code: INVALID }
     }
 
     /// The same failure with words in front that say where it came about.

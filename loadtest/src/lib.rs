@@ -1,13 +1,21 @@
 //! The load tool: loads an MCP endpoint and says honestly what came of it. This file is the map.
 //!
+//! A module imports only lower ranks.
+//!
 //! | rank | modules |
 //! |---|---|
 //! | 0 | [`order`]: what a run is asked to do · [`outcome`]: what came of it · [`failure`]: how a command fails |
 //! | 0 | [`machine`]: where it ran · [`threshold`]: what must hold · [`units`]: figures for people |
+//! | 0 | [`scenario`]: what the clients of a run do |
+//! | 1 | [`measure`]: histograms and ticks |
+//! | 4 | [`cli`]: one file per command |
 
+pub mod cli;
 pub mod failure;
 pub mod machine;
+pub mod measure;
 pub mod order;
 pub mod outcome;
+pub mod scenario;
 pub mod threshold;
 pub mod units;

@@ -1,0 +1,53 @@
+//! Rank 4: one file per command.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a threshold did not hold, 4 the run cannot be believed.
+
+mod scenarios;
+
+use crate::failure::Failure;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Loads an MCP endpoint and says honestly what came of it.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate-load", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the built-in scenarios, or print one's file
+    Scenarios(scenarios::ScenariosArgs),
+}
+
+/// Reads the arguments, runs the command, and says how it went.
+pub fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tollgate-load: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Scenarios(args) => scenarios::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
