@@ -45,10 +45,7 @@ mod tests {
         give(buf);
         let again = take();
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
-        let big = Vec::<u8>::with_capacity(POOLED_CAPACITY_MAX * 2);
-        let place = big.as_ptr();
-        give(big);
-        let fresh = take();
-        assert_ne!(fresh.as_ptr(), place);
+        give(Vec::with_capacity(POOLED_CAPACITY_MAX * 2));
+        assert!(take().capacity() <= POOLED_CAPACITY_MAX);
     }
 }
