@@ -2,7 +2,11 @@
 //! basic/transports/streamable-http). A tool that breaks one of its rules must not be listed.
 
 use super::canonical::Node;
+use std::ops::Deref;
+use std::sync::Arc;
 
+/// What stands in front of the annotated name in the header of a mirrored argument.
+const PARAM_PREFIX: &str = "Mcp-Param-";
 const ANNOTATION: &str = "x-mcp-header";
 /// Longest annotation taken, in bytes: it becomes part of a header name.
 const HEADER_NAME_MAX: usize = 64;
@@ -27,7 +31,7 @@ pub enum HeaderKind {
 /// One argument that a modern client mirrors into a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderParam {
-    /// What stands after `Mcp-Param-` in the header's name, as the server wrote it.
+    /// The header's whole name: `Mcp-Param-` and what the server wrote.
     pub header: Box<str>,
     /// The members to walk from `arguments` to the value.
     pub path: Vec<String>,
@@ -35,11 +39,32 @@ pub struct HeaderParam {
     pub kind: HeaderKind,
 }
 
-/// The annotated arguments of an input schema in the order of RFC 8785, or which rule it breaks.
-pub(super) fn header_params(schema: &Node) -> Result<Box<[HeaderParam]>, String> {
-    let mut found = Found(Vec::new());
-    found.walk(schema, &mut Vec::new(), true)?;
-    Ok(found.0.into())
+/// The mirrored arguments of one tool, shared by its calls. Most tools have none, and a clone of nothing touches nothing
+/// that shards share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderParams(Option<Arc<[HeaderParam]>>);
+
+impl HeaderParams {
+    /// The annotated arguments of an input schema in the order of RFC 8785, or which rule it breaks.
+    pub(super) fn read(schema: &Node) -> Result<Self, String> {
+        let mut found = Found(Vec::new());
+        found.walk(schema, &mut Vec::new(), true)?;
+        Ok(found.0.into())
+    }
+}
+
+impl From<Vec<HeaderParam>> for HeaderParams {
+    fn from(params: Vec<HeaderParam>) -> Self {
+        Self((!params.is_empty()).then(|| params.into()))
+    }
+}
+
+impl Deref for HeaderParams {
+    type Target = [HeaderParam];
+
+    fn deref(&self) -> &[HeaderParam] {
+        self.0.as_deref().unwrap_or_default()
+    }
 }
 
 struct Found(Vec<HeaderParam>);
@@ -80,12 +105,13 @@ impl Found {
         if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(header)) {
             return Err(format!("{ANNOTATION} {header:?} would pass for a credential"));
         }
-        if self.0.iter().any(|param| param.header.eq_ignore_ascii_case(header)) {
+        let name = format!("{PARAM_PREFIX}{header}");
+        if self.0.iter().any(|param| param.header.eq_ignore_ascii_case(&name)) {
             return Err(format!("{ANNOTATION} {header:?} stands twice"));
         }
         let kind = schema.member("type").and_then(Node::text).and_then(kind);
         let kind = kind.ok_or_else(|| format!("{ANNOTATION} {header:?} is on no string, integer or boolean"))?;
-        self.0.push(HeaderParam { header: header.into(), path: path.to_vec(), kind });
+        self.0.push(HeaderParam { header: name.into(), path: path.to_vec(), kind });
         Ok(())
     }
 }
@@ -109,8 +135,8 @@ fn is_token(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn params(schema: &str) -> Result<Box<[HeaderParam]>, String> {
-        header_params(&Node::parse(schema.as_bytes()).unwrap())
+    fn params(schema: &str) -> Result<HeaderParams, String> {
+        HeaderParams::read(&Node::parse(schema.as_bytes()).unwrap())
     }
 
     #[test]
@@ -129,9 +155,9 @@ mod tests {
             kind,
         };
         let expected = [
-            param("Dry-Run", &["dry"], HeaderKind::Boolean),
-            param("Region", &["region"], HeaderKind::String),
-            param("Row", &["where", "row"], HeaderKind::Integer),
+            param("Mcp-Param-Dry-Run", &["dry"], HeaderKind::Boolean),
+            param("Mcp-Param-Region", &["region"], HeaderKind::String),
+            param("Mcp-Param-Row", &["where", "row"], HeaderKind::Integer),
         ];
         assert_eq!(*found, expected);
     }

@@ -18,7 +18,7 @@ mod view;
 
 pub use catalog::{Catalog, Door, ServerEntry, Warning};
 pub use grant::{Grant, Grants};
-pub use header_params::{HeaderKind, HeaderParam};
+pub use header_params::{HeaderKind, HeaderParam, HeaderParams};
 pub use list::{Leg, ServerList};
 pub use narrow::Narrowing;
 pub use pattern::Pattern;

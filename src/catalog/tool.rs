@@ -2,7 +2,7 @@
 
 use super::canonical::Node;
 use super::form::{Forms, is_object_schema};
-use super::header_params::{HeaderParam, header_params};
+use super::header_params::HeaderParams;
 use super::names;
 use crate::base::ids::ServerId;
 use crate::base::limits::{TOOL_DEFINITION_MAX, UPSTREAM_TOOL_NAME_MAX};
@@ -24,7 +24,7 @@ pub struct Tool {
     /// SHA-256 over the definition's canonical form (RFC 8785): equal for equal definitions however they are written.
     pub hash: [u8; 32],
     /// Arguments that modern clients mirror into `Mcp-Param-*` headers.
-    pub header_params: Box<[HeaderParam]>,
+    pub header_params: HeaderParams,
     pub(super) forms: Forms,
 }
 
@@ -63,9 +63,9 @@ fn name_of(definition: &Node) -> Result<&str, String> {
     Ok(name)
 }
 
-fn read_schema(definition: &Node) -> Result<Box<[HeaderParam]>, String> {
+fn read_schema(definition: &Node) -> Result<HeaderParams, String> {
     check_shape(definition)?;
-    header_params(definition.member("inputSchema").ok_or("it has no inputSchema")?)
+    HeaderParams::read(definition.member("inputSchema").ok_or("it has no inputSchema")?)
 }
 
 /// What the official clients check before they accept a list.

@@ -2,13 +2,12 @@
 //! (2026-07-28 basic/transports/streamable-http).
 
 use crate::base::error::{Error, Kind, Result};
+use crate::catalog::{HeaderKind, HeaderParam};
 use crate::wire::rpc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
 
-/// What stands in front of the annotated name in the header of a mirrored argument.
-pub const PARAM_PREFIX: &str = "Mcp-Param-";
 const SENTINEL_START: &str = "=?base64?";
 const SENTINEL_END: &str = "?=";
 
@@ -41,28 +40,6 @@ impl<'a> HeaderValue<'a> {
             _ => None,
         }
     }
-}
-
-/// The type an `x-mcp-header` annotation stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParamKind {
-    /// `string`.
-    String,
-    /// `integer`: compared by value.
-    Integer,
-    /// `boolean`.
-    Boolean,
-}
-
-/// One annotated argument of a tool.
-#[derive(Clone, Copy, Debug)]
-pub struct ParamRule<'a> {
-    /// The annotated name, without `Mcp-Param-`.
-    pub header: &'a str,
-    /// The keys from the root of the arguments to it.
-    pub path: &'a [String],
-    /// Its type.
-    pub kind: ParamKind,
 }
 
 /// A value as a header carries it: as it is where it is plain, else `=?base64?…?=`.
@@ -107,16 +84,16 @@ pub fn check_name(header: HeaderValue<'_>, body: Option<&str>) -> Result<()> {
 /// # Errors
 /// `Kind::HeaderMismatch` with the header's name.
 pub fn check_params<'h>(
-    rules: &[ParamRule<'_>],
+    params: &[HeaderParam],
     arguments: Option<&[u8]>,
     lookup: impl Fn(&str) -> HeaderValue<'h>,
 ) -> Result<()> {
-    for rule in rules {
-        let name = format!("{PARAM_PREFIX}{}", rule.header);
-        let said = argument(arguments, rule.path);
-        let agrees = match (lookup(&name), said) {
+    for param in params {
+        let name = &*param.header;
+        let said = argument(arguments, &param.path);
+        let agrees = match (lookup(name), said) {
             (HeaderValue::Absent, None) => true,
-            (HeaderValue::One(value), Some(raw)) => same(rule.kind, &decode(value).map_err(|e| e.at(&name))?, raw),
+            (HeaderValue::One(value), Some(raw)) => same(param.kind, &decode(value).map_err(|e| e.at(name))?, raw),
             _ => false,
         };
         if !agrees {
@@ -128,12 +105,12 @@ pub fn check_params<'h>(
 
 /// The headers that mirror the raw `arguments` of a call to a server: full name and encoded value. An argument that is
 /// absent, `null` or not of its annotated type has none; the server then says what is wrong with it.
-pub fn derive_params(rules: &[ParamRule<'_>], arguments: Option<&[u8]>) -> Vec<(String, String)> {
-    let derive = |rule: &ParamRule<'_>| {
-        let value = header_text(rule.kind, argument(arguments, rule.path)?)?;
-        Some((format!("{PARAM_PREFIX}{}", rule.header), encode(&value).into_owned()))
+pub fn derive_params<'p>(params: &'p [HeaderParam], arguments: Option<&[u8]>) -> Vec<(&'p str, String)> {
+    let derive = |param: &'p HeaderParam| {
+        let value = header_text(param.kind, argument(arguments, &param.path)?)?;
+        Some((&*param.header, encode(&value).into_owned()))
     };
-    rules.iter().filter_map(derive).collect()
+    params.iter().filter_map(derive).collect()
 }
 
 /// The argument at a path, unless it is absent or `null`.
@@ -142,22 +119,22 @@ fn argument<'a>(arguments: Option<&'a [u8]>, path: &[String]) -> Option<&'a [u8]
     found.filter(|raw| !rpc::is_null(raw))
 }
 
-fn same(kind: ParamKind, header: &str, raw: &[u8]) -> bool {
+fn same(kind: HeaderKind, header: &str, raw: &[u8]) -> bool {
     match kind {
-        ParamKind::String => rpc::string(raw).as_deref() == Some(header),
-        ParamKind::Boolean => rpc::boolean(raw).is_some() && header.as_bytes() == raw,
-        ParamKind::Integer => {
+        HeaderKind::String => rpc::string(raw).as_deref() == Some(header),
+        HeaderKind::Boolean => rpc::boolean(raw).is_some() && header.as_bytes() == raw,
+        HeaderKind::Integer => {
             let body = std::str::from_utf8(raw).ok().and_then(whole);
             body.is_some() && body == whole(header)
         }
     }
 }
 
-fn header_text(kind: ParamKind, raw: &[u8]) -> Option<Cow<'_, str>> {
+fn header_text(kind: HeaderKind, raw: &[u8]) -> Option<Cow<'_, str>> {
     match kind {
-        ParamKind::String => rpc::string(raw),
-        ParamKind::Boolean => rpc::boolean(raw).map(|value| if value { "true" } else { "false" }.into()),
-        ParamKind::Integer => whole(std::str::from_utf8(raw).ok()?).map(|value| value.to_string().into()),
+        HeaderKind::String => rpc::string(raw),
+        HeaderKind::Boolean => rpc::boolean(raw).map(|value| if value { "true" } else { "false" }.into()),
+        HeaderKind::Integer => whole(std::str::from_utf8(raw).ok()?).map(|value| value.to_string().into()),
     }
 }
 
@@ -184,20 +161,18 @@ mod tests {
 
     const REGION: &[&str] = &["region"];
 
-    fn path(keys: &[&str]) -> Vec<String> {
-        keys.iter().map(|key| (*key).to_owned()).collect()
+    fn param(header: &str, path: &[&str], kind: HeaderKind) -> HeaderParam {
+        HeaderParam { header: header.into(), path: path.iter().map(|key| (*key).to_owned()).collect(), kind }
     }
 
-    fn check(kind: ParamKind, arguments: &str, header: HeaderValue<'_>) -> Result<()> {
-        let path = path(REGION);
-        let rule = ParamRule { header: "Region", path: &path, kind };
-        check_params(&[rule], Some(arguments.as_bytes()), |name| {
+    fn check(kind: HeaderKind, arguments: &str, header: HeaderValue<'_>) -> Result<()> {
+        check_params(&[param("Mcp-Param-Region", REGION, kind)], Some(arguments.as_bytes()), |name| {
             assert_eq!(name, "Mcp-Param-Region");
             header
         })
     }
 
-    fn agrees(kind: ParamKind, arguments: &str, header: &str) -> bool {
+    fn agrees(kind: HeaderKind, arguments: &str, header: &str) -> bool {
         let checked = check(kind, arguments, HeaderValue::One(header));
         checked.as_ref().err().into_iter().for_each(|error| assert_eq!(error.kind, Kind::HeaderMismatch));
         checked.is_ok()
@@ -265,7 +240,7 @@ mod tests {
     /// Streamable HTTP, custom headers: strings and booleans exactly, integers by value.
     #[test]
     fn a_mirrored_argument_agrees_by_its_type() {
-        use ParamKind::{Boolean, Integer, String};
+        use HeaderKind::{Boolean, Integer, String};
         assert!(agrees(String, r#"{"region":"us\u002dwest1"}"#, "us-west1"));
         assert!(agrees(String, r#"{"region":"é"}"#, "=?base64?w6k=?="));
         assert!(agrees(String, r#"{"region":""}"#, ""));
@@ -293,25 +268,27 @@ mod tests {
     #[test]
     fn an_absent_or_null_argument_has_no_header_and_a_repeated_header_is_refused() {
         for nothing in ["{}", r#"{"region":null}"#, r#"{"Region":"x"}"#] {
-            check(ParamKind::String, nothing, HeaderValue::Absent).unwrap();
-            assert!(check(ParamKind::String, nothing, HeaderValue::One("")).is_err(), "{nothing}");
+            check(HeaderKind::String, nothing, HeaderValue::Absent).unwrap();
+            assert!(check(HeaderKind::String, nothing, HeaderValue::One("")).is_err(), "{nothing}");
         }
         let there = r#"{"region":"x"}"#;
-        assert!(check(ParamKind::String, there, HeaderValue::Absent).is_err());
-        let error = check(ParamKind::String, there, HeaderValue::Repeated).unwrap_err();
+        assert!(check(HeaderKind::String, there, HeaderValue::Absent).is_err());
+        let error = check(HeaderKind::String, there, HeaderValue::Repeated).unwrap_err();
         assert!(error.context.contains("Mcp-Param-Region"), "{error}");
         check_params(&[], None, |_| HeaderValue::One("unknown headers pass")).unwrap();
     }
 
     #[test]
     fn headers_are_derived_for_what_is_there() {
-        let paths = [path(&["region"]), path(&["where", "row"]), path(&["dry"]), path(&["gone"])];
-        let kinds = [ParamKind::String, ParamKind::Integer, ParamKind::Boolean, ParamKind::String];
-        let names = ["Region", "Row", "Dry", "Gone"];
-        let rules: Vec<_> = (0..4).map(|n| ParamRule { header: names[n], path: &paths[n], kind: kinds[n] }).collect();
+        let rules = [
+            param("Mcp-Param-Region", &["region"], HeaderKind::String),
+            param("Mcp-Param-Row", &["where", "row"], HeaderKind::Integer),
+            param("Mcp-Param-Dry", &["dry"], HeaderKind::Boolean),
+            param("Mcp-Param-Gone", &["gone"], HeaderKind::String),
+        ];
         let derived = derive_params(&rules, Some(br#"{"region":" x","where":{"row":7.0},"dry":false,"gone":null}"#));
         let expected = [("Mcp-Param-Region", "=?base64?IHg=?="), ("Mcp-Param-Row", "7"), ("Mcp-Param-Dry", "false")];
-        assert_eq!(derived, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(derived, expected.map(|(name, value)| (name, value.to_owned())));
         assert!(derive_params(&rules, None).is_empty());
         assert!(derive_params(&rules, Some(br#"{"region":1,"where":[],"dry":"true"}"#)).is_empty());
     }

@@ -3,7 +3,7 @@
 use crate::base::error::{Error, Kind, Result, Side};
 use crate::base::limits::{RELAY_BYTES_MAX, RELAY_EVENTS_MAX};
 
-use crate::catalog::HeaderParam;
+use crate::catalog::HeaderParams;
 use crate::mcp::meta::LogLevel;
 use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
@@ -33,7 +33,7 @@ pub struct UpstreamCall {
     /// The raw JSON object of the arguments, forwarded untouched; absent where the client gave none.
     pub arguments: Option<Bytes>,
     /// The arguments that the tool's definition wants mirrored into `Mcp-Param-*` headers (modern HTTP only).
-    pub header_params: Box<[HeaderParam]>,
+    pub header_params: HeaderParams,
     /// What goes into `params._meta` beside what the gate itself puts there.
     pub meta: CallMeta,
     /// Whose session or process it runs in, already reduced by [`Scope`](crate::upstream::spec::Scope).

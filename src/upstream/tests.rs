@@ -218,8 +218,9 @@ fn a_header_found_wrong_is_mended_by_a_fresh_list_once() {
         });
         let shard = Shard::new();
         shard.upstreams.apply(&[http("one", &fake.url)], |_| false);
-        let stale = HeaderParam { header: "Zone".into(), path: vec!["region".into()], kind: HeaderKind::String };
-        let wanted = UpstreamCall { header_params: Box::new([stale]), ..call("t", r#"{"region":"eu"}"#) };
+        let stale =
+            HeaderParam { header: "Mcp-Param-Zone".into(), path: vec!["region".into()], kind: HeaderKind::String };
+        let wanted = UpstreamCall { header_params: vec![stale].into(), ..call("t", r#"{"region":"eu"}"#) };
         let answer = shard.upstreams.call("one", &wanted, &Sink::nowhere()).await.expect("mended");
         assert_eq!(text(&answer), "mended");
         assert_eq!(shard.lists("one"), [["t"]], "the control thread hears of the fresh list");

@@ -3,7 +3,7 @@
 use crate::base::error::{Error, Kind, Result, Retry};
 use crate::base::ids::ServerId;
 use crate::base::limits::{SCOPE_IDLE_MS, STOP_DRAIN_MS};
-use crate::catalog::{Catalog, HeaderParam};
+use crate::catalog::{Catalog, HeaderParams};
 use crate::mcp::revision::Era;
 use crate::rt::local::Notify;
 use crate::rt::{task, time};
@@ -233,7 +233,7 @@ impl Server {
         self.transport.call(&UpstreamCall { header_params, ..call.clone() }, sink).await
     }
 
-    async fn fresh_header_params(&self, tool: &str) -> Result<Option<Box<[HeaderParam]>>> {
+    async fn fresh_header_params(&self, tool: &str) -> Result<Option<HeaderParams>> {
         let list = discover::refetch(self).await?;
         let catalog = Catalog::build(&[(ServerId(0), &self.wiring.spec.name, &list)]);
         let tool = catalog.tools().iter().find(|known| *known.name == *tool);

@@ -2,8 +2,8 @@
 
 use crate::base::clock::WallTime;
 use crate::base::ids::ServerId;
-use crate::catalog::{Catalog, HeaderKind, HeaderParam, Leg, ServerList};
-use crate::mcp::headers::{ParamKind, ParamRule, derive_params, encode};
+use crate::catalog::{Catalog, HeaderParams, Leg, ServerList};
+use crate::mcp::headers::{derive_params, encode};
 use crate::mcp::meta::PROTOCOL_VERSION;
 use crate::wire::rpc::{self, Envelope};
 use bytes::Bytes;
@@ -41,7 +41,7 @@ fn named(message: &Envelope<'_>) -> Option<&'static str> {
 /// The annotated arguments of the tools seen in lists. A client over stdio need not know of them; the gate insists.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    tools: HashMap<Box<str>, Box<[HeaderParam]>>,
+    tools: HashMap<Box<str>, HeaderParams>,
     any: bool,
 }
 
@@ -63,18 +63,10 @@ impl Learned {
     }
 
     fn headers(&self, tool: &str, message: &Envelope<'_>) -> Vec<(String, String)> {
-        let rules: Vec<ParamRule<'_>> = self.tools.get(tool).into_iter().flatten().map(rule).collect();
-        derive_params(&rules, message.params.and_then(|params| rpc::field(params, "arguments")))
+        let arguments = message.params.and_then(|params| rpc::field(params, "arguments"));
+        let params = self.tools.get(tool).map(|params| derive_params(params, arguments)).unwrap_or_default();
+        params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
-}
-
-fn rule(param: &HeaderParam) -> ParamRule<'_> {
-    let kind = match param.kind {
-        HeaderKind::String => ParamKind::String,
-        HeaderKind::Integer => ParamKind::Integer,
-        HeaderKind::Boolean => ParamKind::Boolean,
-    };
-    ParamRule { header: &param.header, path: &param.path, kind }
 }
 
 #[cfg(test)]

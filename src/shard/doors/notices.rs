@@ -1,10 +1,10 @@
 //! What both eras make of a call: its words for the log and the record, its notifications, its answer.
 
 use crate::base::error::Result;
-use crate::catalog::{HeaderKind, Tool};
+use crate::catalog::Tool;
 use crate::mcp::bridge::{self, Bridge, Bridged};
 use crate::mcp::call::CallParams;
-use crate::mcp::headers::{HeaderValue, ParamKind, ParamRule, check_params};
+use crate::mcp::headers::{HeaderValue, check_params};
 use crate::mcp::meta::LogLevel;
 use crate::mcp::progress::Notices;
 use crate::mcp::revision::Era;
@@ -40,20 +40,7 @@ pub(crate) fn tell(notices: &mut Notices, event: &Event) -> Option<Vec<u8>> {
 
 /// Whether the `Mcp-Param-*` headers say what the arguments say (2026-07-28 transports, custom headers).
 pub(crate) fn check_mirrored(head: &RequestHead, tool: &Tool, arguments: Option<&[u8]>) -> Result<()> {
-    let rules: Vec<ParamRule<'_>> = tool
-        .header_params
-        .iter()
-        .map(|param| ParamRule {
-            header: &param.header,
-            path: &param.path,
-            kind: match param.kind {
-                HeaderKind::String => ParamKind::String,
-                HeaderKind::Integer => ParamKind::Integer,
-                HeaderKind::Boolean => ParamKind::Boolean,
-            },
-        })
-        .collect();
-    check_params(&rules, arguments, |name| head_value(head, name))
+    check_params(&tool.header_params, arguments, |name| head_value(head, name))
 }
 
 /// A header by a name that does not outlive the question.

@@ -2,8 +2,8 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::HEAD_MAX;
-use crate::catalog::{HeaderKind, HeaderParam};
-use crate::mcp::headers::{self, ParamKind, ParamRule};
+use crate::catalog::HeaderParam;
+use crate::mcp::headers;
 use crate::mcp::revision::{Era, Revision};
 use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
 use crate::upstream::http::exchange::{Exchange, ServerRequest};
@@ -22,7 +22,7 @@ use std::time::Duration;
 const MIRRORED_MAX: usize = HEAD_MAX / 2;
 
 /// A header's name and value.
-type Mirrored = (String, String);
+type Mirrored<'a> = (&'a str, String);
 
 /// The modern leg of one server.
 pub(super) struct Modern<'a> {
@@ -60,7 +60,7 @@ impl Modern<'_> {
         self.request(&ask, &mirrored, sink, patience).await
     }
 
-    async fn request(&self, ask: &Ask, mirrored: &[Mirrored], sink: &Sink, patience: &Patience) -> Result<Outcome> {
+    async fn request(&self, ask: &Ask, mirrored: &[Mirrored<'_>], sink: &Sink, patience: &Patience) -> Result<Outcome> {
         match self.send(ask, mirrored, patience).await? {
             Reply::Messages(messages) => self.exchange(ask, sink, patience).finish(messages, refuse).await,
             Reply::Accepted => Err(Error::new(Kind::BadAnswer, "the server took a request without answering it")),
@@ -97,12 +97,12 @@ impl Modern<'_> {
         Exchange { id: ask.id, sink, patience, list_changed: &self.wiring.list_changed }
     }
 
-    async fn send(&self, ask: &Ask, mirrored: &[Mirrored], patience: &Patience) -> Result<Reply> {
+    async fn send(&self, ask: &Ask, mirrored: &[Mirrored<'_>], patience: &Patience) -> Result<Reply> {
         let name = ask.name.as_deref().map(headers::encode);
         let mut headers: SmallVec<[(&str, &str); 8]> =
             smallvec![("MCP-Protocol-Version", Revision::NEWEST_MODERN.as_str()), ("Mcp-Method", ask.method),];
         headers.extend(name.as_deref().map(|name| ("Mcp-Name", name)));
-        headers.extend(mirrored.iter().map(|(name, value)| (&**name, &**value)));
+        headers.extend(mirrored.iter().map(|(name, value)| (*name, &**value)));
         let exchange = async {
             let response = self.wire.post(self.wire.bare(), &headers, ask.body.clone(), patience.cap()).await?;
             Reply::sort(response, self.wiring.spec.answer_max).await
@@ -129,22 +129,12 @@ async fn refuse(request: ServerRequest) -> Result<()> {
 }
 
 /// The `Mcp-Param-*` headers of a call: one for each annotated argument that is there.
-fn mirrored(params: &[HeaderParam], arguments: Option<&[u8]>) -> Result<Vec<Mirrored>> {
-    let rules: SmallVec<[ParamRule<'_>; 4]> = params.iter().map(rule).collect();
-    let headers = headers::derive_params(&rules, arguments);
+fn mirrored<'a>(params: &'a [HeaderParam], arguments: Option<&[u8]>) -> Result<Vec<Mirrored<'a>>> {
+    let headers = headers::derive_params(params, arguments);
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     if bytes > MIRRORED_MAX {
         let context = format!("arguments that travel in headers are longer than {MIRRORED_MAX} bytes in all");
         return Err(Error::new(Kind::InvalidParams, context));
     }
     Ok(headers)
-}
-
-fn rule(param: &HeaderParam) -> ParamRule<'_> {
-    let kind = match param.kind {
-        HeaderKind::String => ParamKind::String,
-        HeaderKind::Integer => ParamKind::Integer,
-        HeaderKind::Boolean => ParamKind::Boolean,
-    };
-    ParamRule { header: &param.header, path: &param.path, kind }
 }

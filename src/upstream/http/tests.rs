@@ -80,11 +80,12 @@ fn a_modern_server_is_called_with_mirrored_headers() {
         let fake = modern(|seen| seen.result(content("hello")));
         let (server, wiring) = server(spec(&fake));
         let wanted = UpstreamCall {
-            header_params: Box::new([HeaderParam {
-                header: "Region".into(),
+            header_params: vec![HeaderParam {
+                header: "Mcp-Param-Region".into(),
                 path: vec!["region".into()],
                 kind: HeaderKind::String,
-            }]),
+            }]
+            .into(),
             ..call("naïve", r#"{"region":"köln"}"#)
         };
         let answer = server.call(&wanted, &Sink::nowhere()).await.expect("answered");
