@@ -161,6 +161,8 @@ pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub const CONFIG_FINDINGS_MAX: usize = 100;
 /// Longest file a `${file:…}` or `${credential:…}` reference reads, in bytes.
 pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Longest file of stored keys read or written, in bytes.
+pub const KEYS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Most virtual keys one gate knows.
 pub const KEYS_MAX: usize = 100_000;
 /// Most allow patterns of one key.
@@ -176,4 +178,6 @@ const _: () = assert!(HEAD_DEADLINE_MS < IDLE_DEADLINE_MS);
 const _: () = assert!(SSE_EVENT_MAX <= RELAY_BYTES_MAX);
 const _: () = assert!(CALL_DEADLINE_MS < CALL_CAP_MS);
 const _: () = assert!(BACKOFF_MIN_MS < BACKOFF_MAX_MS);
+const _: () =
+    assert!(KEYS_MAX as u64 * 512 <= KEYS_FILE_BYTES_MAX, "all keys fit their file, with a few patterns each");
 const _: () = assert!(LIST_REFRESH_MS < SCOPE_IDLE_MS, "a listing must come often enough to keep its session alive");

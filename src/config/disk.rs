@@ -92,11 +92,18 @@ pub(super) fn make_dir(path: &Path) -> Result<()> {
 /// # Errors
 /// As the file system says; `InvalidData` where it is longer or not UTF-8.
 pub fn read(path: &Path) -> std::io::Result<String> {
+    read_at_most(path, limits::CONFIG_BYTES_MAX)
+}
+
+/// Reads a text file no longer than `max` bytes.
+///
+/// # Errors
+/// As the file system says; `InvalidData` where it is longer or not UTF-8.
+pub(super) fn read_at_most(path: &Path, max: u64) -> std::io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(limits::CONFIG_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > limits::CONFIG_BYTES_MAX {
-        let what = format!("longer than {} bytes", limits::CONFIG_BYTES_MAX);
-        return Err(std::io::Error::new(ErrorKind::InvalidData, what));
+    File::open(path)?.take(max + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > max {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, format!("longer than {max} bytes")));
     }
     Ok(text)
 }

@@ -111,7 +111,7 @@ impl StateDir {
     pub fn keys_document(&self) -> Result<Document> {
         let path = self.keys_file();
         let name = path.display().to_string();
-        match disk::read(&path) {
+        match disk::read_at_most(&path, limits::KEYS_FILE_BYTES_MAX) {
             Ok(text) => Ok(Document::parse(&name, &text)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Document::parse(&name, "")),
             Err(error) => Err(Error::from(error).at(&name)),
@@ -134,7 +134,8 @@ impl StateDir {
     /// Reads, changes and writes the keys under a lock, so that two commands at once lose nothing.
     ///
     /// # Errors
-    /// As [`Self::keys`], and whatever `change` says; then nothing is written.
+    /// As [`Self::keys`], whatever `change` says, and `Kind::Config` where there would be more keys than can be read
+    /// again; then nothing is written.
     pub fn change_keys<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
         self.create()?;
         let lock_path = self.0.join("keys.lock");
@@ -149,7 +150,13 @@ impl StateDir {
         }
         let text = toml::to_string(&stored).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
         let head = "# Keys made by `tollgate key new`. The gate reads this at start and on SIGHUP.\n\n";
-        replace(&self.keys_file(), format!("{head}{text}").as_bytes())?;
+        let text = format!("{head}{text}");
+        if text.len() as u64 > limits::KEYS_FILE_BYTES_MAX {
+            let max = limits::KEYS_FILE_BYTES_MAX;
+            let what = format!("would be longer than {max} bytes; give fewer patterns, or remove keys that have ended");
+            return Err(bad(&self.keys_file(), &what));
+        }
+        replace(&self.keys_file(), text.as_bytes())?;
         Ok(out)
     }
 
@@ -293,6 +300,35 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(state.path()).expect("dir").map(|entry| entry.expect("entry").file_name()).collect();
         assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".new")), "{left:?}");
+    }
+
+    /// A gate once lost all its keys when their file outgrew a bound that was meant for the configuration.
+    #[test]
+    fn as_many_keys_as_a_gate_may_know_are_read_back() {
+        let (_dir, state) = state();
+        let key = |at: usize| {
+            let (id, name) = (format!("k{at}"), format!("agent {at} of a team with a long name"));
+            let allow = vec!["github/get_*".into(), "jira/*".into()];
+            Key { id, name, mac: "a0".repeat(32), allow, expires: Some("2027-02-20".into()), ..Key::default() }
+        };
+        state
+            .change_keys(|keys| {
+                keys.extend((0..limits::KEYS_MAX).map(key));
+                Ok(())
+            })
+            .expect("as many as may be");
+        assert_eq!(state.keys().expect("read").keys.len(), limits::KEYS_MAX);
+        let more = state.change_keys(|keys| add(keys, Key::default()));
+        assert_eq!(more.expect_err("one too many").kind, Kind::Config);
+        let long = |keys: &mut Vec<Key>| {
+            keys.truncate(1);
+            let pattern = format!("s/{}", "x".repeat(limits::UPSTREAM_TOOL_NAME_MAX));
+            let count = usize::try_from(limits::KEYS_FILE_BYTES_MAX).unwrap_or(usize::MAX) / pattern.len();
+            keys[0].allow = vec![pattern; count];
+            Ok(())
+        };
+        assert!(state.change_keys(long).expect_err("too long").context.contains("would be longer"));
+        assert_eq!(state.keys().expect("as before").keys.len(), limits::KEYS_MAX);
     }
 
     #[test]

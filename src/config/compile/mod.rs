@@ -115,7 +115,7 @@ impl Compiled {
         let own = keys::compile(&written.keys, &written, keys::Home::Config, &mut notes);
         warn_of_open_secrets(path, &written, &mut notes);
         let own_keys = own.len();
-        let state_keys = stored_keys(&settings.state, &written, &mut report);
+        let state_keys = stored_keys(&settings.state, &written, purpose, &mut report);
         let keys = keys::join(own, state_keys, &mut report);
         let pepper = pepper(&settings.state, purpose, &mut report);
         report.sort();
@@ -134,7 +134,7 @@ impl Compiled {
     /// What is wrong with the stored keys.
     pub fn with_stored_keys(&self) -> Result<Self, Report> {
         let mut report = Report::default();
-        let stored = stored_keys(&self.settings.state, &self.written, &mut report);
+        let stored = stored_keys(&self.settings.state, &self.written, Purpose::Serve, &mut report);
         let file = self.path.display().to_string();
         let own = self.keys[..self.own_keys].iter().map(|key| keys::Placed::new(key.clone(), file.clone()));
         let keys = keys::join(own.collect(), stored, &mut report);
@@ -180,13 +180,17 @@ impl Compiled {
     }
 }
 
-/// The keys of the state directory; a file that cannot be read for lack of rights is only a warning when looking.
-fn stored_keys(state: &StateDir, written: &Config, report: &mut Report) -> Vec<keys::Placed> {
+/// The keys of the state directory. A file that cannot be read is a warning to those who only look; a gate that served
+/// without it would turn away everybody it knows.
+fn stored_keys(state: &StateDir, written: &Config, purpose: Purpose, report: &mut Report) -> Vec<keys::Placed> {
     let document = match state.keys_document() {
         Ok(document) => document,
         Err(error) => {
-            let help = "run as the gate's user; its keys are not in what follows";
-            report.warning(format!("stored keys cannot be read: {error}"), help);
+            let what = format!("stored keys cannot be read: {error}");
+            match purpose {
+                Purpose::Serve => report.error(what, "make the file readable for the gate's user, or restore it"),
+                _ => report.warning(what, "run as the gate's user; its keys are not in what follows"),
+            }
             return Vec::new();
         }
     };

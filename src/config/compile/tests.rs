@@ -205,6 +205,22 @@ fn a_stored_pattern_may_outlive_its_server_but_an_id_has_one_home() {
 }
 
 #[test]
+fn a_gate_does_not_serve_without_the_keys_it_cannot_read() {
+    let dir = tempfile::tempdir().expect("dir");
+    let state = StateDir::new(dir.path().join("s"));
+    let text = "state.directory = \"s\"";
+    state.create().expect("state");
+    std::fs::write(state.keys_file(), key("a")).expect("keys");
+    let first = compile_in(dir.path(), text).expect("good");
+    std::fs::write(state.keys_file(), b"\xff").expect("keys");
+    assert!(compile_in(dir.path(), text).expect("a look goes on").keys.is_empty());
+    let lookup = Lookup::fixed(&[], None, dir.path());
+    let refused = Compiled::from_text(Path::new("t.toml"), text, &lookup, Purpose::Serve).expect_err("no keys");
+    assert!(refused.lines()[0].contains("error: stored keys cannot be read"), "{:?}", refused.lines());
+    assert!(first.with_stored_keys().is_err(), "the keys in use stay in use");
+}
+
+#[test]
 fn stored_keys_are_read_anew_on_their_own() {
     let dir = tempfile::tempdir().expect("dir");
     let state = StateDir::new(dir.path().join("s"));
