@@ -66,7 +66,11 @@ pub struct RequestHead {
 
 impl RequestHead {
     /// Reads a whole head, its empty line included and nothing after it.
-    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, Fault> {
+    ///
+    /// # Errors
+    /// The status to answer and why, where two parsers could read the head differently or it asks for what is not
+    /// served.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, Fault> {
         let (line, spans) = parse_request(&bytes)?;
         let fields = Fields::new(bytes, spans)?;
         Self::check(fields, line)
@@ -228,7 +232,10 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     /// Reads a whole head, its empty line included and nothing after it; `to` is the method it answers.
-    pub(crate) fn parse(bytes: Vec<u8>, to: Method) -> Result<Self, Fault> {
+    ///
+    /// # Errors
+    /// Why the answer cannot be taken.
+    pub fn parse(bytes: Vec<u8>, to: Method) -> Result<Self, Fault> {
         let (status, old, spans) = parse_response(&bytes)?;
         let fields = Fields::new(bytes, spans)?;
         let hop = Hop::read(&fields, old)?;
