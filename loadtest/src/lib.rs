@@ -8,6 +8,8 @@
 //! | 0 | [`machine`]: where it ran · [`threshold`]: what must hold · [`units`]: figures for people |
 //! | 0 | [`scenario`]: what the clients of a run do |
 //! | 1 | [`measure`]: histograms and ticks |
+//! | 1 | [`upstream`]: the built-in MCP server · [`relay`]: the bare relay |
+//! | 2 | [`stage`]: processes around a measurement |
 //! | 4 | [`cli`]: one file per command |
 
 pub mod cli;
@@ -16,6 +18,9 @@ pub mod machine;
 pub mod measure;
 pub mod order;
 pub mod outcome;
+pub mod relay;
 pub mod scenario;
+pub mod stage;
 pub mod threshold;
 pub mod units;
+pub mod upstream;

@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a threshold did not hold, 4 the run cannot be believed.
 
+mod relay;
 mod scenarios;
+mod upstream;
 
 use crate::failure::Failure;
 use clap::{Parser, Subcommand};
@@ -22,6 +24,10 @@ pub struct Cli {
 pub enum Command {
     /// List the built-in scenarios, or print one's file
     Scenarios(scenarios::ScenariosArgs),
+    /// Serve MCP, both eras, as fast as can be: what stands behind a gate that is measured
+    Upstream(upstream::UpstreamArgs),
+    /// Copy bytes between two addresses and parse nothing: the least a gate can cost
+    Relay(relay::RelayArgs),
 }
 
 /// Reads the arguments, runs the command, and says how it went.
@@ -38,6 +44,8 @@ pub fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Scenarios(args) => scenarios::run(args),
+        Command::Upstream(args) => upstream::run(args),
+        Command::Relay(args) => relay::run(args),
     }
 }
 
