@@ -8,6 +8,7 @@
 //! | 0 | [`machine`]: where it ran · [`threshold`]: what must hold · [`units`]: figures for people |
 //! | 0 | [`scenario`]: what the clients of a run do |
 //! | 1 | [`measure`]: histograms and ticks |
+//! | 1 | [`metrics`]: where a target says its time went |
 //! | 1 | [`upstream`]: the built-in MCP server · [`relay`]: the bare relay |
 //! | 2 | [`stage`]: processes around a measurement |
 //! | 4 | [`cli`]: one file per command |
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod failure;
 pub mod machine;
 pub mod measure;
+pub mod metrics;
 pub mod order;
 pub mod outcome;
 pub mod relay;
