@@ -259,7 +259,7 @@ impl Journal {
         let seq = self.writer.borrow_mut().append(&self.spec, &self.ring, entry, reserve)?;
         self.entries.set(self.entries.get() + 1);
         if was_empty {
-            self.writer.borrow_mut().oldest = Some(Clock::now());
+            self.writer.borrow_mut().oldest = Some(Clock::recent());
             self.wake.notify_one();
         }
         if self.ring.used() > self.ring.capacity() / 2 {

@@ -56,7 +56,7 @@ impl Writer {
             self.rotate(spec, ring.head());
         }
         let seq = Seq(self.cursor.seq);
-        let hlc = frame::next_hlc(self.cursor.hlc, Clock::wall().0);
+        let hlc = frame::next_hlc(self.cursor.hlc, Clock::recent_wall().0);
         let flags = if self.cursor.seq == self.cursor.segment { FLAG_FIRST } else { 0 };
         let size = self.cursor.seal(&mut self.scratch, body, hlc, entry.kind() as u16, entry::SCHEMA, flags);
         ring.push(&self.scratch[..size]);

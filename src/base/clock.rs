@@ -4,8 +4,15 @@ use std::cell::Cell;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+/// How long a reading of the time of day is carried forward by the monotonic clock before the machine is asked again.
+const WALL_KEPT: Duration = Duration::from_millis(100);
+
 thread_local! {
     static SIMULATED: Cell<Option<Simulated>> = const { Cell::new(None) };
+    /// The last reading of the monotonic clock; zero before the first.
+    static RECENT: Cell<Instant> = const { Cell::new(Instant(0)) };
+    /// The last reading of the time of day, and when it was taken.
+    static WALL: Cell<(Instant, WallTime)> = const { Cell::new((Instant(0), WallTime(0))) };
 }
 
 #[derive(Clone, Copy)]
@@ -54,7 +61,21 @@ impl Clock {
             return Instant(simulated.monotonic_ns);
         }
         let elapsed = std::time::Instant::now().duration_since(process_start());
-        Instant(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+        let now = Instant(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+        RECENT.set(now);
+        now
+    }
+
+    /// The last reading of this thread. Every turn of a task begins with one, so within a task it is as old as the turn
+    /// at most: near enough for deadlines, and a request needs a dozen of those.
+    pub fn recent() -> Instant {
+        if SIMULATED.get().is_some() {
+            return Self::now();
+        }
+        match RECENT.get() {
+            Instant(0) => Self::now(),
+            recent => recent,
+        }
     }
 
     /// Now as a time of day.
@@ -64,6 +85,21 @@ impl Clock {
         }
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The time of day at [`Self::recent`]. A clock that is set anew is seen within a tenth of a second.
+    pub fn recent_wall() -> WallTime {
+        if SIMULATED.get().is_some() {
+            return Self::wall();
+        }
+        let (recent, (taken, wall)) = (Self::recent(), WALL.get());
+        let age = recent.since(taken);
+        if wall == WallTime(0) || age >= WALL_KEPT {
+            let wall = Self::wall();
+            WALL.set((recent, wall));
+            return wall;
+        }
+        WallTime(wall.0 + u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Puts this thread on a simulated clock that moves only by further calls.
@@ -95,5 +131,14 @@ mod tests {
         let before = Clock::now();
         assert!(Clock::now() >= before);
         assert!(Clock::wall().0 > 1_700_000_000_000);
+    }
+
+    #[test]
+    fn the_recent_time_is_that_of_the_last_reading() {
+        let read = Clock::now();
+        assert_eq!((Clock::recent(), Clock::recent()), (read, read));
+        let (wall, exact) = (Clock::recent_wall(), Clock::wall());
+        assert!(exact.0 - wall.0 < 1000, "{wall:?} {exact:?}");
+        assert_eq!(Clock::recent_wall().0, wall.0);
     }
 }

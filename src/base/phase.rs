@@ -44,7 +44,7 @@ pub struct Stamps {
 impl Stamps {
     /// Starts the clock: the first byte of the head has arrived.
     pub fn start() -> Self {
-        Self { start: Clock::now(), ends: [None; Phase::ALL.len()] }
+        Self { start: Clock::recent(), ends: [None; Phase::ALL.len()] }
     }
 
     /// Marks the end of a phase.

@@ -2,7 +2,7 @@
 
 use super::mode::{Entered, Mode};
 use super::probe::{self, Probe};
-use super::{sys, yielder};
+use super::{sys, task, yielder};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::ShardId;
 use crate::base::limits::RING_ENTRIES;
@@ -154,8 +154,8 @@ impl Any {
         };
         let _entered = Entered::enter(Mode::Os(driver))?;
         let value = match self {
-            Self::Ring(runtime) => runtime.block_on(future),
-            Self::Epoll(runtime) => runtime.block_on(future),
+            Self::Ring(runtime) => runtime.block_on(task::in_turns(future)),
+            Self::Epoll(runtime) => runtime.block_on(task::in_turns(future)),
         };
         yielder::forget();
         Some(value)

@@ -2,6 +2,7 @@
 
 use super::mode::{self, Mode};
 use super::{sim, yielder};
+use crate::base::clock::Clock;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -89,12 +90,26 @@ where
 /// Polls a future to its end, or to its panic.
 async fn caught<F: Future>(future: F) -> Left<F::Output> {
     let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => {
-            PANICS.fetch_add(1, Ordering::Relaxed);
-            Poll::Ready(Err(panic))
+    poll_fn(|cx| {
+        Clock::now();
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => {
+                PANICS.fetch_add(1, Ordering::Relaxed);
+                Poll::Ready(Err(panic))
+            }
         }
+    })
+    .await
+}
+
+/// Runs a future that is no task of its own with what each turn of a task begins with: a look at the clock, which
+/// [`Clock::recent`] then gives.
+pub(super) async fn in_turns<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        Clock::now();
+        future.as_mut().poll(cx)
     })
     .await
 }

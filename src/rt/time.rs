@@ -27,7 +27,7 @@ pub async fn sleep(duration: Duration) {
 
 /// Waits until a point on the monotonic clock; not at all if it has passed.
 pub async fn sleep_until(deadline: Instant) {
-    sleep(deadline.since(Clock::now())).await;
+    sleep(deadline.since(Clock::recent())).await;
 }
 
 /// Runs a future for at most `limit`; it is dropped where it stands when the time is up.
@@ -58,7 +58,7 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output,
 /// # Errors
 /// [`Elapsed`] when the time was up first.
 pub async fn deadline<F: Future>(at: Instant, future: F) -> Result<F::Output, Elapsed> {
-    timeout(at.since(Clock::now()), future).await
+    timeout(at.since(Clock::recent()), future).await
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn enter(
 
 fn identify(shard: &Shard, snapshot: &Snapshot, head: &RequestHead) -> Result<Principal> {
     let credential = Credential::of_request(|name| head.headers(name));
-    snapshot.keys.authenticate(&credential, crate::base::clock::Clock::wall()).map_err(|refusal| {
+    snapshot.keys.authenticate(&credential, crate::base::clock::Clock::recent_wall()).map_err(|refusal| {
         shard.metrics.unauthorized.inc();
         tracing::debug!(refusal = refusal.name(), "a request without a valid key");
         Refusal::answer()

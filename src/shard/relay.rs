@@ -55,7 +55,7 @@ pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
     let mut running = pin!(call(sink));
     let mut told = Told { streaming: false, broken: !way.events };
     // A moment that stays where it is: a call with much to say must not put off the watch with every event.
-    let mut watch_from = way.gone_is_cancel.then(|| Clock::now() + WATCH_AFTER);
+    let mut watch_from = way.gone_is_cancel.then(|| Clock::recent() + WATCH_AFTER);
     loop {
         match turn(running.as_mut(), &mut events, conn, watch_from).await {
             Turn::Ended(answer) => {

@@ -44,7 +44,7 @@ impl Leg {
     /// The verdict, unless it was never made or has gone stale.
     pub fn known(&self) -> Option<Verdict> {
         let (verdict, at) = self.known.get()?;
-        let age = Clock::now().since(at);
+        let age = Clock::recent().since(at);
         let stale = verdict.era == Era::Legacy && age >= Duration::from_millis(LEGACY_VERDICT_MS);
         if stale && self.setting == EraSetting::Auto {
             self.known.set(None);

@@ -19,14 +19,14 @@ pub(super) struct Patience {
 impl Patience {
     /// Starts to wait: `idle` from now, and never longer than `CALL_CAP_MS` in all.
     pub(super) fn new(idle: Duration) -> Self {
-        let now = Clock::now();
+        let now = Clock::recent();
         let cap = now + idle.max(Duration::from_millis(CALL_CAP_MS));
         Self { idle, cap, until: Cell::new(now + idle) }
     }
 
     /// A wait that no sign of life prolongs.
     pub(super) fn fixed(limit: Duration) -> Self {
-        let until = Clock::now() + limit;
+        let until = Clock::recent() + limit;
         Self { idle: limit, cap: until, until: Cell::new(until) }
     }
 
@@ -37,7 +37,7 @@ impl Patience {
 
     /// A sign of life came.
     pub(super) fn touch(&self) {
-        self.until.set((Clock::now() + self.idle).min(self.cap));
+        self.until.set((Clock::recent() + self.idle).min(self.cap));
     }
 
     /// When patience ends as things stand.

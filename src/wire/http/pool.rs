@@ -91,7 +91,7 @@ impl<S: Stream> Shelf<S> {
     /// The connection used last that is still good. One whose server closed it, or sent something nobody asked for, is
     /// dropped here: the next answer read from it would not be ours.
     pub(crate) fn take(&self) -> Option<Conn<S>> {
-        let now = Clock::now();
+        let now = Clock::recent();
         let mut idle = self.idle.borrow_mut();
         while let Some(last) = idle.pop_back() {
             if last.until > now && is_quiet(&last.conn.stream) {
@@ -103,7 +103,7 @@ impl<S: Stream> Shelf<S> {
 
     /// Keeps a connection for the next request; `hint` is how long its server says it will wait.
     pub(crate) fn put(&self, conn: Conn<S>, hint: Option<Duration>) {
-        let until = Clock::now() + hint.unwrap_or(IDLE).min(IDLE);
+        let until = Clock::recent() + hint.unwrap_or(IDLE).min(IDLE);
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= IDLE_PER_ENDPOINT_MAX {
             idle.pop_front();

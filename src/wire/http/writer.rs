@@ -139,7 +139,7 @@ thread_local! {
 
 /// Now, as `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn date() -> [u8; DATE_LEN] {
-    let second = Clock::wall().0 / 1000;
+    let second = Clock::recent_wall().0 / 1000;
     let (rendered, text) = DATE.get();
     if rendered == second {
         return text;

@@ -126,7 +126,7 @@ impl<S: Stream> ServerConn<S> {
     /// # Errors
     /// The body is too long, malformed, late or cut short; answer with [`Self::refuse`].
     pub async fn read_body(&mut self) -> Result<Vec<u8>> {
-        let deadline = Clock::now() + self.limits.body_time;
+        let deadline = Clock::recent() + self.limits.body_time;
         let body = match mem::replace(&mut self.unread, Unread::Nothing) {
             Unread::Nothing => return Ok(Vec::new()),
             Unread::Length(length) => self.sized_body(length, deadline).await,

@@ -26,13 +26,13 @@ type Faulty<T> = Result<T, Fault>;
 impl<S: Stream> ServerConn<S> {
     /// Waits for the first bytes of a request; false if none come.
     pub(super) async fn first_bytes(&mut self) -> bool {
-        let start = Clock::now();
+        let start = Clock::recent();
         let deadline = start + self.limits.idle_time;
         if !self.busy && self.conn.readable(deadline).await.is_err() {
             return false;
         }
         let came = matches!(self.conn.fill(0, deadline).await, Ok(1..));
-        self.busy = Clock::now().since(start) < BUSY_GAP;
+        self.busy = Clock::recent().since(start) < BUSY_GAP;
         came
     }
 
@@ -51,7 +51,7 @@ impl<S: Stream> ServerConn<S> {
             if !may_skip && let Some(end) = scanner.scan(&self.conn.buf, &self.limits)? {
                 return Ok(self.conn.take(end));
             }
-            let deadline = *deadline.get_or_insert_with(|| Clock::now() + self.limits.head_time);
+            let deadline = *deadline.get_or_insert_with(|| Clock::recent() + self.limits.head_time);
             self.more(0, deadline, "the head did not arrive in time").await?;
         }
     }

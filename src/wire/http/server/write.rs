@@ -41,7 +41,7 @@ impl<S: Stream> ServerConn<S> {
 
     /// Writes a head and a body, in one write unless the body is large.
     pub(super) async fn send(&mut self, mut out: Vec<u8>, body: Body) -> Result<()> {
-        let deadline = Clock::now() + self.limits.write_time;
+        let deadline = Clock::recent() + self.limits.write_time;
         let sent = match body {
             Body::Empty => self.conn.write(out, deadline).await,
             Body::Vec(bytes) if bytes.len() <= JOIN_MAX => {
