@@ -83,10 +83,10 @@ impl<'a> Seen<'a> {
         let mut seen = Self::default();
         for field in rpc::object_fields(result) {
             match &*field.key {
-                "resultType" => seen.result_type = Some(field.value),
-                "structuredContent" => seen.structured = Some(field.value),
-                "_meta" => seen.meta = Some(field.value),
-                "isError" => seen.is_error = field.value == b"true",
+                b"resultType" => seen.result_type = Some(field.value),
+                b"structuredContent" => seen.structured = Some(field.value),
+                b"_meta" => seen.meta = Some(field.value),
+                b"isError" => seen.is_error = field.value == b"true",
                 _ => (),
             }
         }
@@ -191,7 +191,7 @@ fn bridge_error(bridge: &Bridge<'_>, id: &[u8], raw: &[u8]) -> Bridged {
 fn missing_capability(bridge: &Bridge<'_>, id: &[u8], raw: &[u8], fault: &Fault<'_>) -> (Vec<u8>, u16) {
     let required = fault.data.and_then(|data| rpc::field(data, "requiredCapabilities")).unwrap_or_default();
     let declared = bridge.client_caps.unwrap_or_default();
-    let all_declared = rpc::object_fields(required).all(|field| rpc::field(declared, &field.key).is_some());
+    let all_declared = rpc::object_fields(required).all(|field| rpc::field(declared, &*field.key).is_some());
     if rpc::is_object(required) && !all_declared {
         return (verbatim(id, raw), 400);
     }

@@ -18,6 +18,14 @@ pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// `_meta` key of the listen request a notification belongs to.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
+/// The keys of `_meta` as bytes, to match on.
+mod key {
+    pub(super) const PROTOCOL_VERSION: &[u8] = super::PROTOCOL_VERSION.as_bytes();
+    pub(super) const CLIENT_INFO: &[u8] = super::CLIENT_INFO.as_bytes();
+    pub(super) const CLIENT_CAPABILITIES: &[u8] = super::CLIENT_CAPABILITIES.as_bytes();
+    pub(super) const LOG_LEVEL: &[u8] = super::LOG_LEVEL.as_bytes();
+}
+
 /// The members of `params` that any method we serve reads; raw spans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params<'a> {
@@ -45,14 +53,14 @@ impl<'a> Params<'a> {
         let mut params = Self::default();
         for field in rpc::object_fields(raw.unwrap_or_default()) {
             let slot = match &*field.key {
-                "_meta" => &mut params.meta,
-                "name" => &mut params.name,
-                "uri" => &mut params.uri,
-                "arguments" => &mut params.arguments,
-                "cursor" => &mut params.cursor,
-                "notifications" => &mut params.notifications,
-                "level" => &mut params.level,
-                "requestId" => &mut params.request_id,
+                b"_meta" => &mut params.meta,
+                b"name" => &mut params.name,
+                b"uri" => &mut params.uri,
+                b"arguments" => &mut params.arguments,
+                b"cursor" => &mut params.cursor,
+                b"notifications" => &mut params.notifications,
+                b"level" => &mut params.level,
+                b"requestId" => &mut params.request_id,
                 _ => continue,
             };
             *slot = Some(field.value);
@@ -96,16 +104,18 @@ impl<'a> Meta<'a> {
         Ok(meta)
     }
 
-    fn note(&mut self, key: &str, value: &'a [u8]) -> Result<()> {
-        match key {
-            PROTOCOL_VERSION => self.version = Some(text(value, "protocolVersion must be a string")?),
-            CLIENT_CAPABILITIES => self.capabilities = Some(object(value, "clientCapabilities must be an object")?),
-            CLIENT_INFO => self.client = Some(ClientInfo::read(value)?),
-            LOG_LEVEL => self.log_level = Some(LogLevel::read(value)?),
-            "progressToken" => self.progress_token = Some(token(value)?),
+    fn note(&mut self, name: &[u8], value: &'a [u8]) -> Result<()> {
+        match name {
+            key::PROTOCOL_VERSION => self.version = Some(text(value, "protocolVersion must be a string")?),
+            key::CLIENT_CAPABILITIES => {
+                self.capabilities = Some(object(value, "clientCapabilities must be an object")?)
+            }
+            key::CLIENT_INFO => self.client = Some(ClientInfo::read(value)?),
+            key::LOG_LEVEL => self.log_level = Some(LogLevel::read(value)?),
+            b"progressToken" => self.progress_token = Some(token(value)?),
             // A trace context of the wrong type is ignored like a malformed one.
-            "traceparent" => self.traceparent = rpc::string(value),
-            "tracestate" => self.tracestate = rpc::string(value),
+            b"traceparent" => self.traceparent = rpc::string(value),
+            b"tracestate" => self.tracestate = rpc::string(value),
             _ => (),
         }
         Ok(())

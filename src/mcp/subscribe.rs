@@ -25,9 +25,9 @@ impl Listen {
         let mut listen = Self::default();
         for field in rpc::object_fields(filter) {
             match &*field.key {
-                "toolsListChanged" => listen.tools = flag(field.value)?,
-                "promptsListChanged" | "resourcesListChanged" => drop(flag(field.value)?),
-                "resourceSubscriptions" if !rpc::is_array(field.value) => {
+                b"toolsListChanged" => listen.tools = flag(field.value)?,
+                b"promptsListChanged" | b"resourcesListChanged" => drop(flag(field.value)?),
+                b"resourceSubscriptions" if !rpc::is_array(field.value) => {
                     return Err(wrong("resourceSubscriptions must be an array"));
                 }
                 _ => (),

@@ -1,7 +1,7 @@
 //! A body → JSON-RPC messages: requests, notifications, responses, alone or in a batch.
 
 use super::scan::{Scanner, Stumbled};
-use super::{is_object, string, text};
+use super::{is_object, is_string, string, text};
 use crate::base::error::{Error, Kind};
 use crate::base::limits::{RPC_BATCH_MAX, RPC_ID_MAX};
 use std::borrow::Cow;
@@ -132,8 +132,7 @@ impl<'a> Members<'a> {
     }
 
     fn note(&mut self, key: &[u8], value: &'a [u8]) {
-        let key = text::unescape(key).unwrap_or_default();
-        let slot = match key.as_bytes() {
+        let slot = match &*plain(key) {
             b"jsonrpc" => &mut self.jsonrpc,
             b"id" => &mut self.id,
             b"method" => &mut self.method,
@@ -151,7 +150,7 @@ impl<'a> Members<'a> {
     }
 
     fn judge(self) -> Result<Envelope<'a>, Error> {
-        if self.jsonrpc.and_then(string).as_deref() != Some("2.0") {
+        if self.jsonrpc != Some(br#""2.0""#) && self.jsonrpc.and_then(string).as_deref() != Some("2.0") {
             return Err(invalid("jsonrpc must be \"2.0\""));
         }
         if self.params.is_some_and(|params| !is_object(params)) {
@@ -179,7 +178,7 @@ impl<'a> Members<'a> {
     }
 
     fn call_kind(&self, method: &[u8]) -> Result<MessageKind, Error> {
-        if string(method).is_none() {
+        if !is_string(method) {
             return Err(invalid("method must be a string"));
         }
         match self.id {
@@ -192,6 +191,14 @@ impl<'a> Members<'a> {
 
 fn invalid(why: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Kind::InvalidRequest, why)
+}
+
+/// The text of a key that stands between its quotes.
+fn plain(inside: &[u8]) -> Cow<'_, [u8]> {
+    match text::has_escape(inside) {
+        false => Cow::Borrowed(inside),
+        true => Cow::Owned(text::unescape(inside).unwrap_or_default().into_owned().into_bytes()),
+    }
 }
 
 /// Whether a raw value may be an id: a string within bounds, or an integer written as one within ±2^53.

@@ -97,7 +97,7 @@ pub fn edit(out: &mut Vec<u8>, object: &[u8], edits: &[Edit<'_>]) {
     out.push(b'{');
     let mut done = smallvec::SmallVec::<[bool; 8]>::from_elem(false, edits.len());
     for field in object_fields(object) {
-        match edits.iter().position(|edit| edit.key() == field.key) {
+        match edits.iter().position(|edit| *edit.key().as_bytes() == *field.key) {
             None => member(out, start, |out| out.extend_from_slice(field.member)),
             Some(place) => {
                 done[place] = true;

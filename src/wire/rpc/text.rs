@@ -36,6 +36,22 @@ pub(super) fn plain_run_end(text: &[u8], mut at: usize) -> usize {
     long_run_end(text, at)
 }
 
+/// The first place at or after `at` that holds `"` or `\`; the length if there is none.
+#[inline]
+pub(super) fn quote_or_backslash(text: &[u8], mut at: usize) -> usize {
+    for _ in 0..2 {
+        let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else { break };
+        let word = u64::from_le_bytes(*chunk);
+        let found = zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    memchr::memchr2(b'"', b'\\', rest).map_or(text.len(), |found| at + found)
+}
+
 fn long_run_end(text: &[u8], mut at: usize) -> usize {
     while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
         if block.iter().fold(false, |any, &byte| any | is_stop(byte)) {

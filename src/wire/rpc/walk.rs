@@ -2,14 +2,14 @@
 //!
 //! On a text that was never accepted the answers are undefined but safe: iterators end early, values are absent.
 
-use super::text::{has_escape, plain_run_end, unescape};
+use super::text::{has_escape, quote_or_backslash, unescape};
 use std::borrow::Cow;
 
 /// One member of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// The key, escapes read.
-    pub key: Cow<'a, str>,
+    /// The key's text, escapes read.
+    pub key: Cow<'a, [u8]>,
     /// The value's span.
     pub value: &'a [u8],
     /// The whole member's span, from the key's quote to the value's end.
@@ -43,7 +43,8 @@ pub fn array_items(raw: &[u8]) -> Items<'_> {
 }
 
 /// The value of one member of an object; nothing if it is not there or `raw` is no object.
-pub fn field<'a>(raw: &'a [u8], key: &str) -> Option<&'a [u8]> {
+pub fn field<'a>(raw: &'a [u8], key: impl AsRef<[u8]>) -> Option<&'a [u8]> {
+    let key = key.as_ref();
     let mut fields = object_fields(raw);
     while let Some([quoted, value, _]) = fields.step() {
         if is_text(quoted, key) {
@@ -54,11 +55,17 @@ pub fn field<'a>(raw: &'a [u8], key: &str) -> Option<&'a [u8]> {
 }
 
 /// Whether a raw string is this text; escapes are read only where it has any.
-fn is_text(quoted: &[u8], text: &str) -> bool {
-    let inside = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(quoted);
+fn is_text(quoted: &[u8], text: &[u8]) -> bool {
+    key_text(quoted).is_some_and(|read| *read == *text)
+}
+
+/// The text of a key that stands in its quotes. Keys are compared byte by byte, so the UTF-8 in them is not looked at
+/// again.
+fn key_text(quoted: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let inside = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     match has_escape(inside) {
-        false => inside == text.as_bytes(),
-        true => unescape(inside).is_some_and(|read| read == text),
+        false => Some(Cow::Borrowed(inside)),
+        true => unescape(inside).map(|read| Cow::Owned(read.into_owned().into_bytes())),
     }
 }
 
@@ -120,7 +127,7 @@ impl<'a> Iterator for Fields<'a> {
 
     fn next(&mut self) -> Option<Field<'a>> {
         let [key, value, member] = self.step()?;
-        Some(Field { key: string(key)?, value, member })
+        Some(Field { key: key_text(key)?, value, member })
     }
 }
 
@@ -165,13 +172,12 @@ fn value_end(text: &[u8], at: usize) -> usize {
 
 fn string_end(text: &[u8], at: usize) -> usize {
     let mut at = at + 1;
+    // A text that was accepted has no control character in its strings: only these two can end or bend one.
     loop {
-        at = plain_run_end(text, at);
+        at = quote_or_backslash(text, at);
         match text.get(at) {
             Some(b'"') => return at + 1,
-            Some(b'\\') => at += 2,
-            // A control character: never in a text that was accepted.
-            Some(_) => at += 1,
+            Some(_) => at += 2,
             None => return text.len(),
         }
     }
@@ -211,7 +217,7 @@ mod tests {
             [("a", br#"[1, {"x":"]}"}]"#), ("b\n", br#""q\"\\""#), ("c", b"-1.5e3"), ("d", b"{}")];
         assert_eq!(seen.len(), 4);
         for ((key, value), (want_key, want)) in seen.iter().zip(expected) {
-            assert_eq!((key.as_str(), *value), (want_key, want));
+            assert_eq!((&key[..], *value), (want_key.as_bytes(), want));
         }
         let items: Vec<_> = array_items(field(raw, "a").unwrap()).collect();
         assert_eq!(items, [&b"1"[..], br#"{"x":"]}"}"#]);
@@ -232,7 +238,9 @@ mod tests {
 
     fn rebuild(raw: &[u8]) -> Value {
         if is_object(raw) {
-            return object_fields(raw).map(|field| (field.key.into_owned(), rebuild(field.value))).collect();
+            return object_fields(raw)
+                .map(|field| (String::from_utf8(field.key.into_owned()).unwrap(), rebuild(field.value)))
+                .collect();
         }
         if is_array(raw) {
             return array_items(raw).map(rebuild).collect();
