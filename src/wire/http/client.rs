@@ -74,8 +74,14 @@ impl<C: Connect> Client<C> {
         if let Some(mut conn) = shelf.take() {
             match self.exchange(&mut conn, request, head, deadline).await {
                 Ok(answer) => return Ok(Response::new(answer, conn, shelf, deadline)),
-                Err(failed) if failed.unanswered && request.idempotent => {}
-                Err(failed) => return Err(failed.error),
+                Err(failed) => {
+                    if failed.unanswered {
+                        shelf.distrust();
+                    }
+                    if !(failed.unanswered && request.idempotent) {
+                        return Err(failed.error);
+                    }
+                }
             }
             was_sent = true;
             head = render(request, endpoint)?;

@@ -16,6 +16,12 @@ use std::time::Duration;
 /// Longest time a connection waits.
 const IDLE: Duration = Duration::from_millis(POOL_IDLE_MS);
 
+/// A connection back for less than this is not looked at before it is used again: under load that would be a system
+/// call for each request, and hardly any server closes one so soon. Those that do are found out.
+const FRESH: Duration = Duration::from_millis(5);
+/// A connection that ends within this time after an answer says that its server is one of those.
+const SOON: Duration = Duration::from_secs(1);
+
 type Shelves<S> = HashMap<Endpoint, Rc<Shelf<S>>, foldhash::fast::RandomState>;
 
 /// A shard's waiting connections, a shelf for each endpoint.
@@ -26,6 +32,7 @@ pub(crate) struct Pool<S> {
 
 struct Idle<S> {
     conn: Conn<S>,
+    since: Instant,
     until: Instant,
 }
 
@@ -33,6 +40,8 @@ struct Idle<S> {
 pub(crate) struct Shelf<S> {
     idle: RefCell<VecDeque<Idle<S>>>,
     pool: Weak<Pool<S>>,
+    /// Its server has closed a connection right behind an answer, without a word.
+    abrupt: Cell<bool>,
 }
 
 impl<S: Stream> Pool<S> {
@@ -46,7 +55,7 @@ impl<S: Stream> Pool<S> {
         if let Some(shelf) = shelves.get(endpoint) {
             return shelf.clone();
         }
-        let shelf = Rc::new(Shelf { idle: RefCell::default(), pool: Rc::downgrade(self) });
+        let shelf = Rc::new(Shelf { idle: RefCell::default(), pool: Rc::downgrade(self), abrupt: Cell::new(false) });
         shelves.insert(endpoint.clone(), shelf.clone());
         shelf
     }
@@ -94,21 +103,31 @@ impl<S: Stream> Shelf<S> {
         let now = Clock::recent();
         let mut idle = self.idle.borrow_mut();
         while let Some(last) = idle.pop_back() {
-            if last.until > now && is_quiet(&last.conn.stream) {
+            let fresh = now.since(last.since) < FRESH;
+            let trusted = fresh && !self.abrupt.get();
+            if last.until > now && (trusted || is_quiet(&last.conn.stream)) {
                 return Some(last.conn);
             }
+            let soon = last.until > now && now.since(last.since) < SOON;
+            self.abrupt.set(self.abrupt.get() || soon);
         }
         None
     }
 
+    /// Its server closed a connection that was taken for good: from now on each is looked at.
+    pub(crate) fn distrust(&self) {
+        self.abrupt.set(true);
+    }
+
     /// Keeps a connection for the next request; `hint` is how long its server says it will wait.
     pub(crate) fn put(&self, conn: Conn<S>, hint: Option<Duration>) {
-        let until = Clock::recent() + hint.unwrap_or(IDLE).min(IDLE);
+        let since = Clock::recent();
+        let until = since + hint.unwrap_or(IDLE).min(IDLE);
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= IDLE_PER_ENDPOINT_MAX {
             idle.pop_front();
         }
-        idle.push_back(Idle { conn, until });
+        idle.push_back(Idle { conn, since, until });
         if let Some(pool) = self.pool.upgrade() {
             pool.start_sweeping();
         }
