@@ -3,6 +3,7 @@
 //! One runtime a thread: monoio on io_uring, monoio on epoll, or the seeded simulation. `shard::block_on` and
 //! `shard::spawn_shard` start one; `task`, `time`, `local`, `net` and `file` work in whichever runs on this thread.
 
+pub mod alarm;
 pub mod child;
 pub mod file;
 pub mod guard;

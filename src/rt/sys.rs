@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 /// Turns a `-1` into the thread's last error.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -16,6 +17,26 @@ pub(super) fn eventfd() -> io::Result<OwnedFd> {
         let fd = check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
+}
+
+/// A non-blocking, close-on-exec timer of the monotonic clock, not armed.
+pub(super) fn timerfd() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers; a result that is not -1 is a descriptor nobody else owns.
+    unsafe {
+        let fd = check(libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Arms a timer to go off once, `after` from now, which must not be zero; forgets what it had not yet told.
+pub(super) fn arm(timer: BorrowedFd<'_>, after: Duration) -> io::Result<()> {
+    let value = libc::timespec {
+        tv_sec: after.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: after.subsec_nanos().into(),
+    };
+    let once = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+    // SAFETY: the pointer is that of a live struct of the right type, and the old value is not asked for.
+    check(unsafe { libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const once, std::ptr::null_mut()) }).map(drop)
 }
 
 /// Fills `into` from the kernel's generator; blocks only before the machine has gathered its first entropy.
