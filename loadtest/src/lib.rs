@@ -6,14 +6,16 @@
 //! |---|---|
 //! | 0 | [`order`]: what a run is asked to do · [`outcome`]: what came of it · [`failure`]: how a command fails |
 //! | 0 | [`machine`]: where it ran · [`threshold`]: what must hold · [`units`]: figures for people |
-//! | 0 | [`scenario`]: what the clients of a run do |
-//! | 1 | [`measure`]: histograms and ticks |
+//! | 0 | [`scenario`]: what the clients of a run do · [`trouble`]: how a request fails |
+//! | 1 | [`measure`]: recorders, parts and their whole · [`wire`]: request bytes, answers read and judged |
 //! | 1 | [`metrics`]: where a target says its time went |
 //! | 1 | [`upstream`]: the built-in MCP server · [`relay`]: the bare relay |
 //! | 2 | [`stage`]: processes around a measurement |
+//! | 2 | [`engine`]: client threads, their schedule, the run as a whole |
 //! | 4 | [`cli`]: one file per command |
 
 pub mod cli;
+pub mod engine;
 pub mod failure;
 pub mod machine;
 pub mod measure;
@@ -24,5 +26,7 @@ pub mod relay;
 pub mod scenario;
 pub mod stage;
 pub mod threshold;
+pub mod trouble;
 pub mod units;
 pub mod upstream;
+pub mod wire;

@@ -2,8 +2,11 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a threshold did not hold, 4 the run cannot be believed.
 
+mod load;
 mod relay;
+mod run;
 mod scenarios;
+mod target;
 mod upstream;
 
 use crate::failure::Failure;
@@ -22,6 +25,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a scenario against a target and say what came of it
+    Run(Box<run::RunArgs>),
     /// List the built-in scenarios, or print one's file
     Scenarios(scenarios::ScenariosArgs),
     /// Serve MCP, both eras, as fast as can be: what stands behind a gate that is measured
@@ -43,6 +48,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
+        Command::Run(args) => run::run(args),
         Command::Scenarios(args) => scenarios::run(args),
         Command::Upstream(args) => upstream::run(args),
         Command::Relay(args) => relay::run(args),

@@ -3,20 +3,6 @@
 use super::Histogram;
 use std::time::Duration;
 
-/// Longest time a histogram holds, in nanoseconds; longer ones count as this: an hour.
-const LONGEST_NS: u64 = 3_600_000_000_000;
-
-/// An empty histogram of the one kind that is used everywhere: nanoseconds, three significant digits, up to an hour.
-///
-/// # Panics
-/// Never: the bounds are constants that the histogram accepts.
-pub fn histogram() -> Histogram<u64> {
-    match Histogram::new_with_bounds(1, LONGEST_NS, 3) {
-        Ok(histogram) => histogram,
-        Err(error) => unreachable!("constant bounds: {error}"),
-    }
-}
-
 /// The state of a run, told about four times a second.
 #[derive(Clone, Debug)]
 pub struct Tick {
@@ -38,17 +24,4 @@ pub struct Tick {
     pub window: Histogram<u64>,
     /// Latencies of all answered so far in measured time (during the warm-up: in the warm-up), nanoseconds.
     pub total: Histogram<u64>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_histogram_holds_three_digits_up_to_an_hour() {
-        let mut histogram = histogram();
-        histogram.record(123_456_789).unwrap();
-        assert!(histogram.max().abs_diff(123_456_789) < 123_456_789 / 1000);
-        histogram.record(3_600_000_000_000).unwrap();
-    }
 }
