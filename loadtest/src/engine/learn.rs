@@ -129,7 +129,10 @@ fn catalogue(listed: &[&String], target: &Target) -> Result<Vec<String>, Failure
     let is_special = |name: &&&String| SPECIAL.iter().any(|special| is_called(name, special));
     let names: Vec<String> = listed.iter().filter(|name| !is_special(name)).map(|name| (*name).clone()).collect();
     if names.is_empty() {
-        return Err(Failure::new(format!("{} lists no tool that takes any arguments; give it a catalogue", target.name)));
+        return Err(Failure::new(format!(
+            "{} lists no tool that takes any arguments; give it a catalogue",
+            target.name
+        )));
     }
     Ok(names)
 }
