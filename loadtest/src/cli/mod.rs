@@ -2,8 +2,11 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a threshold did not hold, 4 the run cannot be believed.
 
+mod compare;
 mod load;
+mod plot;
 mod relay;
+mod report;
 mod run;
 mod scenarios;
 mod target;
@@ -33,6 +36,12 @@ pub enum Command {
     Upstream(upstream::UpstreamArgs),
     /// Copy bytes between two addresses and parse nothing: the least a gate can cost
     Relay(relay::RelayArgs),
+    /// Tell what came of a run: as text, as one HTML file, as `.hgrm`
+    Report(report::ReportArgs),
+    /// Compare two runs, and fail where one of the rules fires
+    Compare(compare::CompareArgs),
+    /// Draw a file of series as a line chart, and print it as a table
+    Plot(plot::PlotArgs),
 }
 
 /// Reads the arguments, runs the command, and says how it went.
@@ -52,6 +61,9 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Scenarios(args) => scenarios::run(args),
         Command::Upstream(args) => upstream::run(args),
         Command::Relay(args) => relay::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Plot(args) => plot::run(args),
     }
 }
 
