@@ -21,18 +21,20 @@ impl Grant {
 
     /// Everything that any of the patterns allows. No pattern, no tool.
     pub fn compile(patterns: &[Pattern], catalog: &Catalog) -> Self {
-        let mut grant =
-            Self { tools: Bits::with_room(catalog.tools().len()), servers: Bits::with_room(catalog.servers_end()) };
-        for (id, tool) in catalog.tools_with_ids() {
-            let server = catalog.server_name(tool.server);
-            if patterns.iter().any(|pattern| pattern.covers(server, tool)) {
-                grant.tools.set(id.0 as usize);
-            }
-        }
-        for server in catalog.servers() {
-            if patterns.iter().any(|pattern| pattern.covers_server(&server.name)) {
-                grant.servers.set(usize::from(server.id.0));
-            }
+        GrantCompiler::new(catalog).compile(patterns)
+    }
+
+    fn with_room(catalog: &Catalog) -> Self {
+        Self { tools: Bits::with_room(catalog.tools().len()), servers: Bits::with_room(catalog.servers_end()) }
+    }
+
+    /// Everything that one pattern allows: only the tools of servers it speaks of are looked at.
+    fn of_pattern(pattern: &Pattern, catalog: &Catalog) -> Self {
+        let mut grant = Self::with_room(catalog);
+        for server in catalog.servers().iter().filter(|server| pattern.covers_server(&server.name)) {
+            grant.servers.set(usize::from(server.id.0));
+            let covered = |id: &ToolId| pattern.covers(&server.name, catalog.tool(*id));
+            catalog.behind(Door::Server(server.id)).filter(covered).for_each(|id| grant.tools.set(id.0 as usize));
         }
         grant
     }
@@ -76,6 +78,32 @@ impl Grant {
             tools.set(id.0 as usize);
         }
         Self { tools, servers: self.servers.clone() }
+    }
+}
+
+/// Makes grants of one catalogue. What a pattern covers is worked out once, however many grants it is part of: keys have
+/// many rights in common, and each of them would else be held against every tool.
+#[derive(Debug)]
+pub struct GrantCompiler<'a> {
+    catalog: &'a Catalog,
+    covered: HashMap<&'a Pattern, Grant>,
+}
+
+impl<'a> GrantCompiler<'a> {
+    /// Knows no pattern yet.
+    pub fn new(catalog: &'a Catalog) -> Self {
+        Self { catalog, covered: HashMap::new() }
+    }
+
+    /// Everything that any of the patterns allows. No pattern, no tool.
+    pub fn compile(&mut self, patterns: &'a [Pattern]) -> Grant {
+        let mut grant = Grant::with_room(self.catalog);
+        for pattern in patterns {
+            let covered = self.covered.entry(pattern).or_insert_with(|| Grant::of_pattern(pattern, self.catalog));
+            grant.tools.add(&covered.tools);
+            grant.servers.add(&covered.servers);
+        }
+        grant
     }
 }
 
@@ -138,6 +166,11 @@ impl Bits {
 
     fn count(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Takes in another set of the same room.
+    fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(own, more)| *own |= more);
     }
 
     fn and(&self, other: &Self) -> Self {

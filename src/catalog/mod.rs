@@ -17,7 +17,7 @@ mod tool;
 mod view;
 
 pub use catalog::{Catalog, Door, ServerEntry, Warning};
-pub use grant::{Grant, Grants};
+pub use grant::{Grant, GrantCompiler, Grants};
 pub use header_params::{HeaderKind, HeaderParam, HeaderParams};
 pub use list::{Leg, ServerList};
 pub use narrow::Narrowing;

@@ -4,7 +4,7 @@
 //! where no list changed, and views are rendered when first asked for.
 
 use crate::base::ids::{Epoch, GrantId, ServerId};
-use crate::catalog::{Catalog, Door, Grant, Grants, Pattern, ServerList, View, Views};
+use crate::catalog::{Catalog, Door, Grant, GrantCompiler, Grants, Pattern, ServerList, View, Views};
 use crate::config::compile::Compiled;
 use crate::config::settings::Settings;
 use crate::policy::{KeyEntry, KeyRing, Pepper};
@@ -116,21 +116,21 @@ fn same_names(previous: &Snapshot, servers: &[Arc<ServerSpec>]) -> bool {
 
 /// Grants by the patterns they come from: keys with the same patterns cost one compile.
 struct Interned<'a> {
-    catalog: &'a Catalog,
+    compiler: GrantCompiler<'a>,
     grants: Grants,
     known: HashMap<&'a [Pattern], GrantId>,
 }
 
 impl<'a> Interned<'a> {
     fn new(catalog: &'a Catalog) -> Self {
-        Self { catalog, grants: Grants::new(), known: HashMap::new() }
+        Self { compiler: GrantCompiler::new(catalog), grants: Grants::new(), known: HashMap::new() }
     }
 
     fn of(&mut self, allow: &'a [Pattern]) -> GrantId {
         if let Some(id) = self.known.get(allow) {
             return *id;
         }
-        let id = self.grants.intern(Grant::compile(allow, self.catalog));
+        let id = self.grants.intern(self.compiler.compile(allow));
         self.known.insert(allow, id);
         id
     }
