@@ -36,7 +36,7 @@ pub struct ServerEntry {
 }
 
 /// What is wrong with a tool that a server listed, and what was done about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Warning {
     /// The server's name.
     pub server: Box<str>,

@@ -21,7 +21,7 @@ use crate::config::{Compiled, Snapshot};
 use crate::control::lifecycle::Ask;
 use crate::telemetry::{ShardMetrics, events};
 use crate::upstream::discover::{News, Report};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -42,6 +42,9 @@ pub struct Control<F> {
     compiled: Compiled,
     lists: Lists,
     snapshot: Arc<Snapshot>,
+    /// Snapshots that were in force before and may still be in use. Taking one apart takes long with many keys, so it is
+    /// done here and not by whichever shard lets go of it last.
+    retired: Vec<Arc<Snapshot>>,
     fleet: F,
     readings: Readings,
     /// When the reports gathered so far become a snapshot.
@@ -66,7 +69,7 @@ impl<F: Fleet> Control<F> {
     /// Takes over what the process started with.
     pub fn new(compiled: Compiled, lists: Lists, snapshot: Arc<Snapshot>, fleet: F, readings: Readings) -> Self {
         let silent = compiled.servers.iter().map(|server| server.name.clone()).collect();
-        Self { compiled, lists, snapshot, fleet, readings, due: None, silent, settled: None }
+        Self { compiled, lists, snapshot, retired: Vec::new(), fleet, readings, due: None, silent, settled: None }
     }
 
     /// Calls `settled` once, when every server was heard of and every shard knows their tools.
@@ -139,7 +142,7 @@ impl<F: Fleet> Control<F> {
         let epoch = Epoch(self.snapshot.epoch.0 + 1);
         let next = Snapshot::build(&self.compiled, self.lists.known(), epoch, Some(&self.snapshot));
         report_dropped(&self.snapshot, &next);
-        self.snapshot = Arc::new(next);
+        self.retired.push(std::mem::replace(&mut self.snapshot, Arc::new(next)));
         let (catalog, keys) = (&self.snapshot.catalog, self.snapshot.keys.entries().len());
         events::snapshot_swapped(epoch, self.snapshot.servers.len(), catalog.tools().len(), keys);
         self.fleet.publish(&self.snapshot);
@@ -157,7 +160,8 @@ impl<F: Fleet> Control<F> {
         }
     }
 
-    fn look(&self) {
+    fn look(&mut self) {
+        self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         let lags = |shard: &Arc<ShardMetrics>| shard.epoch.get() != self.snapshot.epoch.0;
         if self.readings.metrics.iter().any(lags) {
             self.fleet.publish(&self.snapshot);
@@ -198,9 +202,8 @@ fn report_dropped(before: &Snapshot, now: &Snapshot) {
     if Arc::ptr_eq(&before.catalog, &now.catalog) {
         return;
     }
-    for warning in now.catalog.warnings() {
-        if !before.catalog.warnings().contains(warning) {
-            tracing::warn!("{warning}");
-        }
+    let known: HashSet<_> = before.catalog.warnings().iter().collect();
+    for warning in now.catalog.warnings().iter().filter(|warning| !known.contains(warning)) {
+        tracing::warn!("{warning}");
     }
 }
