@@ -54,8 +54,8 @@ struct Shards(Box<[Sender<ToShard>]>);
 /// # Errors
 /// Whatever keeps it from starting, or from ending well.
 pub(crate) fn run(path: &Path) -> std::result::Result<(), Failure> {
-    let compiled = Compiled::load(path, Purpose::Serve)?;
-    for line in compiled.warnings.lines() {
+    let mut compiled = Compiled::load(path, Purpose::Serve)?;
+    for line in std::mem::take(&mut compiled.warnings).lines() {
         tracing::warn!("{line}");
     }
     Ok(run_settled(compiled, |_| ())?)

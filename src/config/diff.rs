@@ -7,6 +7,9 @@ use crate::policy::VirtualKey;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Names of one kind that are shown; of more, only their number is.
+const NAMED_MAX: usize = 20;
+
 /// The difference between the configuration in use and a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
@@ -58,10 +61,7 @@ impl Diff {
     }
 
     fn keys(&mut self, old: &Compiled, new: &Compiled) {
-        let by_id = |compiled: &'_ Compiled| -> BTreeMap<KeyId, VirtualKey> {
-            compiled.keys.iter().map(|key| (key.id, key.clone())).collect()
-        };
-        let (old, new) = (by_id(old), by_id(new));
+        let (old, new) = (by_id(&old.keys), by_id(&new.keys));
         for (id, key) in &new {
             match old.get(id) {
                 None => self.keys_added.push(*id),
@@ -94,14 +94,28 @@ impl Diff {
     }
 }
 
+fn by_id(keys: &[VirtualKey]) -> BTreeMap<KeyId, &VirtualKey> {
+    keys.iter().map(|key| (key.id, key)).collect()
+}
+
 fn same_key(a: &VirtualKey, b: &VirtualKey) -> bool {
     (&a.name, a.mac, a.expires, a.revoked, &a.allow) == (&b.name, b.mac, b.expires, b.revoked, &b.allow)
 }
 
+/// The first names of a list, and how many more there are.
+fn some(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let mut shown = names.take(NAMED_MAX).map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        shown.push_str(&format!(" and {more} more"));
+    }
+    shown
+}
+
 impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = |names: &[Box<str>]| names.join(", ");
-        let ids = |ids: &[KeyId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let words = |names: &[Box<str>]| some(names.iter());
+        let ids = |ids: &[KeyId]| some(ids.iter());
         let parts = [
             ("servers added", words(&self.servers_added)),
             ("servers removed", words(&self.servers_removed)),

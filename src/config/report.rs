@@ -1,6 +1,7 @@
 //! Everything found in a configuration, shown at once with file, line and caret.
 
 use crate::base::error::{Error, Kind};
+use crate::base::limits::CONFIG_FINDINGS_MAX;
 use crate::config::document::{Document, Fault, Step};
 use crate::config::mask;
 use miette::{
@@ -34,11 +35,13 @@ pub struct Finding {
     pub span: Range<usize>,
 }
 
-/// All findings over the documents of one configuration.
+/// All findings over the documents of one configuration, as many as anybody would read: [`CONFIG_FINDINGS_MAX`], errors
+/// before warnings. The others are counted.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     documents: Vec<(String, String)>,
     findings: Vec<Finding>,
+    unlisted: usize,
 }
 
 impl Report {
@@ -73,7 +76,7 @@ impl Report {
         self.findings.is_empty()
     }
 
-    /// What was found, in file order, errors and warnings alike.
+    /// What was found and is listed, in file order, errors and warnings alike.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter()
     }
@@ -103,12 +106,17 @@ impl Report {
                 out.push_str(&finding.what);
             }
         }
+        self.others().into_iter().for_each(|line| out.extend([line.as_str(), "\n"]));
         out
     }
 
     /// One line for each finding, without the source: `file:line:column: error: what; help`.
     pub fn lines(&self) -> Vec<String> {
-        self.findings.iter().map(|finding| self.line(finding)).collect()
+        self.findings.iter().map(|finding| self.line(finding)).chain(self.others()).collect()
+    }
+
+    fn others(&self) -> Option<String> {
+        (self.unlisted > 0).then(|| format!("and {} more; mend these first", self.unlisted))
     }
 
     fn line(&self, finding: &Finding) -> String {
@@ -134,9 +142,27 @@ impl Report {
         span: Range<usize>,
     ) {
         let finding = Finding { level, what, help, document, span };
-        if !self.findings.contains(&finding) {
-            self.findings.push(finding);
+        if self.findings.contains(&finding) {
+            return;
         }
+        if self.findings.len() < CONFIG_FINDINGS_MAX {
+            self.findings.push(finding);
+            return;
+        }
+        self.unlisted += 1;
+        let warning = self.findings.iter_mut().rfind(|listed| listed.level == Level::Warning);
+        if let Some(listed) = warning.filter(|_| level == Level::Error) {
+            *listed = finding;
+        }
+    }
+
+    /// Counts a finding that would not be listed; false where it would be.
+    fn counts_only(&mut self, level: Level) -> bool {
+        let is_full = self.findings.len() >= CONFIG_FINDINGS_MAX;
+        let makes_room = level == Level::Error && self.findings.iter().any(|listed| listed.level == Level::Warning);
+        let counted = is_full && !makes_room;
+        self.unlisted += usize::from(counted);
+        counted
     }
 }
 
@@ -168,6 +194,11 @@ impl<'a> Notes<'a> {
     /// Notes about the document that was added as number `index`.
     pub fn new(document: &'a Document, report: &'a mut Report, index: usize) -> Self {
         Self { document, report, index }
+    }
+
+    /// Counts a finding of which there are too many already; false where it is still worth its words.
+    pub fn counts_only(&mut self, level: Level) -> bool {
+        self.report.counts_only(level)
     }
 
     /// An error at the value of a path.

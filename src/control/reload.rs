@@ -8,7 +8,7 @@ use crate::wire::tls::ServerIdentity;
 impl<F: Fleet> Control<F> {
     /// Reads the configuration and the stored keys anew.
     pub(super) fn reload(&mut self) {
-        let compiled = match Compiled::load(&self.compiled.path, Purpose::Serve) {
+        let mut compiled = match Compiled::load(&self.compiled.path, Purpose::Serve) {
             Ok(compiled) => compiled,
             Err(report) => {
                 for line in report.lines() {
@@ -21,7 +21,7 @@ impl<F: Fleet> Control<F> {
                 }
             }
         };
-        for line in compiled.warnings.lines() {
+        for line in std::mem::take(&mut compiled.warnings).lines() {
             tracing::warn!("{line}");
         }
         let diff = Diff::between(&self.compiled, &compiled);

@@ -6,7 +6,7 @@ use crate::base::limits::{KEYS_MAX, PATTERNS_PER_KEY_MAX};
 use crate::catalog::Pattern;
 use crate::config::document::Step;
 use crate::config::file::{Config, Key};
-use crate::config::report::{Notes, Report};
+use crate::config::report::{Level, Notes, Report};
 use crate::config::words;
 use crate::policy::{Mac, VirtualKey};
 use std::collections::HashMap;
@@ -124,14 +124,21 @@ fn patterns(
 }
 
 fn note_unknown_server(name: &str, place: &[Step<'_>], config: &Config, home: Home, notes: &mut Notes<'_>) {
+    let level = match home {
+        Home::Config => Level::Error,
+        Home::State => Level::Warning,
+    };
+    if notes.counts_only(level) {
+        return;
+    }
     let what = format!("no server is called `{}`", words::visible(name));
     let help = match words::nearest(name, config.servers.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "a pattern starts with the name of a server in this file".into(),
     };
-    match home {
-        Home::Config => notes.error(place, what, help),
-        Home::State => notes.warning(place, what, help),
+    match level {
+        Level::Error => notes.error(place, what, help),
+        Level::Warning => notes.warning(place, what, help),
     }
 }
 

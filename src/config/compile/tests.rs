@@ -220,6 +220,24 @@ fn a_gate_does_not_serve_without_the_keys_it_cannot_read() {
     assert!(first.with_stored_keys().is_err(), "the keys in use stay in use");
 }
 
+/// A server goes that very many keys were given rights to: the reload must neither take minutes nor fill the log.
+#[test]
+fn many_findings_are_counted_and_errors_come_before_warnings() {
+    let dir = tempfile::tempdir().expect("dir");
+    let state = StateDir::new(dir.path().join("s"));
+    state.create().expect("state");
+    let keys: String = (0..10_000).map(|at| key(&format!("k{at}"))).collect();
+    std::fs::write(state.keys_file(), keys).expect("keys");
+    let compiled = compile_in(dir.path(), "state.directory = \"s\"").expect("only warnings");
+    let lines = compiled.warnings.lines();
+    assert_eq!(lines.len(), 101);
+    assert_eq!(lines[100], "and 9900 more; mend these first");
+    assert!(compiled.warnings.render(false).ends_with("and 9900 more; mend these first\n"));
+    let both = format!("state.directory = \"s\"\n{}", key("k9999").replace("gone/*", "*/*"));
+    let report = compile_in(dir.path(), &both).expect_err("an id has one home");
+    assert_eq!(report.findings().filter(|finding| finding.level == Level::Error).count(), 1);
+}
+
 #[test]
 fn stored_keys_are_read_anew_on_their_own() {
     let dir = tempfile::tempdir().expect("dir");
