@@ -52,7 +52,6 @@ fn token(number: usize) -> Token {
 }
 
 fn entry(token: &Token, mac: Mac) -> KeyEntry {
-    let key =
-        VirtualKey { id: token.id(), name: "agent".into(), mac, expires: None, revoked: false, allow: Vec::new() };
+    let key = VirtualKey { id: token.id(), name: "agent".into(), mac, expires: None, revoked: false, allow: [].into() };
     KeyEntry { key, grant: GrantId(0) }
 }

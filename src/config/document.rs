@@ -2,6 +2,7 @@
 
 use crate::base::limits;
 use serde::de::DeserializeOwned;
+use std::cell::OnceCell;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -71,22 +72,20 @@ pub(crate) struct Entry {
     pub(crate) node: Node,
 }
 
-/// A file's text with the tree read from it.
+/// A file's text, with the tree read from it once somebody asks for a place: the tree takes many times the text's room.
 #[derive(Debug)]
 pub struct Document {
     /// The path it was read from, as shown to people.
     pub name: String,
     /// Its text.
     pub text: String,
-    tree: Node,
+    tree: OnceCell<Node>,
 }
 
 impl Document {
-    /// Reads a document; faults of form come from [`Document::read`], all at once.
-    pub fn parse(name: &str, text: &str) -> Self {
-        let (tree, _) = DeTable::parse_recoverable(text);
-        let tree = Node { span: tree.span(), value: Value::table(tree.get_ref()) };
-        Self { name: name.into(), text: text.into(), tree }
+    /// Takes a document's text; faults of form come from [`Document::read`], all at once.
+    pub fn parse(name: &str, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into(), tree: OnceCell::new() }
     }
 
     /// The value of type `T` with everything wrong left out, and all that was wrong.
@@ -116,7 +115,7 @@ impl Document {
 
     /// The place of a value, or of its key for a table; the nearest enclosing place where the value is not written.
     pub fn place(&self, path: &[Step<'_>]) -> Range<usize> {
-        let (mut place, mut node) = (0..0, &self.tree);
+        let (mut place, mut node) = (0..0, self.tree());
         for step in path {
             let next = match (step, &node.value) {
                 (Step::Key(name), Value::Table(entries)) => find(entries, name),
@@ -154,11 +153,14 @@ impl Document {
 
     /// The tree of the document.
     pub(crate) fn tree(&self) -> &Node {
-        &self.tree
+        self.tree.get_or_init(|| {
+            let (tree, _) = DeTable::parse_recoverable(&self.text);
+            Node { span: tree.span(), value: Value::table(tree.get_ref()) }
+        })
     }
 
     fn table(&self, path: &[Step<'_>]) -> Option<&[Entry]> {
-        let mut node = &self.tree;
+        let mut node = self.tree();
         for step in path {
             node = match (step, &node.value) {
                 (Step::Key(name), Value::Table(entries)) => find(entries, name)?.1,

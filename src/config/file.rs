@@ -329,11 +329,3 @@ pub struct Key {
 fn is_false(value: &bool) -> bool {
     !*value
 }
-
-/// The keys file of the state directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoredKeys {
-    /// The keys made by `tollgate key new`, oldest first.
-    pub keys: Vec<Key>,
-}

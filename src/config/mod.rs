@@ -17,6 +17,7 @@ pub mod schema;
 pub mod settings;
 mod snapshot;
 pub mod state;
+mod stored;
 mod words;
 
 pub(crate) use compile::keys::time;

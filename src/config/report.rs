@@ -35,11 +35,25 @@ pub struct Finding {
     pub span: Range<usize>,
 }
 
+/// A document as findings show it.
+#[derive(Clone, Debug)]
+struct Shown {
+    name: String,
+    /// Its text with secrets masked; made at the first finding in it, as most documents have none.
+    text: Option<String>,
+}
+
+impl Shown {
+    fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+}
+
 /// All findings over the documents of one configuration, as many as anybody would read: [`CONFIG_FINDINGS_MAX`], errors
 /// before warnings. The others are counted.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    documents: Vec<(String, String)>,
+    documents: Vec<Shown>,
     findings: Vec<Finding>,
     unlisted: usize,
 }
@@ -48,12 +62,18 @@ impl Report {
     /// Adds a document that findings may point into, with its faults of form; secrets are masked in what is shown.
     pub fn add(&mut self, document: &Document, faults: Vec<Fault>) -> usize {
         let at = self.documents.len();
-        self.documents.push((document.name.clone(), mask::text(document)));
+        self.documents.push(Shown { name: document.name.clone(), text: None });
         for fault in faults {
             let (what, help) = crate::config::words::explain(&fault.message);
+            self.show(at, document);
             self.push(Level::Error, what, help, Some(at), fault.span);
         }
         at
+    }
+
+    /// Sees to it that a document has a text to point into.
+    fn show(&mut self, at: usize, document: &Document) {
+        self.documents[at].text.get_or_insert_with(|| mask::text(document));
     }
 
     /// Adds an error that lies in no file.
@@ -83,11 +103,11 @@ impl Report {
 
     /// The 1-based line and column of a finding, with its file's name.
     pub fn position(&self, finding: &Finding) -> Option<(&str, usize, usize)> {
-        let (name, text) = self.documents.get(finding.document?)?;
-        let before = text.get(..finding.span.start)?;
+        let document = self.documents.get(finding.document?)?;
+        let before = document.text().get(..finding.span.start)?;
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Some((name, line, column))
+        Some((&document.name, line, column))
     }
 
     /// The findings in the order of the file.
@@ -101,7 +121,7 @@ impl Report {
         let handler = GraphicalReportHandler::new_themed(theme).with_width(120).with_context_lines(1).with_links(false);
         let mut out = String::new();
         for finding in &self.findings {
-            let shown = Shown { finding, source: self.source(finding) };
+            let shown = Pointed { finding, source: self.source(finding) };
             if handler.render_report(&mut out, &shown).is_err() {
                 out.push_str(&finding.what);
             }
@@ -129,8 +149,8 @@ impl Report {
     }
 
     fn source(&self, finding: &Finding) -> Option<Lines<'_>> {
-        let (name, text) = self.documents.get(finding.document?)?;
-        Some(Lines { name, text })
+        let document = self.documents.get(finding.document?)?;
+        Some(Lines { name: &document.name, text: document.text() })
     }
 
     pub(crate) fn push(
@@ -196,6 +216,11 @@ impl<'a> Notes<'a> {
         Self { document, report, index }
     }
 
+    /// How much was found so far, whether it is listed or not.
+    pub fn count(&self) -> usize {
+        self.report.findings.len() + self.report.unlisted
+    }
+
     /// Counts a finding of which there are too many already; false where it is still worth its words.
     pub fn counts_only(&mut self, level: Level) -> bool {
         self.report.counts_only(level)
@@ -222,6 +247,7 @@ impl<'a> Notes<'a> {
     /// An empty help is none.
     fn push(&mut self, level: Level, what: String, help: String, span: Range<usize>) {
         let help = Some(help).filter(|help| !help.is_empty());
+        self.report.show(self.index, self.document);
         self.report.push(level, what, help, Some(self.index), span);
     }
 
@@ -269,20 +295,20 @@ impl SourceCode for Lines<'_> {
 
 /// A finding as miette shows it.
 #[derive(Debug)]
-struct Shown<'a> {
+struct Pointed<'a> {
     finding: &'a Finding,
     source: Option<Lines<'a>>,
 }
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Pointed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.finding.level.name(), self.finding.what)
     }
 }
 
-impl std::error::Error for Shown<'_> {}
+impl std::error::Error for Pointed<'_> {}
 
-impl Diagnostic for Shown<'_> {
+impl Diagnostic for Pointed<'_> {
     fn severity(&self) -> Option<Severity> {
         Some(match self.finding.level {
             Level::Error => Severity::Error,

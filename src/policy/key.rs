@@ -10,6 +10,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{GrantId, KeyId};
 use crate::catalog::Pattern;
 use std::fmt;
+use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq, ConstantTimeLess};
 use zeroize::Zeroize;
 
@@ -66,8 +67,8 @@ pub struct VirtualKey {
     pub expires: Option<WallTime>,
     /// Whether it was revoked.
     pub revoked: bool,
-    /// What it allows. Nothing allowed, nothing seen.
-    pub allow: Vec<Pattern>,
+    /// What it allows. Nothing allowed, nothing seen. Keys with the same rights share the list.
+    pub allow: Arc<[Pattern]>,
 }
 
 /// Who is asking.
@@ -263,7 +264,7 @@ mod tests {
     fn entry(token: &Token, expires: Option<u64>, revoked: bool) -> KeyEntry {
         let mac = pepper().mac(&token.presented());
         let expires = expires.map(WallTime);
-        let key = VirtualKey { id: token.id(), name: "k".into(), mac, expires, revoked, allow: Vec::new() };
+        let key = VirtualKey { id: token.id(), name: "k".into(), mac, expires, revoked, allow: Arc::default() };
         KeyEntry { key, grant: GrantId(token.presented().text()[3].into()) }
     }
 

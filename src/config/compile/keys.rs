@@ -10,6 +10,7 @@ use crate::config::report::{Level, Notes, Report};
 use crate::config::words;
 use crate::policy::{Mac, VirtualKey};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Where keys are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub(crate) fn compile(keys: &[Key], written: &Config, home: Home, notes: &mut No
         notes.error(&["keys".into()], format!("more than {KEYS_MAX} keys"), "remove those that are revoked");
     }
     let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut rights: Rights<'_> = HashMap::new();
     let mut out = Vec::new();
     for (at, key) in keys.iter().enumerate().take(KEYS_MAX) {
         let place = [Step::Key("keys"), Step::Index(at), "id".into()];
@@ -57,12 +59,26 @@ pub(crate) fn compile(keys: &[Key], written: &Config, home: Home, notes: &mut No
             let what = format!("the id is that of key {} in this file", first + 1);
             notes.error(&place, what, "every key has its own id; make one with `tollgate key new`");
         }
-        out.extend(one(key, at, written, home, notes));
+        let allow = match rights.get(&*key.allow) {
+            Some(known) => known.clone(),
+            None => {
+                let (list, before) = ([Step::Key("keys"), Step::Index(at)], notes.count());
+                let allow: Arc<[Pattern]> = patterns(&key.allow, &list, written, home, notes).into();
+                if notes.count() == before {
+                    rights.insert(&key.allow, allow.clone());
+                }
+                allow
+            }
+        };
+        out.extend(one(key, at, allow, home, notes));
     }
     out
 }
 
-fn one(key: &Key, at: usize, written: &Config, home: Home, notes: &mut Notes<'_>) -> Option<Placed> {
+/// The lists of patterns in which nothing was found, by what is written: many keys share few lists.
+type Rights<'a> = HashMap<&'a [String], Arc<[Pattern]>>;
+
+fn one(key: &Key, at: usize, allow: Arc<[Pattern]>, home: Home, notes: &mut Notes<'_>) -> Option<Placed> {
     let field = |name| [Step::Key("keys"), Step::Index(at), Step::Key(name)];
     let id = KeyId::parse(&key.id).filter(|id| *id != KeyId::ANONYMOUS);
     if id.is_none() {
@@ -81,8 +97,6 @@ fn one(key: &Key, at: usize, written: &Config, home: Home, notes: &mut Notes<'_>
     if home == Home::Config && expires.is_some_and(|at| at <= Clock::wall()) {
         notes.warning(&field("expires"), "the key has expired", "remove it, or make a new one");
     }
-    let list = [Step::Key("keys"), Step::Index(at)];
-    let allow = patterns(&key.allow, &list, written, home, notes);
     let key = VirtualKey { id: id?, name: key.name.as_str().into(), mac: mac?, expires, revoked: key.revoked, allow };
     Some(Placed { key, place: format!("{} (key {})", notes.document.name, at + 1) })
 }

@@ -12,10 +12,11 @@ use crate::catalog::Pattern;
 use crate::config::disk;
 use crate::config::document::Document;
 use crate::config::env::{Lenient, Lookup};
-use crate::config::file::{Config, State, StoredKeys};
+use crate::config::file::{Config, State};
 use crate::config::report::{Notes, Report};
 use crate::config::settings::Settings;
 use crate::config::state::{PEPPER_LEN, StateDir};
+use crate::config::stored::StoredKeys;
 use crate::policy::VirtualKey;
 use crate::rt::random;
 use crate::upstream::spec::ServerSpec;
@@ -147,7 +148,7 @@ impl Compiled {
     /// The state directory of a configuration file, also where other parts of the file are wrong; nothing where the
     /// directory itself cannot be told.
     pub fn state_dir(path: &Path) -> Option<StateDir> {
-        let document = Document::parse("", &disk::read(path).ok()?);
+        let document = Document::parse("", disk::read(path).ok()?);
         let (written, _) = document.read::<Config>();
         let absolute = std::path::absolute(path).ok()?;
         let lookup = Lookup::process(absolute.parent()?);
@@ -194,7 +195,7 @@ fn stored_keys(state: &StateDir, written: &Config, purpose: Purpose, report: &mu
             return Vec::new();
         }
     };
-    let (stored, faults) = document.read::<StoredKeys>();
+    let (stored, faults) = StoredKeys::read(&document);
     let index = report.add(&document, faults);
     let mut notes = Notes::new(&document, report, index);
     keys::compile(&stored.keys, written, keys::Home::State, &mut notes)

@@ -60,7 +60,7 @@ fn what_the_example_shows_in_comments_is_valid_too() {
     let bare = |line: &str| line.trim_start_matches(['#', ' ']).to_owned();
     let lines = text.lines().filter(|line| !line.contains(':') || line.contains(" = "));
     let text: Vec<String> = lines.map(bare).filter(|line| is_toml(line)).collect();
-    let (written, faults) = Document::parse("t", &text.join("\n")).read::<Config>();
+    let (written, faults) = Document::parse("t", text.join("\n")).read::<Config>();
     assert_eq!(faults, [], "{}", text.join("\n"));
     assert_eq!((written.servers.len(), written.keys.len()), (2, 1));
     assert!(written.anonymous.is_some() && written.listen.tls.is_some());
