@@ -81,8 +81,8 @@ impl Grant {
     }
 }
 
-/// Makes grants of one catalogue. What a pattern covers is worked out once, however many grants it is part of: keys have
-/// many rights in common, and each of them would else be held against every tool.
+/// Makes grants of one catalogue. What a pattern covers is worked out once, however many grants it is part of: keys
+/// have many rights in common, and each of them would else be held against every tool.
 #[derive(Debug)]
 pub struct GrantCompiler<'a> {
     catalog: &'a Catalog,

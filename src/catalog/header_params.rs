@@ -39,8 +39,8 @@ pub struct HeaderParam {
     pub kind: HeaderKind,
 }
 
-/// The mirrored arguments of one tool, shared by its calls. Most tools have none, and a clone of nothing touches nothing
-/// that shards share.
+/// The mirrored arguments of one tool, shared by its calls. Most tools have none, and a clone of nothing touches
+/// nothing that shards share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderParams(Option<Arc<[HeaderParam]>>);
 

@@ -42,8 +42,8 @@ pub struct Control<F> {
     compiled: Compiled,
     lists: Lists,
     snapshot: Arc<Snapshot>,
-    /// Snapshots that were in force before and may still be in use. Taking one apart takes long with many keys, so it is
-    /// done here and not by whichever shard lets go of it last.
+    /// Snapshots that were in force before and may still be in use. Taking one apart takes long with many keys, so it
+    /// is done here and not by whichever shard lets go of it last.
     retired: Vec<Arc<Snapshot>>,
     fleet: F,
     readings: Readings,
