@@ -65,7 +65,7 @@ pub const ENDED_SESSIONS_MAX: usize = 65_536;
 pub const LOG_LEVELS_MAX: usize = 16_384;
 /// Life of a legacy session without renewal, in seconds.
 pub const SESSION_TTL_S: u64 = 24 * 60 * 60;
-/// Most connections one shard accepts; more wait in the kernel's backlog.
+/// Default for the most connections of one shard; more are closed as they come. Configurable.
 pub const CONNECTIONS_PER_SHARD_MAX: usize = 16_384;
 /// Most idle upstream connections kept by one shard to one endpoint.
 pub const IDLE_PER_ENDPOINT_MAX: usize = 64;
@@ -75,7 +75,7 @@ pub const INSTRUCTIONS_MAX: usize = 8 * 1024;
 pub const LIST_TTL_MS: u64 = 5_000;
 /// Time a client may keep our answer to `server/discover`, in milliseconds.
 pub const DISCOVER_TTL_MS: u64 = 60_000;
-/// Most idle listen and GET streams per key on one shard.
+/// Default for the most open listen and GET streams of one key on one shard. Configurable.
 pub const STREAMS_PER_KEY_MAX: usize = 256;
 /// Calls in flight to one stdio server.
 pub const STDIO_IN_FLIGHT_MAX: usize = 256;

@@ -10,7 +10,7 @@ use crate::config::{Compiled, Purpose, Snapshot};
 use crate::control::{Control, Fleet, Health, Lists, Readings, ShardState, Signals, notify_ready};
 use crate::rt::mailbox::{Parcel, Sender, mailbox};
 use crate::rt::probe::probe;
-use crate::rt::shard::{Driver, ShardSpec, choose, cores, spawn_shard};
+use crate::rt::shard::{Driver, ShardSpec, allow_open_files, choose, cores, spawn_shard};
 use crate::rt::{net, random};
 use crate::shard::messages::ToShard;
 use crate::shard::{self, ShardArgs};
@@ -32,6 +32,9 @@ use tokio::time::{Instant, sleep};
 
 /// Reports of servers waiting for control.
 const REPORTS_MAX: usize = 4_096;
+
+/// Files open beside client connections: the journal's, and connections to servers.
+const OTHER_FILES: u64 = 4_096;
 
 /// Time the listeners of a gate that was just killed may take to go.
 const LINGER: Duration = Duration::from_secs(2);
@@ -119,6 +122,7 @@ impl Start {
         let cores = cores()?;
         let wanted = if settings.runtime.shards == 0 { cores.len() } else { settings.runtime.shards };
         let count = u16::try_from(wanted).unwrap_or(u16::MAX);
+        allow_connections(settings, count)?;
         let made: Vec<_> = (0..count).map(|_| mailbox(MAILBOX_MAX)).collect::<std::io::Result<_>>()?;
         let (senders, mailboxes): (Vec<_>, Vec<_>) = made.into_iter().unzip();
         let journal = &settings.journal;
@@ -255,6 +259,20 @@ async fn ended(threads: Vec<JoinHandle<()>>) {
     if let Err(error) = joined.await {
         tracing::error!(%error, "the shards' threads could not be waited for");
     }
+}
+
+/// Asks for as many open files as there may be connections; says so where fewer are allowed.
+fn allow_connections(settings: &Settings, shards: u16) -> Result<()> {
+    let most = u64::from(shards) * settings.limits.connections_per_shard_max as u64;
+    let wanted = most + OTHER_FILES;
+    let allowed = allow_open_files(wanted)?;
+    if allowed < wanted {
+        tracing::warn!(
+            "only {allowed} files may be open, and {most} connections may come: set LimitNOFILE={wanted} in the \
+             systemd unit (or ulimit -Hn), or lower limits.connections_per_shard_max"
+        );
+    }
+    Ok(())
 }
 
 /// Settles how sockets and files are driven, and says what the kernel lacks.

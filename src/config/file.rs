@@ -139,6 +139,12 @@ pub struct Limits {
     /// Time one call may take without a sign of life, in milliseconds. Servers may set their own.
     #[schemars(range(min = 1, max = 900_000))]
     pub call_timeout_ms: u64,
+    /// Most client connections of one shard. Each is an open file; the gate raises its own limit as far as it may.
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub connections_per_shard_max: u64,
+    /// Most event streams (GET, `subscriptions/listen`) that one key may hold open on one shard.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub streams_per_key_max: u64,
 }
 
 impl Default for Limits {
@@ -147,6 +153,8 @@ impl Default for Limits {
             body_max_bytes: limits::BODY_MAX as u64,
             answer_max_bytes: limits::UPSTREAM_BODY_MAX as u64,
             call_timeout_ms: limits::CALL_DEADLINE_MS,
+            connections_per_shard_max: limits::CONNECTIONS_PER_SHARD_MAX as u64,
+            streams_per_key_max: limits::STREAMS_PER_KEY_MAX as u64,
         }
     }
 }

@@ -65,6 +65,10 @@ pub struct LimitSettings {
     pub answer_max: usize,
     /// Time one call may take without a sign of life.
     pub call_timeout: Duration,
+    /// Most client connections of one shard.
+    pub connections_per_shard_max: usize,
+    /// Most event streams of one key on one shard.
+    pub streams_per_key_max: usize,
 }
 
 /// The journal's places and times.

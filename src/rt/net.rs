@@ -155,12 +155,16 @@ impl Stream for TcpStream {
     fn try_read(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
         either!(self, stream => stream.try_read(buf))
     }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        either!(self, stream => stream.try_write(bytes))
+    }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::rt::shard::tests::on_each_runtime;
+    use crate::rt::shard::tests::{on_each_driver, on_each_runtime};
     use crate::rt::{task, time};
     use std::time::Duration;
 
@@ -244,6 +248,24 @@ pub(super) mod tests {
             let (_client, mut server) = pair().await;
             assert!(time::timeout(Duration::from_millis(1), server.read(Vec::new())).await.is_err());
             assert!(server.read(Vec::new()).await.0.is_err());
+        });
+    }
+
+    #[test]
+    fn a_write_that_does_not_wait_takes_what_there_is_room_for() {
+        on_each_driver(|| async {
+            let (mut client, server) = pair().await;
+            assert_eq!(server.try_write(b"hello").unwrap(), 5);
+            let (got, buf) = client.read(Vec::new()).await;
+            assert_eq!((got.unwrap(), &buf[..]), (5, &b"hello"[..]));
+            let much = vec![0; 1 << 20];
+            let full = loop {
+                match server.try_write(&much) {
+                    Ok(put) => assert!((1..=much.len()).contains(&put)),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
         });
     }
 

@@ -129,6 +129,14 @@ pub fn cores() -> io::Result<Vec<usize>> {
     sys::allowed_cores()
 }
 
+/// Lets this process, and what it starts, have `wanted` files open, or as many as the operator allows. Says how many.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn allow_open_files(wanted: u64) -> io::Result<u64> {
+    sys::raise_file_limit(wanted)
+}
+
 /// A runtime of either driver.
 enum Any {
     Ring(Box<Runtime<TimeDriver<IoUringDriver>>>),

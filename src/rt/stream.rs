@@ -41,6 +41,15 @@ pub trait Stream: 'static {
         let _ = buf;
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    /// Writes as many of `bytes` as there is room for, without waiting. Must not run beside a pending write.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room; `Unsupported` on streams that cannot do it.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = bytes;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// Reserves room for a read if there is none.

@@ -85,6 +85,21 @@ pub(super) fn memlock_limit() -> io::Result<Option<u64>> {
     Ok((limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur))
 }
 
+/// Raises the soft limit on open files to `wanted`, or as near to it as the hard limit lets; never lowers it. Says how
+/// many files may be open now.
+pub(super) fn raise_file_limit(wanted: u64) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is that of a live struct of the right type, here and below.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    let reach = wanted.min(limit.rlim_max);
+    if reach > limit.rlim_cur {
+        limit.rlim_cur = reach;
+        // SAFETY: as above.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    }
+    Ok(limit.rlim_cur)
+}
+
 /// Gives a file `len` bytes of storage, zeroed where new, and at least that length.
 pub(super) fn allocate(file: &std::fs::File, len: u64) -> io::Result<()> {
     let len = libc::off_t::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
@@ -141,6 +156,14 @@ pub(super) fn recv_spare(socket: BorrowedFd<'_>, buf: &mut Vec<u8>) -> io::Resul
     Ok(got)
 }
 
+/// One `send` without waiting; how many bytes there was room for.
+pub(super) fn send_some(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and length are those of a live slice.
+    let put = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(put).map_err(|_| io::Error::last_os_error())
+}
+
 /// One `write`.
 pub(super) fn write_some(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and length are those of a live slice.
@@ -163,6 +186,15 @@ mod tests {
         }
         assert_eq!(read_spare(fd.as_fd(), &mut buf).unwrap(), 8);
         assert_eq!(buf, 3u64.to_ne_bytes());
+    }
+
+    #[test]
+    fn the_limit_on_open_files_is_raised_within_its_bounds_and_never_lowered() {
+        let now = raise_file_limit(0).unwrap();
+        assert_eq!(raise_file_limit(now).unwrap(), now);
+        let most = raise_file_limit(u64::MAX).unwrap();
+        assert!(most >= now);
+        assert_eq!(raise_file_limit(0).unwrap(), most);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 /// Tasks of this process that panicked.
 static PANICS: AtomicU64 = AtomicU64::new(0);
@@ -72,14 +72,7 @@ where
 {
     let shared = Rc::new(Shared { left: RefCell::new(None), done: Cell::new(false), waker: RefCell::new(None) });
     let handle = JoinHandle { shared: shared.clone() };
-    let task = async move {
-        let left = caught(future).await;
-        shared.left.replace(Some(left));
-        shared.done.set(true);
-        if let Some(waker) = shared.waker.take() {
-            waker.wake();
-        }
-    };
+    let task = Task { shared, future };
     match mode::current() {
         Mode::Sim => sim::spawn(Box::pin(task)),
         Mode::Os(_) | Mode::Bare => drop(monoio::spawn(task)),
@@ -87,20 +80,43 @@ where
     handle
 }
 
-/// Polls a future to its end, or to its panic.
-async fn caught<F: Future>(future: F) -> Left<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
+/// A future run to its end, or to its panic, for a handle.
+///
+/// Written by hand: an `async` block would keep the future twice, once as it was given and once as it is polled, and a
+/// shard keeps one of these for every connection.
+struct Task<F: Future> {
+    shared: Rc<Shared<F::Output>>,
+    future: F,
+}
+
+impl<F: Future> Future for Task<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         Clock::now();
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => {
-                PANICS.fetch_add(1, Ordering::Relaxed);
-                Poll::Ready(Err(panic))
-            }
+        // SAFETY: `future` is reached through this projection alone, is moved nowhere, and there is no `Drop`.
+        #[allow(unsafe_code, reason = "a projection onto the one field that is pinned")]
+        let future = unsafe { self.as_mut().map_unchecked_mut(|task| &mut task.future) };
+        let left = ready!(poll_caught(future, cx));
+        let shared = &self.shared;
+        shared.left.replace(Some(left));
+        shared.done.set(true);
+        if let Some(waker) = shared.waker.take() {
+            waker.wake();
         }
-    })
-    .await
+        Poll::Ready(())
+    }
+}
+
+/// Polls a future; a panic of it is its end.
+fn poll_caught<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Left<F::Output>> {
+    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => {
+            PANICS.fetch_add(1, Ordering::Relaxed);
+            Poll::Ready(Err(panic))
+        }
+    }
 }
 
 /// Runs a future that is no task of its own with what each turn of a task begins with: a look at the clock, which
@@ -155,9 +171,23 @@ mod tests {
                 yield_now().await;
             }
             assert!(panics() > before);
-            assert!(caught(handle).await.is_err());
+            let mut handle = pin!(handle);
+            assert!(poll_fn(|cx| poll_caught(handle.as_mut(), cx)).await.is_err());
             assert_eq!(spawn(async { 1 }).await, 1);
         });
+    }
+
+    #[test]
+    fn a_task_keeps_its_future_once() {
+        fn sizes<F: Future>(_: F) -> (usize, usize) {
+            (size_of::<F>(), size_of::<Task<F>>())
+        }
+        let (future, task) = sizes(async {
+            let kept = vec![[0_u8; 1000]];
+            yield_now().await;
+            drop(kept);
+        });
+        assert!(task < future * 2, "{future} bytes in a task of {task}");
     }
 
     #[test]

@@ -168,4 +168,9 @@ impl Stream for OsStream {
         }
         sys::recv_spare(self.fd(), buf)
     }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.writing.check()?;
+        sys::send_some(self.fd(), bytes)
+    }
 }

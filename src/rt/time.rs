@@ -4,7 +4,7 @@ use super::{mode, sim};
 use crate::base::clock::{Clock, Instant};
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,6 +23,13 @@ impl std::error::Error for Elapsed {}
 /// Waits. Real time is rounded up to the next millisecond; a very long wait (above two years) may end after two.
 pub async fn sleep(duration: Duration) {
     if mode::is_sim() { sim::sleep(duration).await } else { monoio::time::sleep(duration).await }
+}
+
+/// As [`sleep_until`], on the heap: for waits so rare that what holds them should not keep room for them. A future of
+/// [`sleep_until`] in a box would be half as large again.
+pub fn timer(deadline: Instant) -> Pin<Box<dyn Future<Output = ()>>> {
+    let duration = deadline.since(Clock::recent());
+    if mode::is_sim() { Box::pin(sim::sleep(duration)) } else { Box::pin(monoio::time::sleep(duration)) }
 }
 
 /// Waits until a point on the monotonic clock; not at all if it has passed.
@@ -75,6 +82,8 @@ mod tests {
             let slept = Clock::now().since(start);
             assert!(slept >= Duration::from_millis(20), "{slept:?}");
             sleep_until(start).await;
+            timer(start).await;
+            timer(Clock::now() + Duration::from_millis(2)).await;
         });
     }
 

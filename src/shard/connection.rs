@@ -1,10 +1,11 @@
 //! The listener and the connections of one shard: accept, greet with TLS where spoken, read request after request.
 
 use crate::base::error::{Error, Kind, Result};
-use crate::base::limits::{CONNECTIONS_PER_SHARD_MAX, HEAD_DEADLINE_MS};
+use crate::base::limits::HEAD_DEADLINE_MS;
 use crate::rt::net::{TcpListener, TcpStream};
 use crate::rt::stream::Stream;
 use crate::rt::{task, time};
+use crate::shard::doors::stream::{self, After};
 use crate::shard::{Busy, Shard, dispatch};
 use crate::telemetry::events;
 use crate::wire::http::ServerConn;
@@ -38,7 +39,7 @@ pub(crate) async fn accept(shard: Rc<Shard>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) if shard.is_draining() => drop(stream),
-            Ok((stream, _)) if shard.metrics.connections_open.get() >= CONNECTIONS_PER_SHARD_MAX as u64 => {
+            Ok((stream, _)) if shard.is_full() => {
                 shard.metrics.connections_refused.inc();
                 drop(stream);
             }
@@ -55,8 +56,9 @@ async fn greet(open: Open, stream: TcpStream) {
     let shard = open.0.clone();
     let served = match shard.identity() {
         None => serve(&shard, stream).await,
-        Some(identity) => match shake_hands(stream, identity).await {
-            Ok(stream) => serve(&shard, stream).await,
+        // On the heap: a connection without TLS must not keep room for it.
+        Some(identity) => match Box::pin(shake_hands(stream, identity)).await {
+            Ok(stream) => Box::pin(serve(&shard, stream)).await,
             Err(error) => Err(error),
         },
     };
@@ -83,7 +85,7 @@ async fn serve<S: Stream>(shard: &Rc<Shard>, stream: S) -> Result<()> {
             Ok(None) => return Ok(()),
             Err(error) => {
                 shard.metrics.requests_refused.inc();
-                conn.refuse(&error).await;
+                Box::pin(conn.refuse(&error)).await;
                 return Ok(());
             }
         };
@@ -92,8 +94,10 @@ async fn serve<S: Stream>(shard: &Rc<Shard>, stream: S) -> Result<()> {
         if shard.is_draining() {
             conn.close_after_answer();
         }
-        // On the heap for as long as it runs: an idle connection keeps nothing of it.
-        Box::pin(dispatch::answer(shard, &mut conn, head)).await?;
+        // On the heap for as long as it runs: an idle connection keeps nothing of it, and neither does an open stream.
+        if let After::Stream(held) = Box::pin(dispatch::answer(shard, &mut conn, head)).await? {
+            Box::pin(stream::keep(shard, &mut conn, held)).await?;
+        }
         if !conn.keep_alive() || shard.is_draining() {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use crate::config::Snapshot;
 use crate::policy::{Credential, Principal, Refusal};
 use crate::rt::stream::Stream;
 use crate::shard::doors;
+use crate::shard::doors::stream::After;
 use crate::shard::exchange::Exchange;
 use crate::shard::refuse;
 use crate::shard::{InForce, Shard};
@@ -27,22 +28,23 @@ enum Route<'a> {
     Nowhere,
 }
 
-/// Answers one request. An error means that the connection is of no further use.
-pub(crate) async fn answer<S: Stream>(shard: &Rc<Shard>, conn: &mut ServerConn<S>, head: RequestHead) -> Result<()> {
+/// Answers one request, and says what is left to do. An error means that the connection is of no further use.
+pub(crate) async fn answer<S: Stream>(shard: &Rc<Shard>, conn: &mut ServerConn<S>, head: RequestHead) -> Result<After> {
     let mut stamps = Stamps::start();
     stamps.end(Phase::Read);
     let in_force = shard.in_force();
     if let Err(error) = check_site(&in_force.snapshot, &head) {
-        return refuse::plain(shard, conn, &error).await;
+        return refuse::plain(shard, conn, &error).await.map(|()| After::Done);
     }
-    match route(head.path()) {
+    let answered = match route(head.path()) {
         Route::Mcp(server) => match enter(shard, in_force, stamps, &head, server) {
-            Ok(exchange) => by_method(exchange, conn, &head).await,
+            Ok(exchange) => return by_method(exchange, conn, &head).await,
             Err(error) => refuse::plain(shard, conn, &error).await,
         },
         Route::Alive => conn.respond(200, &[], Body::Empty).await,
         Route::Nowhere => refuse::plain(shard, conn, &no_such_path()).await,
-    }
+    };
+    answered.map(|()| After::Done)
 }
 
 fn route(path: &str) -> Route<'_> {
@@ -103,21 +105,22 @@ fn door(snapshot: &Snapshot, principal: Principal, server: Option<&str>) -> Opti
     snapshot.grant(principal.grant).admits(id).then_some(Door::Server(id))
 }
 
-async fn by_method<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<()> {
-    match head.method() {
-        Method::Post if head.content_type_is_json() => doors::mcp::post(exchange, conn, head).await,
+async fn by_method<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<After> {
+    let answered = match head.method() {
+        Method::Post if head.content_type_is_json() => return doors::mcp::post(exchange, conn, head).await,
         Method::Post => {
             let error = Error::new(Kind::UnsupportedMedia, "send \"Content-Type: application/json\"");
             refuse::plain(&exchange.shard, conn, &error).await
         }
-        Method::Get => doors::stream::get(exchange, conn, head).await,
+        Method::Get => return doors::stream::get(exchange, conn, head).await,
         Method::Delete => doors::legacy::delete(exchange, conn, head).await,
         Method::Options => conn.respond(204, &[("allow", MCP_METHODS)], Body::Empty).await,
         Method::Head | Method::Other => {
             let error = Error::new(Kind::MethodNotAllowed, "use POST; GET and DELETE belong to sessions");
             refuse::plain(&exchange.shard, conn, &error).await
         }
-    }
+    };
+    answered.map(|()| After::Done)
 }
 
 fn no_such_path() -> Error {

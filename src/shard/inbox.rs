@@ -11,7 +11,7 @@ use crate::rt::{task, time};
 use crate::shard::forward::FULL_PAUSE;
 use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
-use crate::shard::{Busy, InForce, Shard};
+use crate::shard::{Busy, InForce, Shard, streams};
 use crate::upstream::answer::{Answer, Event, ScopeKey, Sink, UpstreamCall};
 use crate::upstream::upstreams::{Placement, home_number};
 use futures_util::future::{Either, select};
@@ -27,7 +27,10 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
     loop {
         match mailbox.recv().await {
-            ToShard::Snapshot(snapshot) => shard.adopt(snapshot),
+            ToShard::Snapshot(snapshot) => {
+                shard.adopt(snapshot);
+                streams::changed(shard);
+            }
             ToShard::Learned(server, verdict) => shard.upstreams.learn(&server, verdict),
             ToShard::Identity(identity) => drop(shard.identity.replace(Some(identity))),
             ToShard::Forward(forward) => start_here(shard, *forward),
@@ -43,16 +46,21 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
 }
 
 impl Shard {
-    /// Takes a new snapshot: servers are started and stopped, open streams look whether their list changed.
+    /// Takes a new snapshot: servers are started and stopped.
     pub(crate) fn adopt(&self, snapshot: Arc<Snapshot>) {
         self.metrics.epoch.set(snapshot.epoch.0);
         self.upstreams.apply(&snapshot.servers, |name| self.home_of(name, &ScopeKey::Shared) == self.id);
         *self.in_force.borrow_mut() = Rc::new(InForce::new(snapshot, &self.table));
-        self.streams.wake();
+    }
+
+    /// Notes that a session has ended; its streams end with it.
+    pub(crate) fn end_session(&self, session: SessionKey) {
+        self.ended.add(session);
+        self.streams.look_of(&session);
     }
 
     fn hear_session_end(&self, session: SessionKey, ticket: Ticket) {
-        self.ended.add(session);
+        self.end_session(session);
         // A full mailbox loses this: the asker then waits for its deadline and says so.
         let _ = self.peers.send(ticket.origin, ToShard::SessionEndKnown(ticket.number));
     }

@@ -102,6 +102,12 @@ impl Shard {
         self.draining.get()
     }
 
+    /// Whether as many connections are open as may be.
+    fn is_full(&self) -> bool {
+        let most = self.in_force.borrow().snapshot.settings.limits.connections_per_shard_max;
+        self.metrics.connections_open.get() >= most as u64
+    }
+
     /// The bounds of a new connection.
     fn http_limits(&self) -> HttpLimits {
         let body_max = self.in_force.borrow().snapshot.settings.limits.body_max;

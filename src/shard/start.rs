@@ -26,7 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Time between heartbeats.
+/// Time between heartbeats, of the shard and of its groups of streams.
 const BEAT: Duration = Duration::from_secs(1);
 /// Time between looks whether anything is still under way while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -135,6 +135,7 @@ async fn tell_beats(shard: Rc<Shard>, beat: Arc<dyn Fn(ShardId, bool) + Send + S
     loop {
         measure_journal(&shard);
         beat(shard.id, shard.journal.fault().is_none());
+        shard.streams.beat();
         time::sleep(BEAT).await;
     }
 }
@@ -142,7 +143,7 @@ async fn tell_beats(shard: Rc<Shard>, beat: Arc<dyn Fn(ShardId, bool) + Send + S
 /// Lets requests under way end, closes servers and the journal.
 async fn drain(shard: &Rc<Shard>) {
     shard.draining.set(true);
-    shard.streams.wake();
+    shard.streams.look_all();
     let until = Clock::now() + DRAIN_TIME;
     while shard.busy.get() > 0 && Clock::now() < until {
         time::sleep(DRAIN_LOOK).await;

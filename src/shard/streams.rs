@@ -1,76 +1,269 @@
-//! The event streams that stay open: legacy GET streams and modern `subscriptions/listen`. They wake when a new
-//! snapshot is in force and look whether their key's own list changed.
+//! The event streams that stay open: legacy GET streams and modern `subscriptions/listen`. A stream keeps no timer and
+//! no place in a queue of its own: its shard calls on it, in small groups, when there may be something to say.
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::KeyId;
-use crate::base::limits::STREAMS_PER_KEY_MAX;
-use crate::rt::local::Notify;
+use crate::rt::{task, time};
+use crate::shard::Shard;
+use crate::shard::session::SessionKey;
 use foldhash::HashMap;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+/// Beats of the shard between two of one stream: so many groups are called on in turn, one at each beat. The time it
+/// makes is shorter than common proxies keep a silent stream (50 seconds and more).
+const GROUPS: usize = 30;
+/// Time in which further changes become part of the first one's notice: a server that flaps causes no storm.
+const COALESCE: Duration = Duration::from_millis(50);
+/// Streams told of a change before the shard turns to other work.
+const TOLD_AT_ONCE: usize = 64;
+
+/// Why a stream is called on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// To look whether its list changed, or whether it must end.
+    Look,
+    /// To show that it is still there.
+    Beat,
+}
 
 /// The streams of one shard.
 #[derive(Default)]
 pub(crate) struct Streams {
-    changed: Notify,
+    members: RefCell<Vec<Option<Member>>>,
+    free: RefCell<Vec<usize>>,
     per_key: RefCell<HashMap<KeyId, usize>>,
+    /// The group whose turn is next.
+    turn: Cell<usize>,
+    /// A change is being gathered that every stream will be told of.
+    gathering: Cell<bool>,
 }
 
-/// One open stream in the count of its key.
-pub(crate) struct OpenStream<'a> {
-    streams: &'a Streams,
+/// What a shard knows of one stream.
+struct Member {
     key: KeyId,
+    session: Option<SessionKey>,
+    call: Option<Call>,
+    waker: Option<Waker>,
+}
+
+/// One open stream in its shard's list, and in the count of its key.
+pub(crate) struct OpenStream {
+    shard: Rc<Shard>,
+    place: usize,
+}
+
+impl OpenStream {
+    /// Enters a stream of `key`, and of a legacy session where it belongs to one.
+    ///
+    /// # Errors
+    /// [`Kind::Overloaded`] where the key has as many on this shard as the configuration allows.
+    pub(crate) fn new(shard: &Rc<Shard>, key: KeyId, session: Option<SessionKey>) -> Result<Self> {
+        let most = shard.in_force().snapshot.settings.limits.streams_per_key_max;
+        let place = shard.streams.enter(key, session, most)?;
+        shard.metrics.streams_open.inc();
+        Ok(Self { shard: shard.clone(), place })
+    }
+
+    /// Calls on this stream itself.
+    pub(crate) fn look(&self) {
+        self.shard.streams.call(self.place, Call::Look);
+    }
+
+    /// Waits until the shard calls. A call is not lost while nobody waits; a look stands for a beat too.
+    pub(crate) async fn called(&self) -> Call {
+        poll_fn(|cx| self.shard.streams.poll(self.place, cx.waker())).await
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.shard.streams.leave(self.place);
+        self.shard.metrics.streams_open.dec();
+    }
 }
 
 impl Streams {
-    /// Counts a stream of `key`.
-    ///
-    /// # Errors
-    /// [`Kind::Overloaded`] where the key has too many on this shard.
-    pub(crate) fn open(&self, key: KeyId) -> Result<OpenStream<'_>> {
+    fn enter(&self, key: KeyId, session: Option<SessionKey>, most: usize) -> Result<usize> {
         let mut per_key = self.per_key.borrow_mut();
         let count = per_key.entry(key).or_default();
-        if *count >= STREAMS_PER_KEY_MAX {
-            let words = "too many event streams of this key are open: close some, or try later";
+        if *count >= most {
+            let words = "too many event streams of this key are open: close some, try later, or raise \
+                         limits.streams_per_key_max";
             return Err(Error::new(Kind::Overloaded, words));
         }
         *count += 1;
-        Ok(OpenStream { streams: self, key })
+        let member = Some(Member { key, session, call: None, waker: None });
+        let mut members = self.members.borrow_mut();
+        Ok(match self.free.borrow_mut().pop() {
+            Some(place) => {
+                members[place] = member;
+                place
+            }
+            None => {
+                members.push(member);
+                members.len() - 1
+            }
+        })
     }
 
-    /// Wakes every stream: a new snapshot is in force, or the shard drains.
-    pub(crate) fn wake(&self) {
-        self.changed.notify_all();
-    }
-
-    /// Waits for the next wake.
-    pub(crate) async fn woken(&self) {
-        self.changed.notified().await;
-    }
-}
-
-impl Drop for OpenStream<'_> {
-    fn drop(&mut self) {
-        let mut per_key = self.streams.per_key.borrow_mut();
-        if let Some(count) = per_key.get_mut(&self.key) {
+    fn leave(&self, place: usize) {
+        let Some(member) = self.members.borrow_mut()[place].take() else { return };
+        self.free.borrow_mut().push(place);
+        let mut per_key = self.per_key.borrow_mut();
+        if let Some(count) = per_key.get_mut(&member.key) {
             *count -= 1;
             if *count == 0 {
-                per_key.remove(&self.key);
+                per_key.remove(&member.key);
             }
         }
     }
+
+    fn poll(&self, place: usize, waker: &Waker) -> Poll<Call> {
+        let mut members = self.members.borrow_mut();
+        let Some(member) = &mut members[place] else { return Poll::Pending };
+        match member.call.take() {
+            Some(call) => Poll::Ready(call),
+            None => {
+                match &mut member.waker {
+                    Some(known) => known.clone_from(waker),
+                    unknown => *unknown = Some(waker.clone()),
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn call(&self, place: usize, call: Call) {
+        let mut members = self.members.borrow_mut();
+        let Some(Some(member)) = members.get_mut(place) else { return };
+        if member.call != Some(Call::Look) {
+            member.call = Some(call);
+        }
+        let waker = member.waker.take();
+        drop(members);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Places there are, taken or free.
+    fn places(&self) -> usize {
+        self.members.borrow().len()
+    }
+
+    /// Lets the next group beat. Places are given without gaps, so the groups are of one size.
+    pub(crate) fn beat(&self) {
+        let turn = self.turn.replace((self.turn.get() + 1) % GROUPS);
+        (turn..self.places()).step_by(GROUPS).for_each(|place| self.call(place, Call::Beat));
+    }
+
+    /// Lets every stream look at once: the shard drains.
+    pub(crate) fn look_all(&self) {
+        (0..self.places()).for_each(|place| self.call(place, Call::Look));
+    }
+
+    fn is_of(&self, place: usize, session: &SessionKey) -> bool {
+        self.members.borrow()[place].as_ref().is_some_and(|member| member.session.as_ref() == Some(session))
+    }
+
+    /// Lets the streams of a session that has ended look.
+    pub(crate) fn look_of(&self, session: &SessionKey) {
+        let places = (0..self.places()).filter(|place| self.is_of(*place, session));
+        places.for_each(|place| self.call(place, Call::Look));
+    }
+}
+
+/// Lets every stream look whether its list changed, soon, and group by group: other work goes on between them.
+pub(crate) fn changed(shard: &Rc<Shard>) {
+    if shard.streams.places() == 0 || shard.streams.gathering.replace(true) {
+        return;
+    }
+    let shard = shard.clone();
+    drop(task::spawn(async move {
+        time::sleep(COALESCE).await;
+        // What changes from now on is news that the streams told first may miss: it is gathered anew.
+        shard.streams.gathering.set(false);
+        for first in (0..shard.streams.places()).step_by(TOLD_AT_ONCE) {
+            (first..first + TOLD_AT_ONCE).for_each(|place| shard.streams.call(place, Call::Look));
+            task::yield_now().await;
+        }
+    }));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rt::sim;
+
+    const MOST: usize = 20;
+
+    fn enter(streams: &Streams, session: u8) -> usize {
+        streams.enter(KeyId::ANONYMOUS, Some([session; 16]), MOST).expect("room")
+    }
+
+    /// Which of these are called on.
+    fn called(streams: &Streams, places: &[usize]) -> Vec<usize> {
+        let is_called = |place: &usize| streams.poll(*place, Waker::noop()).is_ready();
+        places.iter().copied().filter(is_called).collect()
+    }
 
     #[test]
     fn a_key_has_a_bounded_number_of_streams_and_gets_room_back() {
         let streams = Streams::default();
-        let open: Vec<_> = (0..STREAMS_PER_KEY_MAX).map(|_| streams.open(KeyId::ANONYMOUS).expect("room")).collect();
-        assert!(streams.open(KeyId::ANONYMOUS).is_err());
-        drop(open);
+        let open: Vec<_> = (0..MOST).map(|_| enter(&streams, 0)).collect();
+        assert!(streams.enter(KeyId::ANONYMOUS, None, MOST).is_err());
+        open.into_iter().for_each(|place| streams.leave(place));
         assert!(streams.per_key.borrow().is_empty());
-        streams.open(KeyId::ANONYMOUS).expect("room again");
+        enter(&streams, 0);
+        assert_eq!(streams.places(), MOST, "a place that was left is taken again");
+    }
+
+    #[test]
+    fn each_stream_beats_once_in_a_round_and_the_beats_are_spread() {
+        let streams = Streams::default();
+        let open: Vec<_> =
+            (0..2 * GROUPS).map(|_| streams.enter(KeyId::ANONYMOUS, None, 1000).expect("room")).collect();
+        let mut beats = vec![0; open.len()];
+        for _ in 0..GROUPS {
+            streams.beat();
+            let group = called(&streams, &open);
+            assert_eq!(group.len(), 2, "{group:?}");
+            group.into_iter().for_each(|place| beats[place] += 1);
+        }
+        assert!(beats.iter().all(|count| *count == 1), "{beats:?}");
+    }
+
+    #[test]
+    fn a_look_is_kept_until_it_is_seen_and_stands_for_a_beat() {
+        let streams = Streams::default();
+        let place = enter(&streams, 1);
+        streams.look_all();
+        streams.beat();
+        assert_eq!(streams.poll(place, Waker::noop()), Poll::Ready(Call::Look));
+        assert!(streams.poll(place, Waker::noop()).is_pending());
+    }
+
+    #[test]
+    fn an_ended_session_calls_on_its_own_streams_only() {
+        let streams = Streams::default();
+        let open = [enter(&streams, 1), enter(&streams, 2), enter(&streams, 1)];
+        streams.look_of(&[1; 16]);
+        assert_eq!(called(&streams, &open), [open[0], open[2]]);
+    }
+
+    #[test]
+    fn a_waiting_stream_is_woken() {
+        sim::run(1, async {
+            let streams = Rc::new(Streams::default());
+            let (place, other) = (enter(&streams, 1), streams.clone());
+            let waiting = task::spawn(async move { poll_fn(|cx| other.poll(place, cx.waker())).await });
+            task::yield_now().await;
+            streams.look_of(&[1; 16]);
+            assert_eq!(waiting.await, Call::Look);
+        });
     }
 }

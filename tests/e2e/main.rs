@@ -30,4 +30,5 @@ mod mcp;
 mod one_gate;
 mod pairs;
 mod peers;
+mod streams;
 mod transports;

@@ -125,6 +125,8 @@ fn limits(written: &Config) -> LimitSettings {
         body_max: size(written.limits.body_max_bytes),
         answer_max: size(written.limits.answer_max_bytes),
         call_timeout: Duration::from_millis(written.limits.call_timeout_ms),
+        connections_per_shard_max: size(written.limits.connections_per_shard_max),
+        streams_per_key_max: size(written.limits.streams_per_key_max),
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) async fn delete<S: Stream>(exchange: Exchange, conn: &mut ServerConn<
         Ok(session) => session,
         Err(refusal) => return refuse::refusal(&shard, conn, &refusal).await,
     };
-    shard.ended.add(session.id);
+    shard.end_session(session.id);
     match shard.peers.announce_end(session.id).await {
         Ok(()) => conn.respond(204, &[], Body::Empty).await,
         Err(error) => refuse::plain(&shard, conn, &error).await,

@@ -5,6 +5,7 @@ use crate::base::phase::Phase;
 use crate::mcp::headers::HeaderValue;
 use crate::mcp::inbound::{self, Headers, Inbound};
 use crate::rt::stream::Stream;
+use crate::shard::doors::stream::After;
 use crate::shard::doors::{legacy, modern};
 use crate::shard::exchange::Exchange;
 use crate::shard::refuse;
@@ -16,26 +17,27 @@ pub(crate) async fn post<S: Stream>(
     mut exchange: Exchange,
     conn: &mut ServerConn<S>,
     head: &RequestHead,
-) -> Result<()> {
+) -> Result<After> {
     let body = match conn.read_body().await {
         Ok(body) => body,
         Err(error) => {
             exchange.shard.metrics.requests_refused.inc();
             conn.refuse(&error).await;
-            return Ok(());
+            return Ok(After::Done);
         }
     };
     exchange.shard.metrics.bytes_in.add(body.len() as u64);
     let parsed = rpc::parse(&body).map_err(Into::into);
     let inbound = parsed.and_then(|message| inbound::classify(&headers(head), message));
     exchange.stamps.end(Phase::Decode);
-    match inbound {
-        Ok(Inbound::Modern(request)) => modern::answer(exchange, conn, head, &request).await,
+    let answered = match inbound {
+        Ok(Inbound::Modern(request)) => return modern::answer(exchange, conn, head, &request).await,
         Ok(Inbound::Session { session, message }) => legacy::post(exchange, conn, head, session, message).await,
         Ok(Inbound::Initialize(initialize)) => legacy::initialize(exchange, conn, &initialize).await,
         Ok(Inbound::Accepted) => conn.respond(202, &[], Body::Empty).await,
         Err(refusal) => refuse::refusal(&exchange.shard, conn, &refusal).await,
-    }
+    };
+    answered.map(|()| After::Done)
 }
 
 /// The headers that say something about a message.

@@ -17,7 +17,7 @@ use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::shard::call::{self, Call, Caller};
 use crate::shard::doors::notices::{call_meta, check_mirrored, era_of, finish, tell, trace_of};
-use crate::shard::doors::stream::{self, Script};
+use crate::shard::doors::stream::{self, After, Script};
 use crate::shard::exchange::Exchange;
 use crate::shard::lists::respond_list;
 use crate::shard::refuse;
@@ -30,16 +30,17 @@ pub(crate) async fn answer<S: Stream>(
     conn: &mut ServerConn<S>,
     head: &RequestHead,
     request: &ModernRequest<'_>,
-) -> Result<()> {
-    match request.method {
+) -> Result<After> {
+    let answered = match request.method {
         ModernMethod::Discover => {
             let body = exchange.shard.model.discover(request.id);
             relay::finish(conn, false, 200, body).await
         }
         ModernMethod::ToolsList => tools_list(exchange, conn, request).await,
         ModernMethod::ToolsCall => tools_call(exchange, conn, head, request).await,
-        ModernMethod::Listen => listen(exchange, conn, request).await,
-    }
+        ModernMethod::Listen => return listen(exchange, conn, request).await,
+    };
+    answered.map(|()| After::Done)
 }
 
 async fn tools_list<S: Stream>(
@@ -99,19 +100,19 @@ async fn tools_call<S: Stream>(
     written
 }
 
-async fn listen<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, request: &ModernRequest<'_>) -> Result<()> {
+async fn listen<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, request: &ModernRequest<'_>) -> Result<After> {
     let listen = match Listen::read(&request.params) {
         Ok(listen) => listen,
-        Err(error) => return in_band(&exchange, conn, error, request.id).await,
+        Err(error) => return in_band(&exchange, conn, error, request.id).await.map(|()| After::Done),
     };
     let script = Script {
         id: Some(request.id),
         session: None,
         first: Some(listen.acknowledged(request.id)),
-        changed: listen.tools.then(|| subscribe::tools_changed(request.id)),
+        changed: listen.tools.then(|| subscribe::tools_changed(request.id).into()),
         farewell: Some(subscribe::ended(request.id)),
     };
-    stream::hold(exchange, conn, script).await
+    stream::begin(&exchange, conn, script).await
 }
 
 async fn in_band<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, error: Error, id: &[u8]) -> Result<()> {

@@ -91,6 +91,24 @@ impl<S: Stream> Conn<S> {
         Ok(())
     }
 
+    /// Writes what there is room for without waiting. What is left comes back, to be written by [`Self::write`].
+    ///
+    /// # Errors
+    /// The peer is gone.
+    pub(crate) fn try_write(&self, mut out: Vec<u8>) -> io::Result<Vec<u8>> {
+        let put = match self.stream.try_write(&out) {
+            Ok(put) => put,
+            Err(error) if is_no_answer(&error) => 0,
+            Err(error) => return Err(error),
+        };
+        if put == out.len() {
+            buf::give(out);
+            return Ok(Vec::new());
+        }
+        out.drain(..put);
+        Ok(out)
+    }
+
     /// Writes shared bytes.
     pub(crate) async fn write_bytes(&mut self, out: Bytes, deadline: Instant) -> Result<(), Broken> {
         self.write_broken = true;
@@ -121,6 +139,14 @@ impl<S: Stream> Conn<S> {
         taken
     }
 
+    /// Lets go of what only a busy connection needs: an empty buffer, and a timer that no wait is under.
+    pub(crate) fn rest(&mut self) {
+        self.watch = Watch::default();
+        if self.buf.is_empty() {
+            buf::give(mem::take(&mut self.buf));
+        }
+    }
+
     /// Forgets the first `len` bytes of what was read, and the buffer if none are left.
     pub(crate) fn forget(&mut self, len: usize) {
         if len >= self.buf.len() {
@@ -129,4 +155,9 @@ impl<S: Stream> Conn<S> {
             self.buf.drain(..len);
         }
     }
+}
+
+/// Whether a write that was not to wait says nothing about the peer.
+fn is_no_answer(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::Unsupported)
 }

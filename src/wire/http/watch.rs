@@ -4,7 +4,7 @@
 //! wait: one armed for an earlier time is kept, and armed again only if it fires before the deadline it then serves.
 
 use crate::base::clock::{Clock, Instant};
-use crate::rt::time::{Elapsed, sleep_until};
+use crate::rt::time::{Elapsed, timer};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -37,7 +37,7 @@ impl Watch {
     fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let armed = self.armed.take().filter(|(at, _)| *at <= deadline);
-            let armed = armed.unwrap_or_else(|| (deadline, Box::pin(sleep_until(deadline))));
+            let armed = armed.unwrap_or_else(|| (deadline, timer(deadline)));
             let (_, timer) = self.armed.insert(armed);
             ready!(timer.as_mut().poll(cx));
             self.armed = None;

@@ -205,18 +205,46 @@ impl<S: Stream> ServerConn<S> {
     /// # Errors
     /// The client is gone, or reads too slowly.
     pub async fn write_stream(&mut self, part: Vec<u8>) -> Result<()> {
-        let out = match self.streaming {
-            Streaming::No | Streaming::Nothing => return Ok(()),
-            _ if part.is_empty() => return Ok(()),
-            Streaming::Close => part,
-            Streaming::Chunked => {
-                let mut out = buf::take();
-                encode_chunk(&mut out, &part);
-                buf::give(part);
-                out
-            }
-        };
-        self.send(out, Body::Empty).await
+        let out = self.framed(&part);
+        buf::give(part);
+        self.write_framed(out).await
+    }
+
+    /// Writes a part of a streamed answer as far as the client takes it without waiting. What is left comes back, empty
+    /// if all was taken; [`Self::write_framed`] writes it, before anything else is written.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn try_write_stream(&self, part: &[u8]) -> Result<Vec<u8>> {
+        self.conn.try_write(self.framed(part)).map_err(write::gone)
+    }
+
+    /// Writes what [`Self::try_write_stream`] left.
+    ///
+    /// # Errors
+    /// As [`Self::write_stream`].
+    pub async fn write_framed(&mut self, rest: Vec<u8>) -> Result<()> {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.send(rest, Body::Empty).await
+    }
+
+    /// A part of a streamed answer as it is sent; nothing where nothing is to be sent.
+    fn framed(&self, part: &[u8]) -> Vec<u8> {
+        let mut out = buf::take();
+        match self.streaming {
+            Streaming::No | Streaming::Nothing => {}
+            _ if part.is_empty() => {}
+            Streaming::Close => out.extend_from_slice(part),
+            Streaming::Chunked => encode_chunk(&mut out, part),
+        }
+        out
+    }
+
+    /// Lets go of what only a connection with requests under way needs: before a long silence.
+    pub fn rest(&mut self) {
+        self.conn.rest();
     }
 
     /// Ends a streamed answer. A stream that is not ended closes its connection, which tells the client so.
@@ -269,6 +297,33 @@ mod tests {
     use super::*;
     use crate::rt::sim::{self, SimStream};
     use std::mem::{size_of, size_of_val};
+
+    #[test]
+    fn what_a_stream_takes_only_with_a_wait_is_written_with_one() {
+        sim::run(1, async {
+            let (mut client, stream) = SimStream::pair();
+            let mut conn = ServerConn::new(stream, HttpLimits::default());
+            client.write_all(b"GET /mcp HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()).await.0.unwrap();
+            conn.read_head().await.unwrap();
+            assert!(conn.try_write_stream(b"x").unwrap().is_empty(), "no answer has begun");
+            conn.start_stream(200, &[]).await.unwrap();
+            conn.rest();
+            let rest = conn.try_write_stream(b"said").unwrap();
+            assert_eq!(rest, b"4\r\nsaid\r\n", "a simulated stream takes nothing without a wait");
+            conn.write_framed(rest).await.unwrap();
+            conn.finish_stream().await.unwrap();
+            drop(conn);
+            let mut got = Vec::new();
+            loop {
+                let (read, more) = client.read(got).await;
+                got = more;
+                if read.unwrap() == 0 {
+                    break;
+                }
+            }
+            assert!(got.ends_with(b"\r\n\r\n4\r\nsaid\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&got));
+        });
+    }
 
     #[test]
     fn a_connection_waits_in_little_memory() {

@@ -8,6 +8,7 @@ use crate::base::limits::{DRAIN_MAX, LINGER_MAX, LINGER_MS};
 use crate::rt::stream::Stream;
 use crate::wire::http::conn::Broken;
 use bytes::Bytes;
+use std::io;
 use std::mem;
 use std::time::Duration;
 
@@ -89,7 +90,7 @@ impl<S: Stream> ServerConn<S> {
         self.closing = true;
         match broken {
             Broken::Late => Error::new(Kind::Timeout, "the client reads too slowly").side(Side::Downstream),
-            Broken::Io(error) => Error::new(Kind::Io, format!("the client is gone: {error}")).side(Side::Downstream),
+            Broken::Io(error) => gone(error),
         }
     }
 
@@ -119,4 +120,9 @@ impl<S: Stream> ServerConn<S> {
             }
         }
     }
+}
+
+/// The error of a write to a client that is gone.
+pub(super) fn gone(error: io::Error) -> Error {
+    Error::new(Kind::Io, format!("the client is gone: {error}")).side(Side::Downstream)
 }
