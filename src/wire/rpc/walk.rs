@@ -43,7 +43,7 @@ pub fn array_items(raw: &[u8]) -> Items<'_> {
 }
 
 /// The value of one member of an object; nothing if it is not there or `raw` is no object.
-pub fn field<'a>(raw: &'a [u8], key: impl AsRef<[u8]>) -> Option<&'a [u8]> {
+pub fn field(raw: &[u8], key: impl AsRef<[u8]>) -> Option<&[u8]> {
     let key = key.as_ref();
     let mut fields = object_fields(raw);
     while let Some([quoted, value, _]) = fields.step() {
