@@ -7,11 +7,11 @@ use std::task::Waker;
 
 /// Slots of a level, a bit each in a word.
 const SLOTS: usize = 64;
-const SLOT_BITS: u32 = 6;
+const SLOT_BITS: usize = 6;
 const LEVELS: usize = 6;
 /// How far ahead an entry can stand, all slots of the last level but the current one; what is later waits in the last
 /// of them and is entered anew.
-const REACH: u64 = (SLOTS as u64 - 1) << (SLOT_BITS * (LEVELS as u32 - 1));
+const REACH: u64 = (SLOTS as u64 - 1) << (SLOT_BITS * (LEVELS - 1));
 /// No entry.
 const NONE: u32 = u32::MAX;
 
@@ -116,7 +116,7 @@ impl Wheel {
         if occupied == 0 {
             return None;
         }
-        let shift = SLOT_BITS * u32::try_from(level).unwrap_or(0);
+        let shift = SLOT_BITS * level;
         let here = self.time >> shift;
         let turned = occupied.rotate_right(u32::try_from(here % SLOTS as u64).unwrap_or(0));
         let start = (here + u64::from(turned.trailing_zeros())) << shift;
@@ -126,7 +126,7 @@ impl Wheel {
     fn link(&mut self, key: u32) {
         let at = self.entries[key as usize].at.clamp(self.time, self.time + REACH);
         let differs = (at ^ self.time) | (SLOTS as u64 - 1);
-        let level = ((63 - differs.leading_zeros()) / SLOT_BITS) as usize;
+        let level = (differs.ilog2() as usize) / SLOT_BITS;
         let level = level.min(LEVELS - 1);
         let slot = slot_of(at, level);
         let place = level * SLOTS + slot;
@@ -160,7 +160,8 @@ impl Wheel {
 }
 
 fn slot_of(tick: u64, level: usize) -> usize {
-    (tick >> (SLOT_BITS as usize * level)) as usize % SLOTS
+    // Below the number of slots, so it fits.
+    usize::try_from((tick >> (SLOT_BITS * level)) % SLOTS as u64).unwrap_or(0)
 }
 
 #[cfg(test)]
