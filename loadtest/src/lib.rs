@@ -13,6 +13,7 @@
 //! | 2 | [`stage`]: processes around a measurement |
 //! | 2 | [`engine`]: client threads, their schedule, the run as a whole |
 //! | 3 | [`report`]: what came of a run, told |
+//! | 3 | [`overhead`]: what a gate adds |
 //! | 4 | [`cli`]: one file per command |
 
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod measure;
 pub mod metrics;
 pub mod order;
 pub mod outcome;
+pub mod overhead;
 pub mod plot;
 pub mod relay;
 pub mod report;

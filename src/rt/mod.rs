@@ -27,8 +27,6 @@ mod sys;
 pub mod task;
 mod tcp;
 pub mod time;
-mod timers;
-mod wheel;
 mod yielder;
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ fn steps_stages(text: &str) -> Result<Vec<Stage>, Failure> {
 /// Most requests a second that are believed to be meant.
 const RATE_MAX: f64 = 10_000_000.0;
 
-fn rate(number: f64) -> Result<f64, String> {
+pub(super) fn rate(number: f64) -> Result<f64, String> {
     rate_or_zero(number).and_then(|number| if number > 0.0 { Ok(number) } else { Err("a rate is more than 0".into()) })
 }
 

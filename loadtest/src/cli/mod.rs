@@ -4,6 +4,7 @@
 
 mod compare;
 mod load;
+mod overhead;
 mod plot;
 mod relay;
 mod report;
@@ -36,6 +37,8 @@ pub enum Command {
     Upstream(upstream::UpstreamArgs),
     /// Copy bytes between two addresses and parse nothing: the least a gate can cost
     Relay(relay::RelayArgs),
+    /// Say what a gate adds to a call: direct, through the relay, the gate and its peers, in one run
+    Overhead(Box<overhead::OverheadArgs>),
     /// Tell what came of a run: as text, as one HTML file, as `.hgrm`
     Report(report::ReportArgs),
     /// Compare two runs, and fail where one of the rules fires
@@ -61,6 +64,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Scenarios(args) => scenarios::run(args),
         Command::Upstream(args) => upstream::run(args),
         Command::Relay(args) => relay::run(args),
+        Command::Overhead(args) => overhead::run(args),
         Command::Report(args) => report::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Plot(args) => plot::run(args),

@@ -4,15 +4,17 @@
 //! wait: one armed for an earlier time is kept, and armed again only if it fires before the deadline it then serves.
 
 use crate::base::clock::{Clock, Instant};
-use crate::rt::time::{Elapsed, Sleep, sleep_until};
+use crate::rt::time::{Elapsed, timer};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+type Timer = Pin<Box<dyn Future<Output = ()>>>;
+
 /// The timer of one connection.
 #[derive(Default)]
 pub(crate) struct Watch {
-    armed: Option<(Instant, Sleep)>,
+    armed: Option<(Instant, Timer)>,
 }
 
 impl Watch {
@@ -35,9 +37,9 @@ impl Watch {
     fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let armed = self.armed.take().filter(|(at, _)| *at <= deadline);
-            let armed = armed.unwrap_or_else(|| (deadline, sleep_until(deadline)));
+            let armed = armed.unwrap_or_else(|| (deadline, timer(deadline)));
             let (_, timer) = self.armed.insert(armed);
-            ready!(Pin::new(timer).poll(cx));
+            ready!(timer.as_mut().poll(cx));
             self.armed = None;
             if Clock::now() >= deadline {
                 return Poll::Ready(());
