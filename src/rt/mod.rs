@@ -27,6 +27,8 @@ mod sys;
 pub mod task;
 mod tcp;
 pub mod time;
+mod timers;
+mod wheel;
 mod yielder;
 
 #[cfg(test)]

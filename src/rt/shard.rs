@@ -2,7 +2,7 @@
 
 use super::mode::{Entered, Mode};
 use super::probe::{self, Probe};
-use super::{sys, task, yielder};
+use super::{sys, task, timers, yielder};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::ShardId;
 use crate::base::limits::RING_ENTRIES;
@@ -166,6 +166,7 @@ impl Any {
             Self::Epoll(runtime) => runtime.block_on(task::in_turns(future)),
         };
         yielder::forget();
+        timers::forget();
         Some(value)
     }
 }

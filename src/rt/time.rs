@@ -1,11 +1,11 @@
 //! Waiting for the clock, in real or simulated time.
 
-use super::{mode, sim};
+use super::{mode, sim, timers};
 use crate::base::clock::{Clock, Instant};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// The time was up first.
@@ -20,21 +20,40 @@ impl fmt::Display for Elapsed {
 
 impl std::error::Error for Elapsed {}
 
-/// Waits. Real time is rounded up to the next millisecond; a very long wait (above two years) may end after two.
-pub async fn sleep(duration: Duration) {
-    if mode::is_sim() { sim::sleep(duration).await } else { monoio::time::sleep(duration).await }
+/// A wait for the clock.
+#[must_use = "it waits only when it is polled"]
+pub struct Sleep(Wait);
+
+enum Wait {
+    Wheel(timers::Sleep),
+    Sim(Pin<Box<dyn Future<Output = ()>>>),
 }
 
-/// As [`sleep_until`], on the heap: for waits so rare that what holds them should not keep room for them. A future of
-/// [`sleep_until`] in a box would be half as large again.
-pub fn timer(deadline: Instant) -> Pin<Box<dyn Future<Output = ()>>> {
-    let duration = deadline.since(Clock::recent());
-    if mode::is_sim() { Box::pin(sim::sleep(duration)) } else { Box::pin(monoio::time::sleep(duration)) }
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Wait::Wheel(sleep) => Pin::new(sleep).poll(cx),
+            Wait::Sim(sleep) => sleep.as_mut().poll(cx),
+        }
+    }
+}
+
+/// Waits. Real time is rounded up to the next millisecond.
+pub fn sleep(duration: Duration) -> Sleep {
+    if mode::is_sim() {
+        return Sleep(Wait::Sim(Box::pin(sim::sleep(duration))));
+    }
+    Sleep(Wait::Wheel(timers::Sleep::until(Clock::now() + duration)))
 }
 
 /// Waits until a point on the monotonic clock; not at all if it has passed.
-pub async fn sleep_until(deadline: Instant) {
-    sleep(deadline.since(Clock::recent())).await;
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    if mode::is_sim() {
+        return sleep(deadline.since(Clock::recent()));
+    }
+    Sleep(Wait::Wheel(timers::Sleep::until(deadline)))
 }
 
 /// Runs a future for at most `limit`; it is dropped where it stands when the time is up.
@@ -42,18 +61,23 @@ pub async fn sleep_until(deadline: Instant) {
 /// # Errors
 /// [`Elapsed`] when the time was up first. A future that is ready at once wins even with no time at all.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
-    let mut timer = pin!(None);
+    race(pin!(future), || sleep(limit)).await
+}
+
+/// The future comes pinned: taken by value it would stand in this one twice.
+async fn race<F: Future>(mut future: Pin<&mut F>, timer: impl FnOnce() -> Sleep) -> Result<F::Output, Elapsed> {
+    let mut unarmed = Some(timer);
+    let mut armed = None;
     poll_fn(|cx| {
         if let Poll::Ready(value) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(value));
         }
         // Armed only now: most futures raced against a clock are ready at once.
-        if timer.is_none() {
-            timer.set(Some(sleep(limit)));
+        if let Some(timer) = unarmed.take() {
+            armed = Some(timer());
         }
-        match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(cx).map(|()| Err(Elapsed)),
+        match &mut armed {
+            Some(timer) => Pin::new(timer).poll(cx).map(|()| Err(Elapsed)),
             None => Poll::Pending,
         }
     })
@@ -65,7 +89,7 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output,
 /// # Errors
 /// [`Elapsed`] when the time was up first.
 pub async fn deadline<F: Future>(at: Instant, future: F) -> Result<F::Output, Elapsed> {
-    timeout(at.since(Clock::recent()), future).await
+    race(pin!(future), || sleep_until(at)).await
 }
 
 #[cfg(test)]
@@ -82,8 +106,6 @@ mod tests {
             let slept = Clock::now().since(start);
             assert!(slept >= Duration::from_millis(20), "{slept:?}");
             sleep_until(start).await;
-            timer(start).await;
-            timer(Clock::now() + Duration::from_millis(2)).await;
         });
     }
 

@@ -4,17 +4,15 @@
 //! wait: one armed for an earlier time is kept, and armed again only if it fires before the deadline it then serves.
 
 use crate::base::clock::{Clock, Instant};
-use crate::rt::time::{Elapsed, timer};
+use crate::rt::time::{Elapsed, Sleep, sleep_until};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-type Timer = Pin<Box<dyn Future<Output = ()>>>;
-
 /// The timer of one connection.
 #[derive(Default)]
 pub(crate) struct Watch {
-    armed: Option<(Instant, Timer)>,
+    armed: Option<(Instant, Sleep)>,
 }
 
 impl Watch {
@@ -37,9 +35,9 @@ impl Watch {
     fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let armed = self.armed.take().filter(|(at, _)| *at <= deadline);
-            let armed = armed.unwrap_or_else(|| (deadline, timer(deadline)));
+            let armed = armed.unwrap_or_else(|| (deadline, sleep_until(deadline)));
             let (_, timer) = self.armed.insert(armed);
-            ready!(timer.as_mut().poll(cx));
+            ready!(Pin::new(timer).poll(cx));
             self.armed = None;
             if Clock::now() >= deadline {
                 return Poll::Ready(());
