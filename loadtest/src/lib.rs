@@ -14,11 +14,13 @@
 //! | 2 | [`engine`]: client threads, their schedule, the run as a whole |
 //! | 3 | [`report`]: what came of a run, told |
 //! | 3 | [`overhead`]: what a gate adds |
+//! | 3 | [`find`]: the greatest rate under bounds |
 //! | 4 | [`cli`]: one file per command |
 
 pub mod cli;
 pub mod engine;
 pub mod failure;
+pub mod find;
 pub mod machine;
 pub mod measure;
 pub mod metrics;

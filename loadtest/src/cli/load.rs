@@ -2,17 +2,18 @@
 
 use crate::failure::Failure;
 use crate::order::{Era, Load, Order, Stage};
+use crate::scenario::Scenario;
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tollgate::rt::shard;
 
 /// How hard, for how long, and from where.
 #[derive(Clone, Debug, Args)]
 pub(super) struct LoadArgs {
-    /// Requests a second at appointed times (the default)
-    #[arg(long, value_name = "N", group = "profile", default_value = "1000")]
-    rate: f64,
+    /// Requests a second at appointed times [default: the scenario's]
+    #[arg(long, value_name = "N", group = "profile")]
+    rate: Option<f64>,
     /// Each connection sends its next request when the answer is there: shows the greatest rate, hides waiting
     #[arg(long, group = "profile")]
     closed: bool,
@@ -61,22 +62,28 @@ impl LoadArgs {
     /// # Errors
     /// A profile that cannot be read, or more threads than cores.
     pub(super) fn order(&self, scenario: PathBuf) -> Result<Order, Failure> {
-        self.shape.order(scenario, self.load()?)
+        let load = self.load(&scenario)?;
+        self.shape.order(scenario, load)
     }
 
-    fn load(&self) -> Result<Load, Failure> {
+    fn load(&self, scenario: &Path) -> Result<Load, Failure> {
         if self.closed {
             return Ok(Load::Closed);
         }
         let stages = match (&self.ramp, &self.steps) {
             (Some(ramp), _) => ramp_stages(ramp),
             (_, Some(steps)) => steps_stages(steps),
-            _ => Ok(vec![constant(
-                rate(self.rate).map_err(|why| Failure::usage(format!("--rate: {why}")))?,
-                self.shape.duration,
-            )]),
+            _ => self.constant_stage(scenario).map(|stage| vec![stage]),
         };
         Ok(Load::Open(stages?))
+    }
+
+    fn constant_stage(&self, scenario: &Path) -> Result<Stage, Failure> {
+        let rate = match self.rate {
+            Some(given) => rate(given).map_err(|why| Failure::usage(format!("--rate: {why}")))?,
+            None => Scenario::load(scenario)?.rate,
+        };
+        Ok(constant(rate, self.shape.duration))
     }
 }
 

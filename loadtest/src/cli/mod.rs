@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a threshold did not hold, 4 the run cannot be believed.
 
 mod compare;
+mod find;
 mod load;
 mod overhead;
 mod plot;
@@ -31,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a scenario against a target and say what came of it
     Run(Box<run::RunArgs>),
+    /// Find the greatest rate at which bounds hold
+    Find(Box<find::FindArgs>),
     /// List the built-in scenarios, or print one's file
     Scenarios(scenarios::ScenariosArgs),
     /// Serve MCP, both eras, as fast as can be: what stands behind a gate that is measured
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args),
+        Command::Find(args) => find::run(args),
         Command::Scenarios(args) => scenarios::run(args),
         Command::Upstream(args) => upstream::run(args),
         Command::Relay(args) => relay::run(args),

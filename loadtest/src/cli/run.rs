@@ -1,5 +1,6 @@
 //! `tollgate-load run`: one scenario against one target.
 
+use super::find::{self, SearchArgs};
 use super::load::LoadArgs;
 use super::target::TargetArgs;
 use crate::engine;
@@ -23,6 +24,11 @@ pub struct RunArgs {
     /// What must hold, for instance "p99<2ms" or "errors=0"; repeat it for more; exit code 3 where one does not
     #[arg(long = "threshold", value_name = "BOUND")]
     thresholds: Vec<String>,
+    /// Instead of one run, find the greatest rate at which this holds, as `find` does; repeat it for more
+    #[arg(long, value_name = "BOUND", conflicts_with_all = ["profile", "thresholds"])]
+    find: Vec<String>,
+    #[command(flatten)]
+    search: SearchArgs,
     /// Print the outcome as one line of JSON
     #[arg(long)]
     json: bool,
@@ -33,6 +39,10 @@ pub struct RunArgs {
 /// # Errors
 /// The run could not be made, a threshold did not hold, or the run cannot be believed.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
+    if !args.find.is_empty() {
+        let target = args.target.target()?;
+        return find::search(&args.scenario, &args.find, &args.search, &args.load.shape, &target, args.json);
+    }
     let bounds: Vec<Bound> = args.thresholds.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let order = args.load.order(args.scenario.clone())?;
     let mut outcome = engine::run(&order, &args.target.target()?, &mut |_| {})?;

@@ -4,6 +4,8 @@ use super::plan::Plan;
 use super::thread::{Ended, Report, TICK};
 use crate::failure::Failure;
 use crate::measure::{Histogram, Part, Tick, Total, Usage, histogram};
+use crate::metrics;
+use crate::outcome::PhaseTime;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub(super) struct Gathered {
     pub(super) wrong: Option<String>,
     /// What the target's process used up to the begin and to the end of the measured time.
     pub(super) target: Option<(Usage, Usage)>,
+    /// What the target's metrics say of where its time went.
+    pub(super) phases: Vec<PhaseTime>,
 }
 
 /// Collects reports until all threads are done.
@@ -35,13 +39,16 @@ pub(super) struct Gather<'a> {
     watch: &'a mut dyn FnMut(&Tick),
     open: BTreeMap<i64, Open>,
     warm: Histogram<u64>,
+    /// The target's phases when the measured time began.
+    before: Vec<PhaseTime>,
     gathered: Gathered,
 }
 
 impl<'a> Gather<'a> {
     /// Nothing yet.
     pub(super) fn new(plan: &'a Plan, watch: &'a mut dyn FnMut(&Tick)) -> Self {
-        Self { plan, watch, open: BTreeMap::new(), warm: histogram(), gathered: Gathered::default() }
+        let (open, gathered) = (BTreeMap::new(), Gathered::default());
+        Self { plan, watch, open, warm: histogram(), before: Vec::new(), gathered }
     }
 
     /// Waits for every thread's end.
@@ -50,6 +57,9 @@ impl<'a> Gather<'a> {
     /// A thread ended without a word.
     pub(super) fn run(mut self, reports: &Receiver<Report>) -> Result<Gathered, Failure> {
         let mut running = self.plan.threads;
+        if self.plan.warm_up.is_zero() {
+            self.before = self.phases();
+        }
         while running > 0 {
             match reports.recv() {
                 Ok(Report::Tick { index, part, in_flight }) => self.tick(index, &part, in_flight),
@@ -61,7 +71,14 @@ impl<'a> Gather<'a> {
                 Err(_) => return Err(Failure::new("a client thread died; this is a defect of the load tool")),
             }
         }
+        self.gathered.phases = metrics::between(&self.before, &self.phases());
         Ok(self.gathered)
+    }
+
+    /// What the target has counted so far; it did answer before the run, and under load it may not.
+    fn phases(&self) -> Vec<PhaseTime> {
+        let told = self.plan.metrics.as_ref().map(|(address, path)| metrics::scrape(*address, path));
+        told.and_then(Result::ok).unwrap_or_default()
     }
 
     fn tick(&mut self, index: i64, part: &Part, in_flight: u64) {
@@ -83,6 +100,9 @@ impl<'a> Gather<'a> {
         } else {
             // All histograms are of one kind, so no value is out of range.
             let _ = self.warm.add(&open.part.latency);
+            if index == 0 {
+                self.before = self.phases();
+            }
         }
         let since_start = TICK * u32::try_from(index.unsigned_abs()).unwrap_or(u32::MAX);
         let elapsed = if measured {

@@ -80,7 +80,7 @@ async fn watch(stream: TcpStream, local: Rc<Local>) {
             Err(error) => Err(error),
         };
         match read {
-            Ok(bytes) if bytes > 0 => local.recorder.borrow_mut().aside(0, bytes as u64),
+            Ok(bytes) if bytes > 0 => local.recorder.borrow_mut().aside(Clock::now(), bytes as u64),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Ok(_) | Err(_) => {
                 local.recorder.borrow_mut().refused(Clock::now(), Trouble::Closed, 1);

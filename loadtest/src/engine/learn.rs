@@ -5,6 +5,7 @@ use super::pick::Picks;
 use super::plan::{Fixed, Plan, measured};
 use super::schedule::Schedule;
 use crate::failure::Failure;
+use crate::metrics;
 use crate::order::{Era, Load, Order, Target};
 use crate::scenario::{Scenario, Tools};
 use crate::wire::{Arguments, Call, Id, Requests};
@@ -46,6 +47,9 @@ struct Tool {
 /// Nothing listens, no list is answered, or a tool that the scenario needs is not in it.
 pub(super) fn plan(scenario: Scenario, era: Era, order: &Order, target: &Target) -> Result<Plan, Failure> {
     check_keys(&scenario, target)?;
+    if let Some((address, path)) = &target.metrics {
+        metrics::scrape(*address, path).map_err(|failure| failure.within("metrics"))?;
+    }
     let mut plan = bare(scenario, era, order, target);
     let names = {
         let plan = Arc::new(bare(plan.scenario.clone(), era, order, target));
@@ -69,7 +73,7 @@ fn check_keys(scenario: &Scenario, target: &Target) -> Result<(), Failure> {
 }
 
 /// A plan without any tool to call.
-fn bare(scenario: Scenario, era: Era, order: &Order, target: &Target) -> Plan {
+pub(super) fn bare(scenario: Scenario, era: Era, order: &Order, target: &Target) -> Plan {
     let mut requests = Requests::new(target, era);
     let fixed = Fixed {
         initialize: requests.add_initialize(),
@@ -89,6 +93,7 @@ fn bare(scenario: Scenario, era: Era, order: &Order, target: &Target) -> Plan {
         lasts: measured(order),
         patience: order.patience,
         process: target.process,
+        metrics: target.metrics.clone(),
         scenario,
         requests,
         fixed,
@@ -112,6 +117,11 @@ fn call<'a>(scenario: &Scenario, tool: &'a str) -> Call<'a> {
 /// The names of the tools to call, as the target has them.
 fn tools_to_call(scenario: &Scenario, names: &[String], target: &Target) -> Result<Vec<String>, Failure> {
     let ours: Vec<&String> = names.iter().filter(|name| name.starts_with(&target.prefix)).collect();
+    if ours.is_empty() && !names.is_empty() {
+        let words =
+            format!("{} lists {} tools, none of them with the --prefix {}", target.name, names.len(), target.prefix);
+        return Err(Failure::new(words));
+    }
     if ours.len() < scenario.tools_min {
         let (have, need) = (ours.len(), scenario.tools_min);
         let words = format!("{} lists {have} tools, and scenario {} needs {need}", target.name, scenario.name);
@@ -195,6 +205,7 @@ fn clone_without_requests(plan: &Plan) -> Plan {
         requests: plan.requests.clone(),
         picks: plan.picks.clone(),
         schedule: plan.schedule.clone(),
+        metrics: plan.metrics.clone(),
         ..*plan
     }
 }

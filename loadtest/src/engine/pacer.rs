@@ -1,7 +1,7 @@
 //! Hands the due requests of one thread to its connections.
 //!
-//! A request goes to whichever connection is free at its time; if none is, to the first that comes free, and its latency
-//! counts from when it was due all the same. Nothing is queued: what is overdue follows from the schedule.
+//! A request goes to whichever connection is free at its time; if none is, to the first that comes free, and its
+//! latency counts from when it was due all the same. Nothing is queued: what is overdue follows from the schedule.
 
 use super::plan::Plan;
 use std::cell::{Cell, RefCell};
@@ -130,5 +130,73 @@ impl Pacer {
         self.came_free.notify_one();
         self.dismiss();
         left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::open_plan;
+    use super::*;
+    use std::time::Duration;
+    use tollgate::rt::{sim, task, time};
+
+    /// What connections that take `service` a request were handed: when each was due, and whether one was free.
+    fn handed(seed: u64, connections: usize, rate: f64, service: Duration) -> Vec<(u64, bool)> {
+        sim::run(seed, async move {
+            let plan = Arc::new(open_plan(rate, Duration::from_secs(1)));
+            let begin = Clock::now();
+            let pacer = Rc::new(Pacer::new(plan, 0, begin));
+            let tickets = Rc::new(RefCell::new(Vec::new()));
+            let workers: Vec<_> = (0..connections)
+                .map(|_| {
+                    let (pacer, tickets) = (pacer.clone(), tickets.clone());
+                    task::spawn(async move {
+                        let seat = Rc::new(Seat::default());
+                        while let Some(ticket) = pacer.next(&seat).await {
+                            assert!(ticket.due <= Clock::now(), "handed out before it was due");
+                            tickets.borrow_mut().push((ticket.due.since(begin).as_micros(), ticket.was_free));
+                            time::sleep(service).await;
+                        }
+                    })
+                })
+                .collect();
+            pacer.dispatch().await.unwrap();
+            for worker in workers {
+                worker.await;
+            }
+            let tickets = tickets.take();
+            tickets.into_iter().map(|(due, was_free)| (u64::try_from(due).unwrap(), was_free)).collect()
+        })
+    }
+
+    #[test]
+    fn every_request_is_handed_out_once_in_order_and_ends_let_all_go() {
+        for seed in 0..20 {
+            let tickets = handed(seed, 4, 100.0, Duration::from_millis(5));
+            assert_eq!(tickets.len(), 100);
+            assert!(tickets.windows(2).all(|pair| pair[1].0.abs_diff(pair[0].0 + 10_000) <= 1));
+        }
+    }
+
+    #[test]
+    fn what_is_overdue_goes_to_the_next_free_connection_with_its_old_time() {
+        for seed in 0..20 {
+            let tickets = handed(seed, 1, 100.0, Duration::from_millis(20));
+            assert_eq!(tickets.len(), 100);
+            assert!(tickets.is_sorted_by_key(|ticket| ticket.0));
+            assert!(tickets.iter().skip(2).all(|(_, was_free)| !was_free), "{tickets:?}");
+        }
+    }
+
+    #[test]
+    fn giving_up_counts_what_is_left() {
+        sim::run(1, async {
+            let pacer = Pacer::new(Arc::new(open_plan(100.0, Duration::from_secs(1))), 0, Clock::now());
+            let seat = Rc::new(Seat::default());
+            assert!(pacer.next(&seat).await.is_some());
+            assert_eq!((pacer.give_up(), pacer.give_up()), (99, 0));
+            assert!(pacer.next(&seat).await.is_none());
+            pacer.dispatch().await.unwrap();
+        });
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Plan {
     pub(super) patience: Duration,
     /// Process whose CPU time is counted.
     pub(super) process: Option<u32>,
+    /// Where the target tells its metrics.
+    pub(super) metrics: Option<(SocketAddr, String)>,
 }
 
 /// Requests that are sent on the side.
@@ -65,5 +67,45 @@ pub(super) fn measured(order: &Order) -> Duration {
     match &order.load {
         Load::Closed => order.lasts,
         Load::Open(stages) => stages.iter().map(|stage| stage.lasts).sum(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::order::{Era, Stage, Target};
+    use std::path::Path;
+
+    /// A plan of one thread that sends at a constant rate, without a warm-up.
+    pub(in crate::engine) fn open_plan(rate: f64, lasts: Duration) -> Plan {
+        let stages = vec![Stage { from: rate, to: rate, lasts }];
+        let order = Order {
+            scenario: "call".into(),
+            era: None,
+            load: Load::Open(stages),
+            connections: 1,
+            warm_up: Duration::ZERO,
+            lasts,
+            patience: Duration::from_secs(1),
+            cores: vec![0],
+        };
+        let target = Target {
+            name: "x".into(),
+            address: ([127, 0, 0, 1], 1).into(),
+            host: "x".into(),
+            path: "/".into(),
+            keys: Vec::new(),
+            prefix: String::new(),
+            metrics: None,
+            process: None,
+        };
+        let scenario = Scenario::load(Path::new("call")).unwrap();
+        super::super::learn::bare(scenario, Era::Modern, &order, &target)
+    }
+
+    #[test]
+    fn a_number_is_split_without_loss() {
+        let plan = Plan { threads: 3, ..open_plan(1.0, Duration::from_secs(1)) };
+        assert_eq!([0, 1, 2].map(|thread| plan.share(8, thread)), [3, 3, 2]);
     }
 }

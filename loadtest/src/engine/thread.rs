@@ -217,10 +217,10 @@ impl Local {
 
     fn tell_tick(&self, index: i64, given: &Given) {
         let mut recorder = self.recorder.borrow_mut();
-        let part = Box::new(recorder.cut(index >= 0));
+        let part = Box::new(recorder.cut(index > 0));
         let tick = Report::Tick { index, part, in_flight: recorder.in_flight() };
         if let Err(std::sync::mpsc::TrySendError::Full(Report::Tick { part, .. })) = given.reports.try_send(tick) {
-            recorder.give_back(&part);
+            recorder.give_back(index > 0, &part);
         }
     }
 

@@ -50,7 +50,7 @@ pub(super) fn outcome(plan: &Plan, order: &Order, target: &Target, gathered: Gat
         server_cpu_us: cpu_ns.filter(|_| all.answered > 0).map(|ns| float(ns) / 1000.0 / float(all.answered)),
         server_cpu_share: cpu_ns.map(|ns| float(ns) / 1e9 / seconds),
         server_rss_bytes: gathered.target.map(|(_, after)| after.rss_bytes),
-        phases: Vec::new(),
+        phases: gathered.phases,
         validity,
         thresholds: Vec::new(),
     }
@@ -101,7 +101,7 @@ fn validity(plan: &Plan, gathered: &Gathered) -> Validity {
     let late = &all.late;
     if float(late.by_client) > float(all.sent) * LATE_SHARE_MAX {
         reasons.push(format!(
-            "the client sent {} of {} requests more than 1 ms late ({} others were late because no connection was free)",
+            "the client sent {} of {} requests more than 1 ms late ({} others were late for want of a free connection)",
             late.by_client, all.sent, late.by_connections
         ));
     }

@@ -24,28 +24,29 @@ pub struct Done {
 pub struct Recorder {
     /// Measured time begins.
     start: Instant,
-    part: Part,
+    /// What was due before: shown while it warms up, kept nowhere.
+    warm: Part,
+    /// What was due since.
+    measured: Part,
     in_flight: u64,
-    /// The last cut was at or after `start`.
-    measuring: bool,
     first_wrong: Option<String>,
 }
 
 impl Recorder {
-    /// A recorder whose measured time begins at `start`: what was due earlier is counted only until then.
+    /// A recorder whose measured time begins at `start`: what was due earlier is told apart, whenever it is answered.
     pub fn new(start: Instant) -> Self {
-        Self { start, part: Part::default(), in_flight: 0, measuring: false, first_wrong: None }
+        Self { start, warm: Part::default(), measured: Part::default(), in_flight: 0, first_wrong: None }
     }
 
-    /// Ends the part and begins the next; `measuring`: from here on only what is due in measured time counts.
-    pub fn cut(&mut self, measuring: bool) -> Part {
-        self.measuring = measuring;
-        std::mem::take(&mut self.part)
+    /// Ends the part of the warm-up or of the measured time, and begins the next.
+    pub fn cut(&mut self, measured: bool) -> Part {
+        std::mem::take(if measured { &mut self.measured } else { &mut self.warm })
     }
 
     /// Gives a part back that could not be told; it is told with the next.
-    pub fn give_back(&mut self, part: &Part) {
-        self.part.add(part);
+    pub fn give_back(&mut self, measured: bool, part: &Part) {
+        let into = if measured { &mut self.measured } else { &mut self.warm };
+        into.add(part);
     }
 
     /// Requests waiting for their answers.
@@ -65,51 +66,44 @@ impl Recorder {
         }
     }
 
-    fn counts(&self, due: Instant) -> bool {
-        !self.measuring || due >= self.start
+    fn part(&mut self, due: Instant) -> &mut Part {
+        if due >= self.start { &mut self.measured } else { &mut self.warm }
     }
 
     /// A request goes out. `was_free`: a connection was free when it was due.
     pub fn sent(&mut self, due: Instant, now: Instant, bytes: usize, was_free: bool) {
         self.in_flight += 1;
-        if !self.counts(due) {
-            return;
-        }
-        self.part.sent += 1;
-        self.part.bytes_out += bytes as u64;
+        let part = self.part(due);
+        part.sent += 1;
+        part.bytes_out += bytes as u64;
         let late = now.since(due);
         if late > LATE {
-            let kind = if was_free { &mut self.part.late.by_client } else { &mut self.part.late.by_connections };
+            let kind = if was_free { &mut part.late.by_client } else { &mut part.late.by_connections };
             *kind += 1;
         }
-        self.part.late.max_ns = self.part.late.max_ns.max(ns(late));
+        part.late.max_ns = part.late.max_ns.max(ns(late));
     }
 
     /// A request that was sent has its answer.
     pub fn answered(&mut self, done: &Done, bytes: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        if !self.counts(done.due) {
-            return;
-        }
-        self.part.answered += 1;
-        self.part.bytes_in += bytes;
-        self.part.latency.saturating_record(ns(done.ended.since(done.due)));
+        let part = self.part(done.due);
+        part.answered += 1;
+        part.bytes_in += bytes;
+        part.latency.saturating_record(ns(done.ended.since(done.due)));
         if let Some(first) = done.first_byte {
-            Part::count(&mut self.part.first_byte, ns(first.since(done.due)));
+            Part::count(&mut part.first_byte, ns(first.since(done.due)));
         }
     }
 
     /// Two events of a stream came this far apart; the stream's request was due at `due`.
     pub fn event_gap(&mut self, due: Instant, gap: Duration) {
-        if self.counts(due) {
-            Part::count(&mut self.part.event_gap, ns(gap));
-        }
+        Part::count(&mut self.part(due).event_gap, ns(gap));
     }
 
-    /// Bytes that belong to no request's answer.
-    pub fn aside(&mut self, bytes_out: usize, bytes_in: u64) {
-        self.part.bytes_out += bytes_out as u64;
-        self.part.bytes_in += bytes_in;
+    /// Bytes read now that belong to no request's answer.
+    pub fn aside(&mut self, now: Instant, bytes_in: u64) {
+        self.part(now).bytes_in += bytes_in;
     }
 
     /// A request that was sent has failed.
@@ -120,9 +114,10 @@ impl Recorder {
 
     /// Requests failed before they were sent.
     pub fn refused(&mut self, due: Instant, trouble: Trouble, count: u64) {
-        if self.counts(due) {
-            self.part.failed += count;
-            *self.part.errors.entry(trouble).or_default() += count;
+        if count > 0 {
+            let part = self.part(due);
+            part.failed += count;
+            *part.errors.entry(trouble).or_default() += count;
         }
     }
 }
@@ -143,9 +138,9 @@ mod tests {
     fn the_warm_up_is_left_out_even_of_answers_that_come_later() {
         let mut recorder = Recorder::new(Instant(1000));
         recorder.sent(Instant(900), Instant(900), 10, true);
-        assert_eq!(recorder.cut(true).sent, 1);
-        recorder.answered(&done(900, 1100), 5);
         recorder.sent(Instant(1000), Instant(1000), 10, true);
+        assert_eq!(recorder.cut(false).sent, 1, "a cut that comes late takes nothing of the measured time");
+        recorder.answered(&done(900, 1100), 5);
         recorder.failed(Instant(1000), Trouble::Closed);
         let part = recorder.cut(true);
         assert_eq!((part.sent, part.answered, part.failed, part.latency.len()), (1, 0, 1, 0));

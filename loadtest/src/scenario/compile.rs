@@ -52,6 +52,7 @@ fn check(file: File) -> Result<Scenario, Wrong> {
     check_arguments(&file, &tools)?;
     let progress = file.progress.as_ref().map(Spanned::get_ref);
     Ok(Scenario {
+        rate: rate(&file.rate)?,
         tools_min: file.tools.at_least.max(1),
         request_bytes: file.request.bytes.as_ref().map(|bytes| *bytes.get_ref()),
         answer_bytes: file.answer.bytes.as_ref().map_or(0, |bytes| *bytes.get_ref()),
@@ -90,6 +91,13 @@ fn check_eras(file: &File) -> Result<(), Wrong> {
         return Err(wrong(file.keys.per.span(), words));
     }
     Ok(())
+}
+
+fn rate(rate: &Spanned<f64>) -> Result<f64, Wrong> {
+    match *rate.get_ref() {
+        number if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err(wrong(rate.span(), "rate: more than 0 requests a second")),
+    }
 }
 
 fn tools(table: &ToolsTable) -> Result<Tools, Wrong> {
@@ -174,6 +182,7 @@ mod tests {
             ("[progress]\nevents = 1\nevery_ms = 1", 3, "progress"),
             ("[tools]\nname = \"progress\"", 4, "every_ms"),
             ("eras = []", 3, "eras"),
+            ("rate = 0.0", 3, "rate"),
             ("eras = [\"modern\", \"legacy\"]\n[keys]\nper = \"request\"", 5, "session"),
             ("[reader]\nsip_bytes = 0", 4, "sip_bytes"),
             ("[request]\nbytes = -1", 4, ""),

@@ -18,6 +18,9 @@ pub(super) struct File {
     /// `http` or `stdio`.
     #[serde(default)]
     pub(super) server: ServerKind,
+    /// Requests a second where the command line does not say.
+    #[serde(default = "thousand")]
+    pub(super) rate: Spanned<f64>,
     #[serde(default = "calls_only")]
     pub(super) mix: Spanned<MixTable>,
     #[serde(default)]
@@ -41,6 +44,10 @@ pub(super) struct File {
 
 fn modern() -> Spanned<Vec<Era>> {
     Spanned::new(0..0, vec![Era::Modern])
+}
+
+fn thousand() -> Spanned<f64> {
+    Spanned::new(0..0, 1000.0)
 }
 
 fn calls_only() -> Spanned<MixTable> {

@@ -22,6 +22,8 @@ pub struct Scenario {
     pub eras: Vec<Era>,
     /// What kind of server stands behind the gate: for commands that start the gate themselves.
     pub server: ServerKind,
+    /// Requests a second where the command line does not say.
+    pub rate: f64,
     /// Share of `tools/list` and `tools/call` among the requests; not both 0.
     pub mix: Mix,
     /// Which tools are called.

@@ -362,7 +362,8 @@ mod tests {
 
     #[test]
     fn a_body_with_a_length_is_found_whatever_the_pieces() {
-        let wire = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 11\r\nMcp-Session-Id: abc\r\n\r\n{\"a\":\"b c\"}";
+        let wire = b"HTTP/1.1 100 Continue\r\n\r\n\
+            HTTP/1.1 200 OK\r\nContent-Length: 11\r\nMcp-Session-Id: abc\r\n\r\n{\"a\":\"b c\"}";
         for_each_split(wire, |events, reader| {
             assert_eq!((reader.status(), reader.body()), (200, &b"{\"a\":\"b c\"}"[..]));
             assert_eq!((events.len(), reader.session(), reader.closes()), (0, Some("abc"), false));
