@@ -138,7 +138,7 @@ fn tollgate_load(args: &[&str]) -> Output {
 
 fn command(address: SocketAddr, args: &[&str]) -> Output {
     let url = format!("http://{address}/mcp");
-    let shape = ["--url", &url, "--connections", "4", "--duration", "600ms", "--warm-up", "200ms"];
+    let shape = ["--url", &url, "--connections", "4", "--duration", "2s", "--warm-up", "200ms"];
     tollgate_load(&[args, &shape].concat())
 }
 

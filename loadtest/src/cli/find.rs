@@ -19,7 +19,7 @@ pub struct FindArgs {
     scenario: PathBuf,
     /// What must hold, for instance "p99<2ms"; repeat it for more
     #[arg(long = "slo", value_name = "BOUND", required = true)]
-    bounds: Vec<String>,
+    bounds: Vec<Bound>,
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -59,14 +59,13 @@ pub(super) fn run(args: &FindArgs) -> Result<(), Failure> {
 /// As [`run`].
 pub(super) fn search(
     scenario: &Path,
-    bounds: &[String],
+    bounds: &[Bound],
     search: &SearchArgs,
     shape: &ShapeArgs,
     target: &Target,
     json: bool,
 ) -> Result<(), Failure> {
-    let bounds: Vec<Bound> = bounds.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-    let goal = Goal { bounds, from: search.from, to: search.to, precision: search.precision / 100.0 };
+    let goal = Goal { bounds: bounds.to_vec(), from: search.from, to: search.to, precision: search.precision / 100.0 };
     let mut run = |rate| {
         let order = shape.order(scenario.to_owned(), Load::Open(vec![constant(rate, shape.duration)]))?;
         engine::run(&order, target, &mut |_| {})

@@ -24,7 +24,7 @@ pub(super) fn outcome(plan: &Plan, order: &Order, target: &Target, gathered: Gat
     let cpu_ns = gathered.target.map(|(before, after)| after.cpu_ns.saturating_sub(before.cpu_ns));
     Outcome {
         format: FORMAT,
-        command: std::env::args().collect(),
+        command: without_keys(std::env::args()),
         machine: crate::machine::read(),
         scenario: plan.scenario.name.clone(),
         era: if plan.requests.era() == Era::Modern { "modern" } else { "legacy" }.into(),
@@ -54,6 +54,17 @@ pub(super) fn outcome(plan: &Plan, order: &Order, target: &Target, gathered: Gat
         validity,
         thresholds: Vec::new(),
     }
+}
+
+/// The command as it was given, keys covered: reports are passed on.
+fn without_keys(args: impl Iterator<Item = String>) -> Vec<String> {
+    let mut is_key = false;
+    args.map(|arg| match (std::mem::replace(&mut is_key, arg == "--key"), arg.starts_with("--key=")) {
+        (true, _) => "KEY".into(),
+        (false, true) => "--key=KEY".into(),
+        (false, false) => arg,
+    })
+    .collect()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts and nanoseconds of a run are far below 2^53")]
@@ -120,6 +131,13 @@ fn validity(plan: &Plan, gathered: &Gathered) -> Validity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_covered_in_the_command() {
+        let args = ["x", "--key", "tg_1", "--key=tg_2", "--key-file", "f"].map(str::to_owned);
+        let covered = without_keys(args.into_iter());
+        assert_eq!(covered, ["x", "--key", "KEY", "--key=KEY", "--key-file", "f"]);
+    }
 
     #[test]
     fn loads_are_told_in_words() {
