@@ -1,7 +1,7 @@
 //! Finds the greatest rate at which a set of bounds holds, by a search over runs.
 //!
-//! Rates double until one does not hold, then the gap is halved until it is as narrow as asked. Noise makes a run worse,
-//! never better: so a rate is given up only after two runs at it have failed.
+//! Rates double until one does not hold, then the gap is halved until it is as narrow as asked. Noise makes a run
+//! worse, never better: so a rate is given up only after two runs at it have failed.
 
 use crate::failure::Failure;
 use crate::outcome::Outcome;
