@@ -32,7 +32,10 @@ pub(crate) async fn post<S: Stream>(
     exchange.stamps.end(Phase::Decode);
     let answered = match inbound {
         Ok(Inbound::Modern(request)) => return modern::answer(exchange, conn, head, &request).await,
-        Ok(Inbound::Session { session, message }) => legacy::post(exchange, conn, head, session, message).await,
+        // Boxed: its batches and sessions need more room than the modern era, whose every call would carry it.
+        Ok(Inbound::Session { session, message }) => {
+            Box::pin(legacy::post(exchange, conn, head, session, message)).await
+        }
         Ok(Inbound::Initialize(initialize)) => legacy::initialize(exchange, conn, &initialize).await,
         Ok(Inbound::Accepted) => conn.respond(202, &[], Body::Empty).await,
         Err(refusal) => refuse::refusal(&exchange.shard, conn, &refusal).await,

@@ -22,7 +22,10 @@ pub(crate) enum Length {
 /// # Errors
 /// The name is not a token or the value holds a control character: sending it could forge a header.
 pub(crate) fn push_header(out: &mut Vec<u8>, name: &str, value: &str) -> Result<()> {
-    if name.is_empty() || !name.bytes().all(is_tchar) || !value.bytes().all(is_text) {
+    // Every byte is looked at, so that many are at once.
+    let sendable = name.bytes().fold(true, |all, byte| all & is_tchar(byte));
+    let sendable = value.bytes().fold(sendable, |all, byte| all & is_text(byte));
+    if name.is_empty() || !sendable {
         return Err(Error::new(Kind::InvalidParams, "a header to be sent holds a character that is not allowed in it"));
     }
     out.extend_from_slice(name.as_bytes());
