@@ -44,7 +44,7 @@ pub(crate) fn open_files(spec: &JournalSpec, resume: &Resume) -> Result<Files> {
     let dir = spec.dir();
     let current = (resume.cursor.segment != 0).then(|| writable(&segment::path(&dir, resume.cursor.segment)));
     let current = current.transpose().map_err(|error| spec.failed(&error))?;
-    let spare = recover::make_spare(&dir, spec.segment_bytes).map_err(|error| spec.failed(&error))?;
+    let spare = recover::open_spare(&dir, spec.segment_bytes).map_err(|error| spec.failed(&error))?;
     Ok(Files { current, spare, offset: resume.cursor.offset })
 }
 

@@ -12,8 +12,11 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::ShardId;
 use crate::rt::file;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+/// The unit in which a file's room on the disk is told, in bytes (stat(2)).
+const BLOCK_BYTES: u64 = 512;
 
 /// Where a writer goes on.
 #[derive(Debug)]
@@ -211,6 +214,21 @@ fn make_segment(dir: &Path, path: &Path, head: &SegmentHead) -> std::io::Result<
     std::fs::rename(new, path)?;
     store::sync_dir(dir)?;
     Ok(file)
+}
+
+/// The spare that an earlier run left, if it is whole and nothing was ever written to it; else a fresh one.
+pub(crate) fn open_spare(dir: &Path, bytes: u64) -> std::io::Result<File> {
+    match kept_spare(dir, bytes) {
+        Ok(Some(kept)) => Ok(kept),
+        _ => make_spare(dir, bytes),
+    }
+}
+
+fn kept_spare(dir: &Path, bytes: u64) -> std::io::Result<Option<File>> {
+    let spare = OpenOptions::new().read(true).write(true).open(dir.join(segment::SPARE))?;
+    let meta = spare.metadata()?;
+    let is_whole = meta.is_file() && meta.len() == bytes && meta.blocks() * BLOCK_BYTES >= bytes;
+    Ok((is_whole && file::next_written(&spare, 0)?.is_none()).then_some(spare))
 }
 
 /// Makes a fresh spare, in place of any that is there.

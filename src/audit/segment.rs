@@ -4,6 +4,7 @@ use super::entry::Digest;
 use super::frame::{ALIGN, Cursor, Flaw, FrameHead, LogId, array};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::ShardId;
+use crate::rt::file;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -18,6 +19,8 @@ const MAGIC: &[u8; 8] = b"TGSEG\0\0\x01";
 const EXTENSION: &str = "seg";
 /// Bytes read at once.
 const WINDOW: usize = 256 * 1024;
+/// Bytes looked at together for anything but zeros.
+const ZERO_BLOCK: usize = 4 * 1024;
 
 /// What the head of a segment says.
 ///
@@ -178,23 +181,38 @@ impl SegmentFile {
 
     /// Looks at everything from `cursor` to the end of the file, where no valid next frame stands.
     pub(crate) fn tail(&mut self, cursor: &Cursor) -> Result<Tail> {
+        if self.is_zero_from(cursor.offset)? {
+            return Ok(Tail::Clean);
+        }
         let mut hash = Sha256::new();
-        let mut zero = true;
         let mut at = cursor.offset;
         loop {
             let piece = self.bytes(at, WINDOW)?;
             if piece.is_empty() {
                 break;
             }
-            zero &= piece.iter().all(|b| *b == 0);
             hash.update(piece);
             at += piece.len() as u64;
         }
-        if zero {
-            return Ok(Tail::Clean);
-        }
         let later = self.later_frame(*cursor, at)?;
         Ok(later.map_or(Tail::Torn(hash.finalize().into()), Tail::Damaged))
+    }
+
+    /// Whether only zeros follow. What was never written is not read: that is most of a segment, at every start.
+    fn is_zero_from(&mut self, mut at: u64) -> Result<bool> {
+        loop {
+            let next = file::next_written(&self.file, at);
+            let next = next.map_err(|error| Error::from(error).at(&self.path.display().to_string()))?;
+            let Some(next) = next else { return Ok(true) };
+            let piece = self.bytes(next, WINDOW)?;
+            if piece.is_empty() {
+                return Ok(true);
+            }
+            if !is_zero(piece) {
+                return Ok(false);
+            }
+            at = next + piece.len() as u64;
+        }
     }
 
     /// A place behind `probe` where an intact later frame of this segment stands.
@@ -211,6 +229,11 @@ impl SegmentFile {
         }
         Ok(None)
     }
+}
+
+/// Whether all bytes are zero. Gathered in blocks, without an early end in each, so that it is done many at once.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(ZERO_BLOCK).all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
 /// What stands behind the last valid frame of a segment.
@@ -275,6 +298,23 @@ mod tests {
         }
         assert_eq!(list(dir.path()).unwrap(), [1, 9]);
         assert!(list(&dir.path().join("none")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_byte_far_behind_what_was_never_written_is_found() {
+        let mut cursor = head().cursor();
+        let first = chain_of(&mut cursor, &[b"one"]);
+        let (_dir, mut segment) = file_with(&first);
+        let far = 3 * WINDOW as u64;
+        let open = std::fs::OpenOptions::new().write(true).open(&segment.path).unwrap();
+        open.set_len(far + 100).unwrap();
+        assert_eq!(segment.tail(&cursor).unwrap(), Tail::Clean);
+        segment.forget_window();
+        open.write_all_at(&[0], far).unwrap();
+        assert_eq!(segment.tail(&cursor).unwrap(), Tail::Clean, "a zero that was written is a zero");
+        segment.forget_window();
+        open.write_all_at(&[1], far + 99).unwrap();
+        assert!(matches!(segment.tail(&cursor).unwrap(), Tail::Torn(_)));
     }
 
     #[test]

@@ -33,7 +33,11 @@ impl Store {
         let locks = [lock(dir)?, lock(ring_dir)?];
         let log = log_id(dir).map_err(|error| failed(dir, &error))?;
         let ring_text = ring_dir.to_string_lossy();
-        replace(&dir.join(RING_DIR), ring_text.as_bytes()).map_err(|error| failed(dir, &error))?;
+        let place = dir.join(RING_DIR);
+        // Written only where it changes: making it durable is a large part of a start.
+        if !std::fs::read(&place).is_ok_and(|known| known == ring_text.as_bytes()) {
+            replace(&place, ring_text.as_bytes()).map_err(|error| failed(dir, &error))?;
+        }
         Ok(Self { dir: dir.to_owned(), ring_dir: ring_dir.to_owned(), log, _locks: locks })
     }
 

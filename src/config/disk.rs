@@ -15,6 +15,19 @@ use std::path::{Path, PathBuf};
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let directory = directory_of(path);
     let owner = fs::metadata(directory).map_err(|error| at(path, error))?;
+    swap(path, content, |file| {
+        give(file, &owner)?;
+        file.sync_all()
+    })?;
+    sync_dir(directory)
+}
+
+/// As [`replace`], without waiting for the disk: for what means nothing once the machine has stopped.
+///
+/// # Errors
+/// `Kind::Io` with the path.
+pub fn replace_passing(path: &Path, content: &[u8]) -> Result<()> {
+    let owner = fs::metadata(directory_of(path)).map_err(|error| at(path, error))?;
     swap(path, content, |file| give(file, &owner))
 }
 
@@ -26,8 +39,10 @@ pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
     let old = fs::metadata(path).map_err(|error| at(path, error))?;
     swap(path, content, |file| {
         file.set_permissions(Permissions::from_mode(old.mode() & 0o777))?;
-        give(file, &old)
-    })
+        give(file, &old)?;
+        file.sync_all()
+    })?;
+    sync_dir(directory_of(path))
 }
 
 fn swap(path: &Path, content: &[u8], prepare: impl FnOnce(&File) -> std::io::Result<()>) -> Result<()> {
@@ -39,7 +54,7 @@ fn swap(path: &Path, content: &[u8], prepare: impl FnOnce(&File) -> std::io::Res
         let _ = fs::remove_file(&temporary);
         return Err(at(path, error));
     }
-    sync_dir(directory)
+    Ok(())
 }
 
 /// The directory a file stands in; a bare name stands in the working directory.
@@ -51,7 +66,6 @@ fn write_new(path: &PathBuf, content: &[u8]) -> std::io::Result<File> {
     let _ = fs::remove_file(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
-    file.sync_all()?;
     Ok(file)
 }
 

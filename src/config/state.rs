@@ -3,7 +3,7 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits;
-use crate::config::disk::{self, make_dir, replace, sync_dir};
+use crate::config::disk::{self, make_dir, replace, replace_passing, sync_dir};
 use crate::config::document::Document;
 use crate::config::file::Key;
 use crate::config::stored::StoredKeys;
@@ -184,7 +184,7 @@ impl StateDir {
     /// # Errors
     /// `Kind::Io` where it cannot be written.
     pub fn write_pid(&self) -> Result<()> {
-        replace(&self.pid_file(), format!("{}\n", std::process::id()).as_bytes())
+        replace_passing(&self.pid_file(), format!("{}\n", std::process::id()).as_bytes())
     }
 
     /// Removes the pid file if it is this process's.

@@ -183,6 +183,16 @@ pub fn create_allocated(path: &Path, len: u64) -> io::Result<std::fs::File> {
     Ok(file)
 }
 
+/// The first place at or behind `from` where a file may hold anything but zeros; nothing if only zeros follow. It costs
+/// no reading where the file system knows what was never written, and names `from` itself where it does not. Moves the
+/// file's own position: for files that are read and written by place.
+///
+/// # Errors
+/// The file system does not tell.
+pub fn next_written(file: &std::fs::File, from: u64) -> io::Result<Option<u64>> {
+    sys::seek_data(file, from)
+}
+
 /// Takes a file's lock, as long as the file is open. Blocks for a moment; for start-up: a process that is being started
 /// holds a copy of every open file until it runs its program, and with it the lock of a gate that has just ended.
 ///

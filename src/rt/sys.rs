@@ -107,6 +107,22 @@ pub(super) fn allocate(file: &std::fs::File, len: u64) -> io::Result<()> {
     check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len) }).map(drop)
 }
 
+/// The first place at or behind `from` where a file may hold anything but zeros; nothing if there is none. A file
+/// system that keeps no account of what was never written names `from` itself.
+pub(super) fn seek_data(file: &std::fs::File, from: u64) -> io::Result<Option<u64>> {
+    let from = libc::off_t::try_from(from).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    // SAFETY: no pointers.
+    let found = unsafe { libc::lseek(file.as_raw_fd(), from, libc::SEEK_DATA) };
+    match u64::try_from(found) {
+        Ok(place) => Ok(Some(place)),
+        Err(_) => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+            error if error.raw_os_error() == Some(libc::EINVAL) => Ok(u64::try_from(from).ok()),
+            error => Err(error),
+        },
+    }
+}
+
 /// What waits in a socket's receive queue, without taking it.
 pub(super) enum Peeked {
     /// At least one byte.
