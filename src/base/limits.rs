@@ -53,6 +53,8 @@ pub const SERVER_TOOLS_MAX: usize = 8192;
 pub const LIST_PAGES_MAX: usize = 256;
 /// Longest single tool definition kept, in bytes.
 pub const TOOL_DEFINITION_MAX: usize = 256 * 1024;
+/// Bytes of rendered lists that one snapshot keeps; lists beyond it are rendered for each request.
+pub const VIEWS_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Most items in one request's `x-tollgate-tools` header.
 pub const NARROWING_ITEMS_MAX: usize = 64;
 /// Longest sealed session id, in bytes (visible ASCII).

@@ -2,11 +2,13 @@
 
 use super::{Catalog, Door, Grant, Grants, Leg};
 use crate::base::ids::{GrantId, ServerId};
+use crate::base::limits::VIEWS_BYTES_MAX;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// A rendered list.
+/// A rendered list. A clone shares its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// `[{tool},{tool}…]`: definitions byte for byte but for their name, and for the type of an input schema that has
@@ -45,15 +47,26 @@ impl View {
         array.into()
     }
 
+    /// Bytes it holds.
+    fn bytes(&self) -> usize {
+        let is_shared = self.array.as_ptr() == self.legacy_array.as_ptr();
+        self.array.len() + if is_shared { 0 } else { self.legacy_array.len() }
+    }
+
     fn room(catalog: &Catalog, grant: &Grant, door: Door) -> usize {
         let one = |id| catalog.tool(id).forms.len() + catalog.listed_name(door, id).len() + 1;
         2 + grant.tools(catalog, door).map(one).sum::<usize>()
     }
 }
 
-/// The views of one snapshot, each rendered when first asked for.
+/// The views of one snapshot, each rendered when first asked for and kept while there is room: every grant may have as
+/// many as there are doors, and each as many bytes as all definitions together.
 #[derive(Debug)]
-pub struct Views(Box<[OfGrant]>);
+pub struct Views {
+    of_grants: Box<[OfGrant]>,
+    /// Bytes that may still be kept.
+    room: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct OfGrant {
@@ -65,18 +78,38 @@ struct OfGrant {
 impl Views {
     /// Room for the views of these grants.
     pub fn new(grants: &Grants) -> Self {
-        Self((0..grants.len()).map(|_| OfGrant::default()).collect())
+        Self::with_room(grants, VIEWS_BYTES_MAX)
+    }
+
+    fn with_room(grants: &Grants, room: usize) -> Self {
+        Self { of_grants: (0..grants.len()).map(|_| OfGrant::default()).collect(), room: AtomicUsize::new(room) }
     }
 
     /// The view of a grant at a door; catalogue and grants must be those of this snapshot. An unknown server's door
     /// shows an empty list.
-    pub fn get(&self, catalog: &Catalog, grants: &Grants, grant: GrantId, door: Door) -> &View {
-        let own = &self.0[grant.0 as usize];
-        let render = || View::render(catalog, grants.get(grant), door);
-        match door {
-            Door::All => own.all.get_or_init(render),
-            Door::Server(id) => own.of_server(catalog, id).get_or_init(render),
+    pub fn get(&self, catalog: &Catalog, grants: &Grants, grant: GrantId, door: Door) -> View {
+        let own = &self.of_grants[grant.0 as usize];
+        let place = match door {
+            Door::All => &own.all,
+            Door::Server(id) => own.of_server(catalog, id),
+        };
+        match place.get() {
+            Some(kept) => kept.clone(),
+            None => self.keep(place, View::render(catalog, grants.get(grant), door)),
         }
+    }
+
+    /// Keeps a view if there is room. Where another shard was quicker, its view is the one.
+    fn keep(&self, place: &OnceLock<View>, view: View) -> View {
+        let bytes = view.bytes();
+        let taken = self.room.fetch_update(Relaxed, Relaxed, |room| room.checked_sub(bytes));
+        if taken.is_err() {
+            return view;
+        }
+        if place.set(view.clone()).is_err() {
+            self.room.fetch_add(bytes, Relaxed);
+        }
+        place.get().cloned().unwrap_or(view)
     }
 }
 
@@ -165,7 +198,23 @@ mod tests {
             let one = views.get(&catalog, &grants, id, door);
             let two = views.get(&catalog, &grants, id, door);
             assert_eq!(one.len, len);
-            assert!(std::ptr::eq(one, two));
+            assert_eq!(one.array.as_ptr(), two.array.as_ptr());
         }
+    }
+
+    #[test]
+    fn a_view_for_which_there_is_no_room_is_rendered_anew() {
+        let catalog = plain(&[("a", &["x"]), ("b", &["y"])]);
+        let mut grants = Grants::new();
+        let ids = ["a/*", "b/*"].map(|pattern| grants.intern(grant(&catalog, &[pattern])));
+        let size = View::render(&catalog, grants.get(ids[0]), Door::All).bytes();
+        let views = Views::with_room(&grants, size);
+        let places = |id| [(); 2].map(|()| views.get(&catalog, &grants, id, Door::All));
+        let [one, two] = places(ids[0]);
+        assert_eq!((one.array.as_ptr(), one.len), (two.array.as_ptr(), 1), "the first is kept");
+        let [one, two] = places(ids[1]);
+        assert_ne!(one.array.as_ptr(), two.array.as_ptr());
+        assert_eq!(one, two);
+        assert_eq!(views.room.load(Relaxed), 0);
     }
 }

@@ -61,8 +61,8 @@ impl Snapshot {
         }
     }
 
-    /// What a grant sees at a door, rendered once for all who ask.
-    pub fn view(&self, grant: GrantId, door: Door) -> &View {
+    /// What a grant sees at a door, rendered once for all who ask, as far as there is room to keep it.
+    pub fn view(&self, grant: GrantId, door: Door) -> View {
         self.views.get(&self.catalog, &self.grants, grant, door)
     }
 

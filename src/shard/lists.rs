@@ -35,7 +35,7 @@ pub(crate) async fn respond_list<S: Stream>(
 pub(crate) fn array(exchange: &Exchange, era: Era) -> Bytes {
     let (snapshot, door) = (exchange.snapshot(), exchange.door);
     match &exchange.narrowing {
-        None => of_era(snapshot.view(exchange.principal.grant, door), era),
+        None => of_era(&snapshot.view(exchange.principal.grant, door), era),
         Some(narrowing) => {
             let grant = exchange.grant().narrow(narrowing, &snapshot.catalog, door);
             of_era(&View::render(&snapshot.catalog, &grant, door), era)
