@@ -1,5 +1,6 @@
 //! Signals and queues between tasks of one thread: no locks, no atomics, nothing `Send`.
 
+use super::waiters::{Turn, Waiters};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,87 +20,6 @@ impl fmt::Display for Closed {
 }
 
 impl std::error::Error for Closed {}
-
-/// Tasks waiting for something, first come, first woken.
-#[derive(Default)]
-struct Waiters {
-    list: RefCell<VecDeque<(u64, Waker)>>,
-    count: Cell<u64>,
-}
-
-impl Waiters {
-    /// A place in the line.
-    fn ticket(&self) -> u64 {
-        self.count.replace(self.count.get() + 1)
-    }
-
-    /// Waits in line under a ticket; a ticket already in line keeps its place.
-    fn wait(&self, ticket: u64, waker: &Waker) {
-        let mut list = self.list.borrow_mut();
-        match list.iter_mut().find(|(t, _)| *t == ticket) {
-            Some((_, old)) => old.clone_from(waker),
-            None => list.push_back((ticket, waker.clone())),
-        }
-    }
-
-    /// Leaves the line; whether the ticket was still in it.
-    fn leave(&self, ticket: u64) -> bool {
-        let mut list = self.list.borrow_mut();
-        let at = list.iter().position(|(t, _)| *t == ticket);
-        at.is_some_and(|at| list.remove(at).is_some())
-    }
-
-    fn wake_one(&self) {
-        let first = self.list.borrow_mut().pop_front();
-        if let Some((_, waker)) = first {
-            waker.wake();
-        }
-    }
-
-    fn wake_all(&self) {
-        let all = self.list.take();
-        all.into_iter().for_each(|(_, waker)| waker.wake());
-    }
-}
-
-/// Waits in a line until `ready` says so. If it is dropped after its turn came, the turn goes to the next in line.
-struct Turn<'a, F> {
-    waiters: &'a Waiters,
-    ticket: Option<u64>,
-    ready: F,
-}
-
-impl<'a, F: FnMut() -> Option<T> + Unpin, T> Turn<'a, F> {
-    fn new(waiters: &'a Waiters, ready: F) -> Self {
-        Self { waiters, ticket: None, ready }
-    }
-}
-
-impl<F: FnMut() -> Option<T> + Unpin, T> Future for Turn<'_, F> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        if let Some(value) = (self.ready)() {
-            if let Some(ticket) = self.ticket.take() {
-                self.waiters.leave(ticket);
-            }
-            return Poll::Ready(value);
-        }
-        let waiters = self.waiters;
-        let ticket = *self.ticket.get_or_insert_with(|| waiters.ticket());
-        waiters.wait(ticket, cx.waker());
-        Poll::Pending
-    }
-}
-
-impl<F> Drop for Turn<'_, F> {
-    fn drop(&mut self) {
-        let woken_unseen = self.ticket.is_some_and(|ticket| !self.waiters.leave(ticket));
-        if woken_unseen {
-            self.waiters.wake_one();
-        }
-    }
-}
 
 /// A bell: [`Notify::notify_one`] lets one waiter pass, now or the next that comes.
 #[derive(Default)]

@@ -28,6 +28,7 @@ pub mod task;
 mod tcp;
 pub mod time;
 mod timers;
+mod waiters;
 mod wheel;
 mod yielder;
 
