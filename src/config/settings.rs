@@ -104,7 +104,9 @@ impl Hosts {
     ///
     /// Nothing if a name is not a host; its place in the list comes back.
     pub fn new(address: SocketAddr, listed: &[String]) -> Result<Self, usize> {
-        let parse = |(at, name): (usize, &String)| split_host(name).ok_or(at);
+        let parse = |(at, name): (usize, &String)| {
+            split_host(name).map(|(name, port)| (name.to_ascii_lowercase().into(), port)).ok_or(at)
+        };
         let listed = listed.iter().enumerate().map(parse).collect::<Result<_, usize>>()?;
         let own = Some(address.ip()).filter(|ip| !ip.is_unspecified());
         Ok(Self { loopback: address.ip().is_loopback(), own, listed })
@@ -115,9 +117,11 @@ impl Hosts {
         let Some((name, port)) = split_host(host) else { return false };
         let literal = name.parse::<IpAddr>().ok();
         let is_own = literal.is_some() && literal == self.own;
-        let is_loopback = self.loopback && (&*name == "localhost" || literal.is_some_and(|ip| ip.is_loopback()));
-        let is_listed = |(listed, only): &(Box<str>, Option<u16>)| *listed == name && (only.is_none() || *only == port);
-        is_own || is_loopback || self.listed.iter().any(is_listed)
+        let is_loopback = is_localhost(name) || literal.is_some_and(|ip| ip.is_loopback());
+        let is_listed = |(listed, only): &(Box<str>, Option<u16>)| {
+            listed.eq_ignore_ascii_case(name) && (only.is_none() || *only == port)
+        };
+        is_own || (self.loopback && is_loopback) || self.listed.iter().any(is_listed)
     }
 }
 
@@ -135,14 +139,18 @@ impl Origins {
     /// Whether an `Origin` header is allowed.
     pub fn allows(&self, origin: &str) -> bool {
         let Some((_, name, _)) = split_origin(origin) else { return false };
-        let is_loopback = &*name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let is_loopback = is_localhost(name) || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let is_listed = self.listed.iter().any(|listed| listed.eq_ignore_ascii_case(origin));
         (self.loopback && is_loopback) || is_listed
     }
 }
 
-/// A host taken apart: its name in lower case without brackets or trailing dot, and its port.
-fn split_host(host: &str) -> Option<(Box<str>, Option<u16>)> {
+fn is_localhost(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+}
+
+/// A host taken apart: its name without brackets or trailing dot, and its port.
+fn split_host(host: &str) -> Option<(&str, Option<u16>)> {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => {
             let (name, after) = rest.split_once(']')?;
@@ -159,10 +167,10 @@ fn split_host(host: &str) -> Option<(Box<str>, Option<u16>)> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let sane = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
     let is_name = !name.is_empty() && name.len() <= 253 && name.bytes().all(sane);
-    is_name.then(|| (name.to_ascii_lowercase().into(), port))
+    is_name.then_some((name, port))
 }
 
-fn split_origin(origin: &str) -> Option<(&str, Box<str>, Option<u16>)> {
+fn split_origin(origin: &str) -> Option<(&str, &str, Option<u16>)> {
     let (scheme, rest) = origin.split_once("://")?;
     let sane = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     let (name, port) = split_host(rest)?;
