@@ -3,6 +3,7 @@
 use super::meta::SERVER_INFO;
 use super::model::Model;
 use super::revision::Era;
+use crate::base::buf;
 use crate::base::error::{Error, Kind};
 use crate::wire::rpc::{self, Edit, Envelope};
 use smallvec::SmallVec;
@@ -115,35 +116,34 @@ fn bridge_result(bridge: &Bridge<'_>, id: &[u8], raw: &[u8]) -> Bridged {
         Some("task") => return unusable(id, "server answered with a task that was not asked for"),
         _ => return unusable(id, "server answered a result of a type that is not known"),
     }
-    let result = match bridge.client {
-        Era::Modern => to_modern(bridge, raw, &seen),
-        Era::Legacy => to_legacy(bridge, raw, &seen),
-    };
-    let mut body = Vec::new();
-    rpc::result(&mut body, id, &result);
+    let mut body = buf::take();
+    rpc::result_of(&mut body, id, |body| match bridge.client {
+        Era::Modern => to_modern(bridge, raw, &seen, body),
+        Era::Legacy => to_legacy(bridge, raw, &seen, body),
+    });
     let outcome = if seen.is_error { Outcome::ToolError } else { Outcome::Done };
     Bridged { body, status: 200, outcome }
 }
 
 /// Adds `resultType` where it is missing or a legacy server's own, and `serverInfo` where no server has said it.
-fn to_modern<'a>(bridge: &Bridge<'_>, raw: &'a [u8], seen: &Seen<'a>) -> Cow<'a, [u8]> {
+fn to_modern(bridge: &Bridge<'_>, raw: &[u8], seen: &Seen<'_>, out: &mut Vec<u8>) {
     let complete = bridge.upstream == Era::Modern && seen.result_type.is_some();
     let named = seen.meta.is_some_and(|meta| rpc::field(meta, SERVER_INFO).is_some());
     if complete && named {
-        return Cow::Borrowed(raw);
+        return out.extend_from_slice(raw);
     }
     let meta = match seen.meta.filter(|meta| rpc::is_object(meta)) {
         Some(meta) if named => Cow::Borrowed(meta),
         Some(meta) => Cow::Owned(edited(meta, &[Edit::Set(SERVER_INFO, bridge.model.info())])),
         None => Cow::Borrowed(bridge.model.result_meta()),
     };
-    Cow::Owned(edited(raw, &[Edit::Set("resultType", br#""complete""#), Edit::Set("_meta", &meta)]))
+    rpc::edit(out, raw, &[Edit::Set("resultType", br#""complete""#), Edit::Set("_meta", &meta)]);
 }
 
 /// Takes out what strict legacy parsers trip over, and wraps structured content they cannot hold.
-fn to_legacy<'a>(bridge: &Bridge<'_>, raw: &'a [u8], seen: &Seen<'a>) -> Cow<'a, [u8]> {
+fn to_legacy(bridge: &Bridge<'_>, raw: &[u8], seen: &Seen<'_>, out: &mut Vec<u8>) {
     if bridge.upstream == Era::Legacy {
-        return Cow::Borrowed(raw);
+        return out.extend_from_slice(raw);
     }
     let meta = seen.meta.map(|meta| edited(meta, &[Edit::Remove(SERVER_INFO)]));
     let wrapped = seen.structured.filter(|raw| !rpc::is_object(raw)).map(|raw| [br#"{"result":"#, raw, b"}"].concat());
@@ -157,7 +157,7 @@ fn to_legacy<'a>(bridge: &Bridge<'_>, raw: &'a [u8], seen: &Seen<'a>) -> Cow<'a,
     if let Some(wrapped) = &wrapped {
         edits.push(Edit::Set("structuredContent", wrapped));
     }
-    Cow::Owned(edited(raw, &edits))
+    rpc::edit(out, raw, &edits);
 }
 
 /// The members of a JSON-RPC error.

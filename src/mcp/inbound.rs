@@ -24,9 +24,10 @@ pub struct Headers<'a> {
 
 /// What a POST is.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one a request, and the largest is the usual one")]
 pub enum Inbound<'a> {
     /// A request of the modern era, its headers in agreement.
-    Modern(Box<ModernRequest<'a>>),
+    Modern(ModernRequest<'a>),
     /// A modern notification: answered 202, nothing to do.
     Accepted,
     /// Opens a legacy session.
@@ -130,7 +131,7 @@ fn classify_modern<'a>(
     let Some(id) = envelope.id.filter(|_| envelope.kind == MessageKind::Request) else {
         return Ok(Inbound::Accepted);
     };
-    modern_request(headers, envelope, params, id).map(|request| Inbound::Modern(Box::new(request)))
+    modern_request(headers, envelope, params, id).map(Inbound::Modern)
 }
 
 fn modern_request<'a>(

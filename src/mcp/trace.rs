@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Length of a `traceparent` value.
+const TEXT_LEN: usize = 55;
+
 /// A `traceparent` value of version 00.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
@@ -47,12 +50,28 @@ impl TraceContext {
         span_id[7] |= u8::from(span_id == [0; 8]);
         Self { span_id, ..self }
     }
+
+    /// The value as a header or `_meta` carries it: lower-case hex and dashes.
+    pub fn text(&self) -> [u8; TEXT_LEN] {
+        let mut text = [b'-'; TEXT_LEN];
+        text[..2].copy_from_slice(b"00");
+        hex_into(&mut text[3..35], &self.trace_id);
+        hex_into(&mut text[36..52], &self.span_id);
+        hex_into(&mut text[53..], &[self.flags]);
+        text
+    }
 }
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (trace, span) = (u128::from_be_bytes(self.trace_id), u64::from_be_bytes(self.span_id));
-        write!(f, "00-{trace:032x}-{span:016x}-{:02x}", self.flags)
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+    }
+}
+
+fn hex_into(out: &mut [u8], bytes: &[u8]) {
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
 }
 

@@ -22,6 +22,7 @@ pub use envelope::{Envelope, Message, MessageKind, RpcFault, parse};
 pub use scan::validate;
 pub use splice::{
     Edit, edit, error, error_body, error_object, notification, number, one_line, quote, quoted, request, result,
+    result_of,
 };
 pub use walk::{
     Field, Fields, Items, array_items, boolean, field, integer, is_array, is_null, is_object, is_string, object_fields,

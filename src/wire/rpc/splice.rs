@@ -25,10 +25,15 @@ impl Edit<'_> {
 /// Appends `{"jsonrpc":"2.0","id":…,"result":…}`; id and result are raw JSON.
 pub fn result(out: &mut Vec<u8>, id: &[u8], result: &[u8]) {
     out.reserve(id.len() + result.len() + 40);
+    result_of(out, id, |out| out.extend_from_slice(result));
+}
+
+/// Appends the same around a result that `write` appends.
+pub fn result_of(out: &mut Vec<u8>, id: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
     out.extend_from_slice(id);
     out.extend_from_slice(br#","result":"#);
-    out.extend_from_slice(result);
+    write(out);
     out.push(b'}');
 }
 
