@@ -15,7 +15,6 @@ use crate::telemetry::{CallOutcome, ServerSlot};
 use crate::upstream::answer::{self, Answer, CallMeta, Sink, UpstreamCall};
 use crate::upstream::upstreams::scope_key;
 use crate::wire::rpc;
-use bytes::Bytes;
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::pin;
@@ -27,7 +26,7 @@ pub(crate) struct Call<'a> {
     /// The raw arguments; nothing where the client gave none.
     pub(crate) arguments: Option<&'a [u8]>,
     /// What goes upstream in `_meta`.
-    pub(crate) meta: CallMeta,
+    pub(crate) meta: CallMeta<'a>,
     /// Who calls, for the record.
     pub(crate) caller: Caller<'a>,
 }
@@ -102,15 +101,14 @@ async fn execute(
     cancelled: impl Future<Output = ()>,
 ) -> Result<Answer> {
     let spec = exchange.snapshot().server(tool.server).ok_or_else(unserved)?;
-    let session = call.caller.session.map(|id| format!("{:032x}", u128::from_be_bytes(id)));
     let upstream = UpstreamCall {
-        tool: tool.name.clone(),
-        arguments: call.arguments.map(Bytes::copy_from_slice),
-        header_params: tool.header_params.clone(),
-        meta: call.meta.clone(),
-        scope: scope_key(spec.scope, exchange.principal.key.as_str(), session.as_deref()),
+        tool: &tool.name,
+        arguments: call.arguments,
+        header_params: &tool.header_params,
+        meta: call.meta,
+        scope: scope_key(spec.scope, exchange.principal.key, call.caller.session),
     };
-    let running = pin!(exchange.shard.call_upstream(&spec.name, upstream, sink));
+    let running = pin!(exchange.shard.call_upstream(&spec.name, &upstream, sink));
     match select(running, pin!(cancelled)).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),

@@ -11,7 +11,7 @@ use crate::rt::mailbox::{Sender, TrySend};
 use crate::rt::time;
 use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
-use crate::upstream::answer::{Answer, Sink, UpstreamCall};
+use crate::upstream::answer::{Answer, OwnedCall, Sink};
 use foldhash::HashMap;
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
@@ -94,7 +94,7 @@ impl Peers {
     }
 
     /// Runs a call at the home shard of its server. Dropping the future cancels it there.
-    pub(crate) async fn call(&self, home: ShardId, server: &str, call: UpstreamCall, sink: &Sink) -> Result<Answer> {
+    pub(crate) async fn call(&self, home: ShardId, server: &str, call: OwnedCall, sink: &Sink) -> Result<Answer> {
         let ticket = self.ticket();
         let (answer, answered) = local::oneshot();
         self.asked.borrow_mut().insert(ticket.number, Asker { events: sink.clone(), answer });
@@ -212,7 +212,7 @@ mod tests {
     use crate::mcp::revision::Era;
     use crate::rt::mailbox::{self, Receiver};
     use crate::rt::{sim, task};
-    use crate::upstream::answer::{Event, EventKind, Outcome, relay};
+    use crate::upstream::answer::{Event, EventKind, Outcome, UpstreamCall, relay};
 
     const OTHER: ShardId = ShardId(1);
 
@@ -237,7 +237,10 @@ mod tests {
             let (peers, mut other) = peers();
             let (sink, mut events) = relay();
             let calling = peers.clone();
-            let call = task::spawn(async move { calling.call(OTHER, "s", UpstreamCall::default(), &sink).await });
+            let call =
+                task::spawn(
+                    async move { calling.call(OTHER, "s", OwnedCall::from(&UpstreamCall::default()), &sink).await },
+                );
             let ToShard::Forward(forward) = other.recv().await else { panic!("not a call") };
             (0..RELAY_EVENTS_MAX).for_each(|_| peers.returned(forward.ticket.number, event(1)));
             peers.returned(forward.ticket.number, Returned::Answer(answer()));
@@ -253,7 +256,10 @@ mod tests {
             let (peers, mut other) = peers();
             let (sink, events) = relay();
             let calling = peers.clone();
-            let call = task::spawn(async move { calling.call(OTHER, "s", UpstreamCall::default(), &sink).await });
+            let call =
+                task::spawn(
+                    async move { calling.call(OTHER, "s", OwnedCall::from(&UpstreamCall::default()), &sink).await },
+                );
             let ToShard::Forward(forward) = other.recv().await else { panic!("not a call") };
             peers.returned(forward.ticket.number, event(RELAY_BYTES_MAX));
             assert!(!peers.asked.borrow().is_empty());

@@ -71,14 +71,14 @@ impl Shard {
     }
 
     /// Calls a server, on the shard where the call must run.
-    pub(crate) async fn call_upstream(&self, server: &str, call: UpstreamCall, sink: &Sink) -> Result<Answer> {
+    pub(crate) async fn call_upstream(&self, server: &str, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
         if let Placement::Home(number) = self.upstreams.placement(server, &call.scope) {
             let home = self.peers.home(number);
             if home != self.id {
-                return self.peers.call(home, server, call, sink).await;
+                return self.peers.call(home, server, call.into(), sink).await;
             }
         }
-        self.upstreams.call(server, &call, sink).await
+        self.upstreams.call(server, call, sink).await
     }
 }
 
@@ -93,7 +93,8 @@ fn start_here(shard: &Rc<Shard>, forward: Forward) {
 async fn run_here(busy: Busy, forward: Forward, abandoned: Rc<Notify>) {
     let (shard, ticket) = (&busy.0, forward.ticket);
     let sink = Sink::hand(event_home(shard, ticket));
-    let running = shard.upstreams.call(&forward.server, &forward.call, &sink);
+    let call = forward.call.as_call();
+    let running = shard.upstreams.call(&forward.server, &call, &sink);
     let ended = match select(pin!(running), pin!(abandoned.notified())).await {
         Either::Left((answer, _)) => Some(answer),
         Either::Right(((), _)) => None,

@@ -5,7 +5,7 @@ use crate::base::ids::ShardId;
 use crate::config::Snapshot;
 use crate::mcp::meta::LogLevel;
 use crate::shard::session::SessionKey;
-use crate::upstream::answer::{Answer, Event, UpstreamCall};
+use crate::upstream::answer::{Answer, Event, OwnedCall};
 use crate::upstream::leg::Verdict;
 use rustls::ServerConfig;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub struct Forward {
     /// The server, by name: the snapshots of two shards may differ for a moment.
     pub server: Box<str>,
     /// The call.
-    pub call: UpstreamCall,
+    pub call: OwnedCall,
 }
 
 /// What a forwarded call says on its way back.

@@ -6,7 +6,7 @@ use crate::base::error::{Kind, Result};
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::rt::time;
-use crate::upstream::answer::{Answer, Event, Relay, Sink, relay};
+use crate::upstream::answer::{Answer, Event, Relay, Sink, relay, unheard};
 use crate::wire::http::{Body, RequestHead, ServerConn};
 use crate::wire::sse;
 use futures_util::future::{Either, select};
@@ -51,7 +51,7 @@ pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
     call: impl FnOnce(Sink) -> F,
     mut tell: impl FnMut(&Event) -> Option<Vec<u8>>,
 ) -> (Result<Answer>, bool) {
-    let (sink, mut events) = relay();
+    let (sink, mut events) = if way.events { relay() } else { unheard() };
     let mut running = pin!(call(sink));
     let mut told = Told { streaming: false, broken: !way.events };
     // A moment that stays where it is: a call with much to say must not put off the watch with every event.
@@ -165,7 +165,7 @@ mod tests {
     async fn talk(sink: &Sink) -> Result<Answer> {
         loop {
             time::sleep(Duration::from_millis(5)).await;
-            sink.push(Event { kind: EventKind::Progress, params: bytes::Bytes::from_static(b"{}") })?;
+            sink.push(Event { kind: EventKind::Progress, params: "{}".into() })?;
         }
     }
 

@@ -1,48 +1,51 @@
 //! One call as it is handed to a server, and what comes back: events on the way, then one answer.
 
+use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result, Side};
+use crate::base::ids::KeyId;
 use crate::base::limits::{RELAY_BYTES_MAX, RELAY_EVENTS_MAX};
 
-use crate::catalog::HeaderParams;
+use crate::catalog::HeaderParam;
 use crate::mcp::meta::LogLevel;
 use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
 use crate::rt::local::Notify;
-use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Whose session or process of a server a call runs in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ScopeKey {
     /// The one that all keys share.
     #[default]
     Shared,
-    /// That of one key or one downstream session; the text is the caller's and is never sent anywhere.
-    Of(Box<str>),
+    /// That of one key.
+    Key(KeyId),
+    /// That of one downstream session of a key.
+    Session(KeyId, [u8; 16]),
     /// The gate's own, for listing, where callers do not share one.
     Gate,
 }
 
-/// One tool execution, ready for any transport. Plain data: it may cross to the server's home shard.
-#[derive(Clone, Debug, Default)]
-pub struct UpstreamCall {
+/// One tool execution, ready for any transport. All of it is borrowed: from the client's request and the snapshot.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UpstreamCall<'a> {
     /// The tool's name as the server knows it.
-    pub tool: Box<str>,
+    pub tool: &'a str,
     /// The raw JSON object of the arguments, forwarded untouched; absent where the client gave none.
-    pub arguments: Option<Bytes>,
+    pub arguments: Option<&'a [u8]>,
     /// The arguments that the tool's definition wants mirrored into `Mcp-Param-*` headers (modern HTTP only).
-    pub header_params: HeaderParams,
+    pub header_params: &'a [HeaderParam],
     /// What goes into `params._meta` beside what the gate itself puts there.
-    pub meta: CallMeta,
+    pub meta: CallMeta<'a>,
     /// Whose session or process it runs in, already reduced by [`Scope`](crate::upstream::spec::Scope).
     pub scope: ScopeKey,
 }
 
 /// The members of `params._meta` that a caller decides.
-#[derive(Clone, Debug, Default)]
-pub struct CallMeta {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallMeta<'a> {
     /// Whether progress is wanted. The token is our own id.
     pub progress: bool,
     /// The least log level wanted, for servers of the modern era.
@@ -50,7 +53,50 @@ pub struct CallMeta {
     /// The gate's own span, the parent of the server's.
     pub trace: Option<TraceContext>,
     /// The trace's vendor state, passed on.
-    pub tracestate: Option<Box<str>>,
+    pub tracestate: Option<&'a str>,
+}
+
+/// A call that owns what it says, to cross to the server's home shard.
+#[derive(Debug)]
+pub struct OwnedCall {
+    tool: Box<str>,
+    arguments: Option<Box<[u8]>>,
+    header_params: Box<[HeaderParam]>,
+    progress: bool,
+    log_level: Option<LogLevel>,
+    trace: Option<TraceContext>,
+    tracestate: Option<Box<str>>,
+    scope: ScopeKey,
+}
+
+impl From<&UpstreamCall<'_>> for OwnedCall {
+    fn from(call: &UpstreamCall<'_>) -> Self {
+        let CallMeta { progress, log_level, trace, tracestate } = call.meta;
+        Self {
+            tool: call.tool.into(),
+            arguments: call.arguments.map(Into::into),
+            header_params: call.header_params.into(),
+            progress,
+            log_level,
+            trace,
+            tracestate: tracestate.map(Into::into),
+            scope: call.scope,
+        }
+    }
+}
+
+impl OwnedCall {
+    /// The call it is.
+    pub fn as_call(&self) -> UpstreamCall<'_> {
+        let (progress, log_level, trace) = (self.progress, self.log_level, self.trace);
+        UpstreamCall {
+            tool: &self.tool,
+            arguments: self.arguments.as_deref(),
+            header_params: &self.header_params,
+            meta: CallMeta { progress, log_level, trace, tracestate: self.tracestate.as_deref() },
+            scope: self.scope,
+        }
+    }
 }
 
 /// What a server answered: the raw JSON of one member of its response, which the bridge brings into the client's era.
@@ -66,9 +112,9 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The raw value of `result`.
-    Result(Bytes),
+    Result(Piece),
     /// The raw value of `error`: an object with `code` and `message`.
-    Error(Bytes),
+    Error(Piece),
 }
 
 /// A notification that belongs to one call.
@@ -77,7 +123,7 @@ pub struct Event {
     /// What it is.
     pub kind: EventKind,
     /// The raw JSON object of its `params`. A progress token in it is ours; `mcp::progress` puts the client's back.
-    pub params: Bytes,
+    pub params: Piece,
 }
 
 /// The notifications that are relayed.
@@ -97,12 +143,13 @@ pub struct Sink(Way);
 enum Way {
     #[default]
     Nowhere,
+    Unheard,
     Queue(Rc<Queue>),
     Hand(Rc<dyn Fn(Event) -> bool>),
 }
 
-/// The reading end of a [`Sink`]: what has come and was not yet taken.
-pub struct Relay(Rc<Queue>);
+/// The reading end of a [`Sink`]: what has come and was not yet taken; nothing ever where nobody listens.
+pub struct Relay(Option<Rc<Queue>>);
 
 #[derive(Default)]
 struct Queue {
@@ -116,7 +163,12 @@ struct Queue {
 /// `RELAY_BYTES_MAX` bytes wait in it.
 pub fn relay() -> (Sink, Relay) {
     let queue = Rc::new(Queue::default());
-    (Sink(Way::Queue(queue.clone())), Relay(queue))
+    (Sink(Way::Queue(queue.clone())), Relay(Some(queue)))
+}
+
+/// The same for a client that takes no events: what comes into it is a sign of life, and dropped.
+pub fn unheard() -> (Sink, Relay) {
+    (Sink(Way::Unheard), Relay(None))
 }
 
 impl Sink {
@@ -138,7 +190,7 @@ impl Sink {
     /// Gives an event on. An error says that the reader is gone or too slow, and that the call is to be ended.
     pub fn push(&self, event: Event) -> Result<()> {
         let wanted = match &self.0 {
-            Way::Nowhere => true,
+            Way::Nowhere | Way::Unheard => true,
             Way::Hand(take) => take(event),
             Way::Queue(queue) => queue.push(event),
         };
@@ -168,21 +220,27 @@ impl Relay {
             if let Some(event) = self.try_next() {
                 return event;
             }
-            self.0.more.notified().await;
+            match &self.0 {
+                Some(queue) => queue.more.notified().await,
+                None => std::future::pending().await,
+            }
         }
     }
 
     /// The next event that is already there: what remains to be written before the answer.
     pub fn try_next(&mut self) -> Option<Event> {
-        let event = self.0.events.borrow_mut().pop_front()?;
-        self.0.bytes.set(self.0.bytes.get() - event.params.len());
+        let queue = self.0.as_ref()?;
+        let event = queue.events.borrow_mut().pop_front()?;
+        queue.bytes.set(queue.bytes.get() - event.params.len());
         Some(event)
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.0.closed.set(true);
+        if let Some(queue) = &self.0 {
+            queue.closed.set(true);
+        }
     }
 }
 
@@ -202,6 +260,9 @@ mod tests {
             assert_eq!(relay.try_next(), Some(event(round)));
         }
         assert_eq!(relay.try_next(), None);
+        let (sink, mut relay) = unheard();
+        sink.push(event(RELAY_BYTES_MAX * 2)).expect("nobody lags");
+        assert!(relay.try_next().is_none() && !sink.is_nowhere());
     }
 
     #[test]

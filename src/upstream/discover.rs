@@ -147,16 +147,17 @@ impl Pages {
     fn take(&mut self, page: Outcome) -> Result<bool> {
         let read = ToolsPage::read(&page)?;
         let Outcome::Result(text) = &page else { return Ok(false) };
+        let kept = Bytes::from_owner(text.clone());
         for tool in rpc::array_items(read.tools) {
             self.bytes += tool.len();
             if self.tools.len() >= SERVER_TOOLS_MAX || self.bytes > SERVER_LIST_BYTES_MAX {
                 let context = format!("the server lists more than {SERVER_TOOLS_MAX} tools or 64 MiB of them");
                 return Err(Error::new(Kind::BadAnswer, context));
             }
-            self.tools.push(text.slice_ref(tool));
+            self.tools.push(kept.slice_ref(tool));
         }
         // An empty cursor is a valid one.
-        let next = read.next_cursor.map(|cursor| text.slice_ref(cursor));
+        let next = read.next_cursor.map(|cursor| kept.slice_ref(cursor));
         if next.is_some() && next == self.cursor {
             return Err(Error::new(Kind::BadAnswer, "the server's list of tools gives the same cursor twice"));
         }

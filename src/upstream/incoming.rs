@@ -1,9 +1,9 @@
 //! What a server's message means for us: an answer, an event of a call, a change of its list, or a request of its own.
 
+use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result};
 use crate::upstream::answer::{EventKind, Outcome};
 use crate::wire::rpc::{self, Envelope, Message, MessageKind};
-use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
 /// One message of a server.
@@ -23,14 +23,14 @@ pub(super) enum Incoming {
         /// What it is.
         kind: EventKind,
         /// The raw `params`.
-        params: Bytes,
+        params: Piece,
     },
     /// `notifications/tools/list_changed`.
     ToolsChanged,
     /// A request of the server, to be answered with its raw id.
     Request {
         /// Raw JSON.
-        id: Bytes,
+        id: Piece,
         /// What it wants.
         method: Box<str>,
     },
@@ -48,7 +48,7 @@ pub(super) type Batch = SmallVec<[Incoming; 1]>;
 ///
 /// # Errors
 /// [`Kind::BadAnswer`]: it is not JSON-RPC that we accept (duplicate keys, depth, bounds).
-pub(super) fn read(text: &Bytes) -> Result<Batch> {
+pub(super) fn read(text: &Piece) -> Result<Batch> {
     let message = rpc::parse(text).map_err(|fault| {
         Error::new(Kind::BadAnswer, format!("the server sent no valid JSON-RPC: {}", fault.error.context))
     })?;
@@ -58,8 +58,8 @@ pub(super) fn read(text: &Bytes) -> Result<Batch> {
     })
 }
 
-fn sort(text: &Bytes, envelope: &Envelope<'_>) -> Incoming {
-    let raw = |span: Option<&[u8]>| text.slice_ref(span.unwrap_or(&[]));
+fn sort(text: &Piece, envelope: &Envelope<'_>) -> Incoming {
+    let raw = |span: Option<&[u8]>| text.part(span.unwrap_or(&[]));
     match envelope.kind {
         MessageKind::Response => Incoming::Answer {
             id: envelope.id.and_then(rpc::integer).and_then(|id| u64::try_from(id).ok()),
@@ -73,7 +73,7 @@ fn sort(text: &Bytes, envelope: &Envelope<'_>) -> Incoming {
     }
 }
 
-fn notification(envelope: &Envelope<'_>, params: Bytes) -> Incoming {
+fn notification(envelope: &Envelope<'_>, params: Piece) -> Incoming {
     match envelope.method_name() {
         "notifications/progress" => {
             let token = rpc::field(&params, "progressToken").and_then(rpc::integer);
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn one(text: &'static str) -> Incoming {
-        let mut batch = read(&Bytes::from_static(text.as_bytes())).expect(text);
+        let mut batch = read(&Piece::from(text)).expect(text);
         assert_eq!(batch.len(), 1);
         batch.remove(0)
     }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn answers_carry_their_raw_outcome() {
         let result = one(r#"{"jsonrpc":"2.0","id":7,"result":{ "x" : 1.50 }}"#);
-        let outcome = Outcome::Result(Bytes::from_static(br#"{ "x" : 1.50 }"#));
+        let outcome = Outcome::Result(Piece::from(r#"{ "x" : 1.50 }"#));
         assert_eq!(result, Incoming::Answer { id: Some(7), outcome });
         let error = one(r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"no\u001b"}}"#);
         let Incoming::Answer { id: None, outcome: Outcome::Error(error) } = error else { panic!("{error:?}") };
@@ -143,7 +143,7 @@ mod tests {
         let theirs = one(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"x"}}"#);
         assert!(matches!(theirs, Incoming::Event { token: Some(NOBODYS), .. }), "{theirs:?}");
         assert_eq!(one(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#), Incoming::ToolsChanged);
-        let ping = Incoming::Request { id: Bytes::from_static(b"\"p\""), method: "ping".into() };
+        let ping = Incoming::Request { id: Piece::from("\"p\""), method: "ping".into() };
         assert_eq!(one(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#), ping);
         assert_eq!(one(r#"{"jsonrpc":"2.0","method":"x"}"#), Incoming::Other("x".into()));
     }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn garbage_is_a_bad_answer() {
         for text in ["", "nope", "{}", "[]", r#"{"jsonrpc":"2.0","id":1,"result":1,"result":2}"#] {
-            assert_eq!(read(&Bytes::from_static(text.as_bytes())).expect_err(text).kind, Kind::BadAnswer);
+            assert_eq!(read(&Piece::from(text)).expect_err(text).kind, Kind::BadAnswer);
         }
     }
 

@@ -1,89 +1,89 @@
 //! The messages we send to servers, each with an id we minted and what headers say about it.
 
+use crate::base::buf::{self, Piece};
 use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION};
 use crate::mcp::revision::{Era, Revision};
 use crate::upstream::answer::{CallMeta, UpstreamCall};
 use crate::wire::rpc;
-use bytes::Bytes;
 
 /// Who we are, to servers.
 const INFO: &str = concat!(r#"{"name":"tollgate","title":"Tollgate","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
 /// A request of ours.
-pub(super) struct Ask {
+pub(super) struct Ask<'a> {
     /// Our id.
     pub(super) id: u64,
     /// Its method.
     pub(super) method: &'static str,
     /// What `Mcp-Name` says about it, where the modern era wants that.
-    pub(super) name: Option<Box<str>>,
+    pub(super) name: Option<&'a str>,
     /// The message.
-    pub(super) body: Bytes,
+    pub(super) body: Piece,
 }
 
 /// `server/discover`.
-pub(super) fn discover(id: u64) -> Ask {
-    ask(id, "server/discover", &object(|out| meta(out, Era::Modern, id, None)))
+pub(super) fn discover(id: u64) -> Ask<'static> {
+    ask(id, "server/discover", |out| meta(out, Era::Modern, id, None))
 }
 
 /// `initialize`. Offers the newest legacy revision, as some servers echo whatever is asked, and no capability.
-pub(super) fn initialize(id: u64) -> Ask {
-    let version = Revision::NEWEST_LEGACY.as_str();
-    let params = format!(r#"{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{INFO}}}"#);
-    ask(id, "initialize", params.as_bytes())
+pub(super) fn initialize(id: u64) -> Ask<'static> {
+    ask(id, "initialize", |out| {
+        text(out, "protocolVersion", Revision::NEWEST_LEGACY.as_str());
+        raw(out, "capabilities", b"{}");
+        raw(out, "clientInfo", INFO.as_bytes());
+    })
 }
 
 /// `ping` of the legacy revisions.
-pub(super) fn ping(id: u64) -> Ask {
-    ask(id, "ping", b"{}")
+pub(super) fn ping(id: u64) -> Ask<'static> {
+    ask(id, "ping", |_| ())
 }
 
 /// `tools/list`, from a raw cursor on.
-pub(super) fn list(id: u64, era: Era, cursor: Option<&[u8]>) -> Ask {
-    let params = object(|out| {
+pub(super) fn list(id: u64, era: Era, cursor: Option<&[u8]>) -> Ask<'static> {
+    ask(id, "tools/list", |out| {
         if let Some(cursor) = cursor {
             raw(out, "cursor", cursor);
         }
         meta(out, era, id, None);
-    });
-    ask(id, "tools/list", &params)
+    })
 }
 
 /// `subscriptions/listen` for changes of the tool list.
-pub(super) fn listen(id: u64) -> Ask {
-    let params = object(|out| {
+pub(super) fn listen(id: u64) -> Ask<'static> {
+    ask(id, "subscriptions/listen", |out| {
         raw(out, "notifications", br#"{"toolsListChanged":true}"#);
         meta(out, Era::Modern, id, None);
-    });
-    ask(id, "subscriptions/listen", &params)
+    })
 }
 
 /// `tools/call`: the arguments stand in it as they came.
-pub(super) fn call(id: u64, era: Era, call: &UpstreamCall) -> Ask {
-    let params = object(|out| {
-        text(out, "name", &call.tool);
-        if let Some(arguments) = &call.arguments {
+pub(super) fn call<'a>(id: u64, era: Era, call: &UpstreamCall<'a>) -> Ask<'a> {
+    let ask = ask(id, "tools/call", |out| {
+        text(out, "name", call.tool);
+        if let Some(arguments) = call.arguments {
             raw(out, "arguments", arguments);
         }
         meta(out, era, id, Some(&call.meta));
     });
-    Ask { name: Some(call.tool.clone()), ..ask(id, "tools/call", &params) }
+    Ask { name: Some(call.tool), ..ask }
 }
 
 /// `notifications/initialized`.
-pub(super) fn initialized() -> Bytes {
+pub(super) fn initialized() -> Piece {
     notify("notifications/initialized", None)
 }
 
 /// `notifications/cancelled` for a request of ours.
-pub(super) fn cancelled(id: u64) -> Bytes {
+pub(super) fn cancelled(id: u64) -> Piece {
     let params = format!(r#"{{"requestId":{id},"reason":"the caller no longer waits"}}"#);
     notify("notifications/cancelled", Some(params.as_bytes()))
 }
 
 /// The answer to a server's own request: `ping` is answered, everything else is refused.
-pub(super) fn reply(raw_id: &[u8], method: &str) -> Bytes {
-    let mut out = Vec::with_capacity(96);
+pub(super) fn reply(raw_id: &[u8], method: &str) -> Piece {
+    let mut out = buf::take();
     if method == "ping" {
         rpc::result(&mut out, raw_id, b"{}");
     } else {
@@ -92,24 +92,28 @@ pub(super) fn reply(raw_id: &[u8], method: &str) -> Bytes {
     out.into()
 }
 
-fn ask(id: u64, method: &'static str, params: &[u8]) -> Ask {
-    let mut body = Vec::with_capacity(params.len() + 96);
-    rpc::request(&mut body, id.to_string().as_bytes(), method, Some(params));
+/// A request whose `params` have these members, written in one go.
+fn ask(id: u64, method: &'static str, params: impl FnOnce(&mut Vec<u8>)) -> Ask<'static> {
+    let mut body = buf::take();
+    body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    number(&mut body, id);
+    text(&mut body, "method", method);
+    key(&mut body, "params");
+    body.push(b'{');
+    params(&mut body);
+    body.extend_from_slice(b"}}");
     Ask { id, method, name: None, body: body.into() }
 }
 
-fn notify(method: &str, params: Option<&[u8]>) -> Bytes {
-    let mut out = Vec::with_capacity(128);
+fn notify(method: &str, params: Option<&[u8]>) -> Piece {
+    let mut out = buf::take();
     rpc::notification(&mut out, method, params);
     out.into()
 }
 
-fn object(members: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
-    out.push(b'{');
-    members(&mut out);
-    out.push(b'}');
-    out
+/// Appends one of our ids: they count up, and never so far.
+fn number(out: &mut Vec<u8>, id: u64) {
+    rpc::number(out, i64::try_from(id).unwrap_or(i64::MAX));
 }
 
 fn key(out: &mut Vec<u8>, name: &str) {
@@ -131,7 +135,7 @@ fn text(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 /// `_meta`, left out where it would be empty.
-fn meta(out: &mut Vec<u8>, era: Era, id: u64, call: Option<&CallMeta>) {
+fn meta(out: &mut Vec<u8>, era: Era, id: u64, call: Option<&CallMeta<'_>>) {
     let before = out.len();
     key(out, "_meta");
     out.push(b'{');
@@ -151,17 +155,21 @@ fn meta(out: &mut Vec<u8>, era: Era, id: u64, call: Option<&CallMeta>) {
     }
 }
 
-fn call_meta(out: &mut Vec<u8>, era: Era, id: u64, call: &CallMeta) {
+fn call_meta(out: &mut Vec<u8>, era: Era, id: u64, call: &CallMeta<'_>) {
     if call.progress {
-        raw(out, "progressToken", id.to_string().as_bytes());
+        key(out, "progressToken");
+        number(out, id);
     }
     if let Some(level) = call.log_level.filter(|_| era == Era::Modern) {
         text(out, LOG_LEVEL, level.as_str());
     }
     if let Some(trace) = call.trace {
-        text(out, "traceparent", &trace.to_string());
+        key(out, "traceparent");
+        out.push(b'"');
+        out.extend_from_slice(&trace.text());
+        out.push(b'"');
     }
-    if let Some(state) = &call.tracestate {
+    if let Some(state) = call.tracestate {
         text(out, "tracestate", state);
     }
 }
@@ -179,9 +187,8 @@ mod tests {
         serde_json::from_slice(bytes).expect("valid JSON")
     }
 
-    fn call_of(meta: CallMeta) -> UpstreamCall {
-        let arguments = Some(Bytes::from_static(b"{ \"n\" : 1.50 }"));
-        UpstreamCall { tool: "a\"b".into(), arguments, meta, ..UpstreamCall::default() }
+    fn call_of(meta: CallMeta<'_>) -> UpstreamCall<'_> {
+        UpstreamCall { tool: "a\"b", arguments: Some(b"{ \"n\" : 1.50 }"), meta, ..UpstreamCall::default() }
     }
 
     #[test]
@@ -190,9 +197,9 @@ mod tests {
         let text =
             r#"{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"a\"b","arguments":{ "n" : 1.50 }}}"#;
         assert_eq!(std::str::from_utf8(&plain.body), Ok(text));
-        let (trace, tracestate) = (TraceContext::parse(TRACE), Some("k=v".into()));
+        let (trace, tracestate) = (TraceContext::parse(TRACE), Some("k=v"));
         let meta = CallMeta { progress: true, log_level: Some(LogLevel::Info), trace, tracestate };
-        let legacy = value(&call(5, Era::Legacy, &call_of(meta.clone())).body);
+        let legacy = value(&call(5, Era::Legacy, &call_of(meta)).body);
         let expected = json!({"progressToken": 5, "traceparent": TRACE, "tracestate": "k=v"});
         assert_eq!(legacy["params"]["_meta"], expected);
         let modern = value(&call(6, Era::Modern, &call_of(meta)).body)["params"]["_meta"].clone();

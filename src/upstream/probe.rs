@@ -146,14 +146,13 @@ fn bad(why: impl Into<Cow<'static, str>>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     fn result(text: &'static str) -> Outcome {
-        Outcome::Result(Bytes::from_static(text.as_bytes()))
+        Outcome::Result(text.into())
     }
 
     fn error(text: &'static str) -> Outcome {
-        Outcome::Error(Bytes::from_static(text.as_bytes()))
+        Outcome::Error(text.into())
     }
 
     #[test]

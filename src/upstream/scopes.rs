@@ -157,7 +157,7 @@ impl<T> Scopes<T> {
         }
         if slots.len() >= self.max {
             let idle = slots.iter().filter(|(_, slot)| slot.is_idle(Duration::ZERO));
-            let oldest = idle.min_by_key(|(_, slot)| slot.used.get()).map(|(key, _)| key.clone());
+            let oldest = idle.min_by_key(|(_, slot)| slot.used.get()).map(|(key, _)| *key);
             let oldest = oldest.ok_or_else(|| full(self.max))?;
             let removed = slots.remove(&oldest).and_then(|slot| slot.open.take());
             if let Some(value) = removed {
@@ -165,7 +165,7 @@ impl<T> Scopes<T> {
             }
         }
         let slot = Rc::new(Slot::new());
-        slots.insert(key.clone(), slot.clone());
+        slots.insert(*key, slot.clone());
         Ok(slot)
     }
 
@@ -219,11 +219,12 @@ fn full(max: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::KeyId;
     use crate::upstream::fixture::on_shard;
     use futures_util::future::join_all;
 
     fn of(name: &str) -> ScopeKey {
-        ScopeKey::Of(name.into())
+        ScopeKey::Key(KeyId::parse(name).expect("a key's id"))
     }
 
     fn never(_: Rc<u32>) {

@@ -1,6 +1,7 @@
 //! All servers of a shard together: started, listed, called, changed and stopped.
 
 use crate::base::error::{Kind, Retry};
+use crate::base::ids::KeyId;
 use crate::base::limits::LIST_DEBOUNCE_MS;
 use crate::catalog::{HeaderKind, HeaderParam};
 use crate::rt::net::TcpListener;
@@ -220,7 +221,7 @@ fn a_header_found_wrong_is_mended_by_a_fresh_list_once() {
         shard.upstreams.apply(&[http("one", &fake.url)], |_| false);
         let stale =
             HeaderParam { header: "Mcp-Param-Zone".into(), path: vec!["region".into()], kind: HeaderKind::String };
-        let wanted = UpstreamCall { header_params: vec![stale].into(), ..call("t", r#"{"region":"eu"}"#) };
+        let wanted = UpstreamCall { header_params: &[stale], ..call("t", r#"{"region":"eu"}"#) };
         let answer = shard.upstreams.call("one", &wanted, &Sink::nowhere()).await.expect("mended");
         assert_eq!(text(&answer), "mended");
         assert_eq!(shard.lists("one"), [["t"]], "the control thread hears of the fresh list");
@@ -313,7 +314,8 @@ fn calls_are_placed_where_their_session_or_process_lives() {
         let shard = Shard::new();
         let (web, child) = (http("web", "http://127.0.0.1:1/"), Arc::new(stdio("child", "legacy")));
         shard.upstreams.apply(&[web.clone(), child], |_| false);
-        let one = scope_key(Scope::PerKey, "one", Some("s"));
+        let key = KeyId::parse("one").expect("an id");
+        let one = scope_key(Scope::PerKey, key, Some([7; 16]));
         let place = |server: &str, scope: &ScopeKey| shard.upstreams.placement(server, scope);
         let home = Placement::Home(home_number("web", &one));
         assert_eq!(place("web", &one), home, "who opens a session before the era is known opens it at its home");
@@ -326,8 +328,8 @@ fn calls_are_placed_where_their_session_or_process_lives() {
         assert_eq!(place("child", &ScopeKey::Shared), Placement::Home(home_number("child", &ScopeKey::Shared)));
         assert_ne!(home_number("web", &one), home_number("web", &ScopeKey::Shared));
         assert_eq!(home_number("web", &ScopeKey::Gate), home_number("web", &ScopeKey::Shared));
-        assert_eq!(scope_key(Scope::Shared, "one", Some("s")), ScopeKey::Shared);
-        assert_eq!(scope_key(Scope::PerSession, "one", None), one);
-        assert_eq!(scope_key(Scope::PerSession, "one", Some("s")), ScopeKey::Of("one/s".into()));
+        assert_eq!(scope_key(Scope::Shared, key, Some([7; 16])), ScopeKey::Shared);
+        assert_eq!(scope_key(Scope::PerSession, key, None), one);
+        assert_eq!(scope_key(Scope::PerSession, key, Some([7; 16])), ScopeKey::Session(key, [7; 16]));
     });
 }

@@ -1,7 +1,7 @@
 //! All servers of one shard: started, changed and stopped by reload; called by name.
 
 use crate::base::error::{Error, Kind, Result, Retry};
-use crate::base::ids::ServerId;
+use crate::base::ids::{KeyId, ServerId};
 use crate::base::limits::{SCOPE_IDLE_MS, STOP_DRAIN_MS};
 use crate::catalog::{Catalog, HeaderParams};
 use crate::mcp::revision::Era;
@@ -115,7 +115,7 @@ impl Upstreams {
     /// [`Kind::Unreachable`]: the server is down (with [`Retry::Safe`] where nothing was sent); [`Kind::Timeout`];
     /// [`Kind::BadAnswer`]; [`Kind::Overloaded`]; [`Kind::Internal`]: no such server. What the server itself answers,
     /// errors included, is an [`Answer`].
-    pub async fn call(&self, server: &str, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
+    pub async fn call(&self, server: &str, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
         let server = self.server(server)?;
         server.circuit.admit().map_err(|error| error.at(&server.wiring.spec.name))?;
         let answer = server.call(call, sink).await;
@@ -172,12 +172,13 @@ pub fn placement(spec: &ServerSpec, verdict: Option<Verdict>, scope: &ScopeKey) 
 /// Picks the home shard of a server (with [`ScopeKey::Shared`]) or of one of its scopes: take it modulo the number of
 /// shards. The same in every process.
 pub fn home_number(server: &str, scope: &ScopeKey) -> u64 {
-    let scope = match scope {
-        ScopeKey::Of(key) => key.as_bytes(),
-        ScopeKey::Shared | ScopeKey::Gate => b"",
+    let (key, session): (&str, &[u8]) = match scope {
+        ScopeKey::Shared | ScopeKey::Gate => ("", b""),
+        ScopeKey::Key(key) => (key.as_str(), b""),
+        ScopeKey::Session(key, session) => (key.as_str(), session),
     };
     // FNV-1a, with a separator that no name holds.
-    let bytes = server.bytes().chain([0]).chain(scope.iter().copied());
+    let bytes = server.bytes().chain([0]).chain(key.bytes()).chain(session.iter().copied());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     hash ^ (hash >> 32)
 }
@@ -223,14 +224,14 @@ impl Server {
 
     /// Calls; where a modern server finds a mirrored header wrong, our list is old: fetched again, and tried once more.
     /// Nothing has run then, as headers are judged before the call.
-    async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
+    async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
         let _counted = InFlight::enter(self);
         let answer = self.transport.call(call, sink).await?;
         if !is_header_mismatch(&answer) {
             return Ok(answer);
         }
-        let Some(header_params) = self.fresh_header_params(&call.tool).await? else { return Ok(answer) };
-        self.transport.call(&UpstreamCall { header_params, ..call.clone() }, sink).await
+        let Some(header_params) = self.fresh_header_params(call.tool).await? else { return Ok(answer) };
+        self.transport.call(&UpstreamCall { header_params: &header_params, ..*call }, sink).await
     }
 
     async fn fresh_header_params(&self, tool: &str) -> Result<Option<HeaderParams>> {
@@ -298,11 +299,11 @@ async fn tend(server: Rc<Server>) {
 }
 
 /// The scope a call runs in, given whose it is.
-pub fn scope_key(scope: Scope, key: &str, session: Option<&str>) -> ScopeKey {
+pub fn scope_key(scope: Scope, key: KeyId, session: Option<[u8; 16]>) -> ScopeKey {
     match (scope, session) {
         (Scope::Shared, _) => ScopeKey::Shared,
-        (Scope::PerSession, Some(session)) => ScopeKey::Of(format!("{key}/{session}").into()),
-        (Scope::PerKey | Scope::PerSession, _) => ScopeKey::Of(key.into()),
+        (Scope::PerSession, Some(session)) => ScopeKey::Session(key, session),
+        (Scope::PerKey | Scope::PerSession, _) => ScopeKey::Key(key),
     }
 }
 
@@ -321,7 +322,7 @@ impl Transport for AnyTransport {
         }
     }
 
-    async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
+    async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
         match self {
             Self::Http(server) => server.call(call, sink).await,
             Self::Stdio(server) => server.call(call, sink).await,

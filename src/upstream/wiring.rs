@@ -53,7 +53,7 @@ pub(super) trait Transport {
     async fn list(&self, cursor: Option<&[u8]>) -> Result<Outcome>;
 
     /// One call of a tool. Dropping the future cancels the call.
-    async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer>;
+    async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer>;
 
     /// Listens for changes of its list until what it listens on ends; what it hears rings `list_changed`.
     async fn watch(&self, about: &About) -> Result<()>;

@@ -1,11 +1,11 @@
 //! The client against servers that behave, misbehave, vanish and stall.
 
 use crate::peers::{Seen, echo, eventually, on_each_driver, serve, text};
-use bytes::Bytes;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+use tollgate::base::buf::Piece;
 use tollgate::base::clock::{Clock, Instant};
 use tollgate::base::error::{Error, Kind, Result, Retry};
 use tollgate::rt::net::{TcpListener, TcpStream};
@@ -69,7 +69,7 @@ fn soon() -> Instant {
 }
 
 fn request(method: Method, path: &str) -> Request<'_> {
-    Request { method, path, prepared: HeaderBlock::EMPTY, headers: &[], body: Bytes::new(), idempotent: false }
+    Request { method, path, prepared: HeaderBlock::EMPTY, headers: &[], body: Piece::default(), idempotent: false }
 }
 
 async fn get(client: &Client, addr: SocketAddr) -> Result<String> {
@@ -85,7 +85,7 @@ fn one_connection_serves_request_after_request_and_two_serve_two_at_once() {
         let server = echo(HttpLimits::default());
         let client = Client::new();
         for round in 0..5 {
-            let body = Bytes::from(vec![b'x'; round * 20_000]);
+            let body = Piece::from(vec![b'x'; round * 20_000]);
             let request = Request { body, ..request(Method::Post, "/echo") };
             let mut response = client.send(&endpoint(server.addr), &request, soon()).await.unwrap();
             assert_eq!(response.collect(100_000).await.unwrap().len(), round * 20_000);

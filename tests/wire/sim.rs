@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
+use tollgate::base::buf::Piece;
 use tollgate::base::clock::Clock;
 use tollgate::base::error::{Error, Kind, Retry};
 use tollgate::base::limits::POOL_IDLE_MS;
@@ -97,7 +98,7 @@ async fn call_all(client: Client, endpoint: Endpoint, seed: u64, name: u64, runs
         let id = format!("{name}/{call}");
         let body = format!("{id} {}", id.repeat(rng.below(20_000)));
         let (idempotent, method) = (rng.chance(50), Method::Post);
-        let bytes = Bytes::from(body.clone());
+        let bytes = Piece::from(&*body);
         let request =
             Request { method, path: "/", prepared: HeaderBlock::EMPTY, headers: &[], body: bytes, idempotent };
         let start = Clock::now();

@@ -6,13 +6,13 @@
 use super::gate::{Gate, Head, Patience, meaning};
 use super::headers::{self, Learned};
 use super::lines::Output;
+use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{CALL_DEADLINE_MS, STDIO_IN_FLIGHT_MAX};
 use crate::rt::local::Notify;
 use crate::rt::mailbox::Receiver;
 use crate::rt::{task, time};
 use crate::wire::rpc::{self, Envelope, Message, MessageKind};
-use bytes::Bytes;
 use futures_util::future::{Either, select};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -63,7 +63,7 @@ struct Session {
     id: Option<String>,
     revision: Option<String>,
     /// The client's `initialize` line, to open the session again with.
-    hello: Option<Bytes>,
+    hello: Option<Piece>,
     /// Counts up whenever the session is opened again.
     round: u64,
     streaming: bool,
@@ -79,7 +79,7 @@ struct Asked {
 
 /// A message to be sent.
 struct Outgoing {
-    line: Bytes,
+    line: Piece,
     /// The raw id of a request.
     id: Option<Box<[u8]>>,
     revision: Option<String>,
@@ -101,7 +101,7 @@ impl Bridge {
         }
     }
 
-    async fn line(self: Rc<Self>, line: Bytes) {
+    async fn line(self: Rc<Self>, line: Piece) {
         match rpc::parse(&line) {
             Ok(Message::Single(message)) => self.single(&message, line.clone()).await,
             // 2025-03-26 only; the gate judges.
@@ -110,7 +110,7 @@ impl Bridge {
         }
     }
 
-    async fn single(self: Rc<Self>, message: &Envelope<'_>, line: Bytes) {
+    async fn single(self: Rc<Self>, message: &Envelope<'_>, line: Piece) {
         let revision = headers::revision(message);
         match (message.kind, message.method_name()) {
             (MessageKind::Request, "initialize") if revision.is_none() => self.open(message, line).await,
@@ -134,7 +134,7 @@ impl Bridge {
     }
 
     /// The handshake goes alone: what follows needs its session.
-    async fn open(self: Rc<Self>, message: &Envelope<'_>, line: Bytes) {
+    async fn open(self: Rc<Self>, message: &Envelope<'_>, line: Piece) {
         {
             let mut session = self.session.borrow_mut();
             *session = Session { hello: Some(line.clone()), streaming: session.streaming, ..Session::default() };
@@ -142,7 +142,7 @@ impl Bridge {
         self.relay(self.legacy(line, message.id)).await;
     }
 
-    fn outgoing(&self, message: &Envelope<'_>, line: Bytes, revision: Option<String>) -> Outgoing {
+    fn outgoing(&self, message: &Envelope<'_>, line: Piece, revision: Option<String>) -> Outgoing {
         let id = message.id.filter(|_| message.kind == MessageKind::Request);
         let Some(revision) = revision else { return self.legacy(line, id) };
         let patience = if message.method_name() == "subscriptions/listen" { Patience::Stream } else { Patience::Call };
@@ -151,7 +151,7 @@ impl Bridge {
         Outgoing { line, id: id.map(Into::into), revision: Some(revision), headers, patience, is_list }
     }
 
-    fn legacy(&self, line: Bytes, id: Option<&[u8]>) -> Outgoing {
+    fn legacy(&self, line: Piece, id: Option<&[u8]>) -> Outgoing {
         let id = id.map(Into::into);
         Outgoing { line, id, revision: None, headers: Vec::new(), patience: Patience::Call, is_list: false }
     }
@@ -296,7 +296,7 @@ impl Bridge {
                 (known.id, known.revision) = (Some(session), revision);
             }
         }
-        let ready = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        let ready = Piece::from(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         self.gate.post(&self.session_headers(), ready, Patience::Call, &mut |_, _| Ok(())).await.is_ok()
     }
 
@@ -326,7 +326,7 @@ impl Bridge {
         let Ok(Message::Single(message)) = rpc::parse(&line) else { return };
         let mut headers = headers::modern(&message, &Learned::default());
         headers.extend(headers::revision(&message).map(|revision| ("mcp-protocol-version".to_owned(), revision)));
-        let body = Bytes::copy_from_slice(&line);
+        let body = Piece::from(&*line);
         let mut hear = |_: &Head, message: Vec<u8>| {
             if let Ok(Message::Single(Envelope { result: Some(result), .. })) = rpc::parse(&message) {
                 self.learned.borrow_mut().take(result);

@@ -1,5 +1,6 @@
 //! One exchange with the gate: a message goes out in a POST, what comes back is told message by message.
 
+use crate::base::buf::Piece;
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Side};
 use crate::base::limits::{CALL_CAP_MS, UPSTREAM_BODY_MAX};
@@ -7,7 +8,6 @@ use crate::rt::net::TcpStream;
 use crate::wire::http::{Client, Endpoint, HeaderBlock, Method, Request, Response};
 use crate::wire::sse::Decoder;
 use crate::wire::tls::MaybeTls;
-use bytes::Bytes;
 use std::time::Duration;
 
 /// Longest life of a stream that has no end of its own.
@@ -55,7 +55,7 @@ impl Gate {
     pub(super) async fn post(
         &self,
         headers: &[(String, String)],
-        body: Bytes,
+        body: Piece,
         patience: Patience,
         tell: &mut dyn FnMut(&Head, Vec<u8>) -> Result<()>,
     ) -> Result<Head> {
@@ -76,7 +76,7 @@ impl Gate {
     ) -> Result<Head> {
         let mut all = pairs(headers);
         all.push(("accept", "text/event-stream"));
-        let response = self.send(Method::Get, &all, Bytes::new(), Patience::Stream).await?;
+        let response = self.send(Method::Get, &all, Piece::default(), Patience::Stream).await?;
         if !response.is_event_stream() {
             return Ok(head(&response));
         }
@@ -88,10 +88,10 @@ impl Gate {
     /// # Errors
     /// The gate cannot be reached.
     pub(super) async fn end(&self, headers: &[(String, String)]) -> Result<()> {
-        self.send(Method::Delete, &pairs(headers), Bytes::new(), Patience::Call).await.map(drop)
+        self.send(Method::Delete, &pairs(headers), Piece::default(), Patience::Call).await.map(drop)
     }
 
-    async fn send(&self, method: Method, headers: &[(&str, &str)], body: Bytes, patience: Patience) -> Result<Answer> {
+    async fn send(&self, method: Method, headers: &[(&str, &str)], body: Piece, patience: Patience) -> Result<Answer> {
         let request = Request { method, path: &self.path, prepared: &self.headers, headers, body, idempotent: false };
         self.client.send(&self.endpoint, &request, deadline(patience)).await
     }

@@ -1,5 +1,6 @@
 //! POST at an MCP door: read the body once, say what it is, hand it to its era.
 
+use crate::base::buf::Piece;
 use crate::base::error::Result;
 use crate::base::phase::Phase;
 use crate::mcp::headers::HeaderValue;
@@ -19,7 +20,7 @@ pub(crate) async fn post<S: Stream>(
     head: &RequestHead,
 ) -> Result<After> {
     let body = match conn.read_body().await {
-        Ok(body) => body,
+        Ok(body) => Piece::from(body),
         Err(error) => {
             exchange.shard.metrics.requests_refused.inc();
             conn.refuse(&error).await;

@@ -21,12 +21,12 @@ pub(crate) fn trace_of(params: &CallParams<'_>) -> TraceContext {
 }
 
 /// What goes upstream in `_meta`: our own span under the client's trace, and whether anybody listens for progress.
-pub(crate) fn call_meta(params: &CallParams<'_>, trace: TraceContext, logs: Option<LogLevel>) -> CallMeta {
+pub(crate) fn call_meta<'a>(params: &'a CallParams<'_>, trace: TraceContext, logs: Option<LogLevel>) -> CallMeta<'a> {
     CallMeta {
         progress: params.meta.progress_token.is_some(),
         log_level: logs,
         trace: Some(trace.child(random::label())),
-        tracestate: params.meta.tracestate.as_deref().map(Into::into),
+        tracestate: params.meta.tracestate.as_deref(),
     }
 }
 

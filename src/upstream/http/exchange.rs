@@ -1,19 +1,19 @@
 //! One request and the messages that answer it: events on to the sink, the server's own requests to whoever answers
 //! them, until the response is there.
 
+use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result, Retry};
 use crate::rt::local::Notify;
 use crate::upstream::answer::{Event, Outcome, Sink};
 use crate::upstream::http::reply::Messages;
 use crate::upstream::incoming::{self, Incoming};
 use crate::upstream::patience::Patience;
-use bytes::Bytes;
 use std::pin::pin;
 
 /// A request of the server that came on the stream of one of ours.
 pub(super) struct ServerRequest {
     /// Its raw id.
-    pub(super) id: Bytes,
+    pub(super) id: Piece,
     /// What it wants.
     pub(super) method: Box<str>,
 }
@@ -70,7 +70,7 @@ impl Exchange<'_> {
         Ok(None)
     }
 
-    async fn next(&self, messages: &mut Messages) -> Result<Option<Bytes>> {
+    async fn next(&self, messages: &mut Messages) -> Result<Option<Piece>> {
         self.patience.wait(pin!(messages.next())).await?
     }
 

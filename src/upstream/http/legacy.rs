@@ -1,5 +1,6 @@
 //! The legacy leg (2025-11-25 and earlier): `initialize`, then requests in a session, if the server keeps one.
 
+use crate::base::buf::Piece;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
 use crate::mcp::revision::Era;
@@ -12,7 +13,6 @@ use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
 use crate::upstream::probe::{About, judge_initialize};
 use crate::upstream::wiring::Wiring;
-use bytes::Bytes;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl Legacy<'_> {
     }
 
     /// One request that is no call.
-    pub(super) async fn ask(&self, session: &Session, ask: &Ask, patience: &Patience) -> Result<Tried> {
+    pub(super) async fn ask(&self, session: &Session, ask: &Ask<'_>, patience: &Patience) -> Result<Tried> {
         self.request(session, ask, &Sink::nowhere(), patience).await
     }
 
@@ -80,7 +80,7 @@ impl Legacy<'_> {
     pub(super) async fn call(
         &self,
         session: &Session,
-        call: &UpstreamCall,
+        call: &UpstreamCall<'_>,
         sink: &Sink,
         patience: &Patience,
     ) -> Result<Tried> {
@@ -94,7 +94,7 @@ impl Legacy<'_> {
         tried
     }
 
-    async fn request(&self, session: &Session, ask: &Ask, sink: &Sink, patience: &Patience) -> Result<Tried> {
+    async fn request(&self, session: &Session, ask: &Ask<'_>, sink: &Sink, patience: &Patience) -> Result<Tried> {
         let mut messages = match self.post(&session.headers, ask.body.clone(), patience).await? {
             Reply::Messages(messages) => messages,
             Reply::Accepted => {
@@ -176,7 +176,7 @@ impl Legacy<'_> {
         self.exchange(0, &sink, &forever).finish(messages, serve).await.map(Tried::Answered)
     }
 
-    async fn post(&self, headers: &Prepared, body: Bytes, patience: &Patience) -> Result<Reply> {
+    async fn post(&self, headers: &Prepared, body: Piece, patience: &Patience) -> Result<Reply> {
         let exchange = async {
             let response = self.wire.post(headers, &[], body, patience.cap()).await?;
             Reply::sort(response, self.wiring.spec.answer_max).await

@@ -49,18 +49,24 @@ impl Modern<'_> {
     }
 
     /// One request that is no call.
-    pub(super) async fn ask(&self, ask: &Ask, patience: &Patience) -> Result<Outcome> {
+    pub(super) async fn ask(&self, ask: &Ask<'_>, patience: &Patience) -> Result<Outcome> {
         self.request(ask, &[], &Sink::nowhere(), patience).await
     }
 
     /// One call.
-    pub(super) async fn call(&self, call: &UpstreamCall, sink: &Sink, patience: &Patience) -> Result<Outcome> {
-        let mirrored = mirrored(&call.header_params, call.arguments.as_deref())?;
+    pub(super) async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink, patience: &Patience) -> Result<Outcome> {
+        let mirrored = mirrored(call.header_params, call.arguments)?;
         let ask = message::call(self.wiring.ids.mint(), Era::Modern, call);
         self.request(&ask, &mirrored, sink, patience).await
     }
 
-    async fn request(&self, ask: &Ask, mirrored: &[Mirrored<'_>], sink: &Sink, patience: &Patience) -> Result<Outcome> {
+    async fn request(
+        &self,
+        ask: &Ask<'_>,
+        mirrored: &[Mirrored<'_>],
+        sink: &Sink,
+        patience: &Patience,
+    ) -> Result<Outcome> {
         match self.send(ask, mirrored, patience).await? {
             Reply::Messages(messages) => self.exchange(ask, sink, patience).finish(messages, refuse).await,
             Reply::Accepted => Err(Error::new(Kind::BadAnswer, "the server took a request without answering it")),
@@ -93,12 +99,12 @@ impl Modern<'_> {
         }
     }
 
-    fn exchange<'a>(&'a self, ask: &Ask, sink: &'a Sink, patience: &'a Patience) -> Exchange<'a> {
+    fn exchange<'a>(&'a self, ask: &Ask<'_>, sink: &'a Sink, patience: &'a Patience) -> Exchange<'a> {
         Exchange { id: ask.id, sink, patience, list_changed: &self.wiring.list_changed }
     }
 
-    async fn send(&self, ask: &Ask, mirrored: &[Mirrored<'_>], patience: &Patience) -> Result<Reply> {
-        let name = ask.name.as_deref().map(headers::encode);
+    async fn send(&self, ask: &Ask<'_>, mirrored: &[Mirrored<'_>], patience: &Patience) -> Result<Reply> {
+        let name = ask.name.map(headers::encode);
         let mut headers: SmallVec<[(&str, &str); 8]> =
             smallvec![("MCP-Protocol-Version", Revision::NEWEST_MODERN.as_str()), ("Mcp-Method", ask.method),];
         headers.extend(name.as_deref().map(|name| ("Mcp-Name", name)));

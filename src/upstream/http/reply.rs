@@ -1,6 +1,7 @@
 //! How a server answered one HTTP request: with messages, with an acknowledgement, or with a refusal.
 
 use crate::base::buf;
+use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result, Retry, Side};
 use crate::base::limits::{SESSION_ID_MAX, UPSTREAM_ERROR_MAX};
 use crate::rt::{task, time};
@@ -8,7 +9,6 @@ use crate::upstream::answer::Outcome;
 use crate::upstream::http::wire::Answered;
 use crate::upstream::incoming::{self, Incoming};
 use crate::wire::sse::Decoder;
-use bytes::Bytes;
 use std::time::Duration;
 
 /// The answer to one HTTP request, sorted by what can be done with it.
@@ -27,7 +27,7 @@ pub(super) struct Refusal {
     /// The HTTP status.
     pub(super) status: u16,
     /// The raw JSON-RPC error object that came with it, if one did.
-    pub(super) error: Option<Bytes>,
+    pub(super) error: Option<Piece>,
 }
 
 impl Reply {
@@ -54,7 +54,7 @@ impl Reply {
 }
 
 /// The JSON-RPC error in a body, if that is what it is.
-fn rpc_error(body: Bytes) -> Option<Bytes> {
+fn rpc_error(body: Piece) -> Option<Piece> {
     incoming::read(&body).ok()?.into_iter().find_map(|message| match message {
         Incoming::Answer { outcome: Outcome::Error(error), .. } => Some(error),
         _ => None,
@@ -139,7 +139,7 @@ impl Messages {
     }
 
     /// The next message; nothing at the end. Dropping it half way is safe only if the answer is dropped too.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(super) async fn next(&mut self) -> Result<Option<Piece>> {
         let Some(events) = &mut self.events else { return self.whole().await };
         loop {
             while let Some(event) = events.next() {
@@ -162,7 +162,7 @@ impl Messages {
         }
     }
 
-    async fn whole(&mut self) -> Result<Option<Bytes>> {
+    async fn whole(&mut self) -> Result<Option<Piece>> {
         if std::mem::replace(&mut self.done, true) {
             return Ok(None);
         }

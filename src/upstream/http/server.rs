@@ -90,7 +90,7 @@ impl HttpServer {
     /// Whose session a call runs in: a server that keeps none needs but one.
     fn session_scope(&self, wanted: &ScopeKey) -> ScopeKey {
         let stateless = self.wiring.leg.known().is_some_and(|verdict| !verdict.stateful);
-        if stateless { ScopeKey::Shared } else { wanted.clone() }
+        if stateless { ScopeKey::Shared } else { *wanted }
     }
 
     async fn session(&self, scope: &ScopeKey) -> Result<Lease<Session>> {
@@ -155,7 +155,7 @@ impl Transport for HttpServer {
         }
     }
 
-    async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
+    async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
         let patience = Patience::new(self.wiring.spec.call_timeout);
         let era = match self.wiring.leg.era() {
             Some(era) => era,

@@ -2,6 +2,7 @@
 
 use super::{HttpServer, Trust, Wire};
 use crate::base::error::{Kind, Result, Retry};
+use crate::base::ids::KeyId;
 use crate::catalog::{HeaderKind, HeaderParam};
 use crate::mcp::revision::Era;
 use crate::rt::{task, time};
@@ -80,12 +81,11 @@ fn a_modern_server_is_called_with_mirrored_headers() {
         let fake = modern(|seen| seen.result(content("hello")));
         let (server, wiring) = server(spec(&fake));
         let wanted = UpstreamCall {
-            header_params: vec![HeaderParam {
+            header_params: &[HeaderParam {
                 header: "Mcp-Param-Region".into(),
                 path: vec!["region".into()],
                 kind: HeaderKind::String,
-            }]
-            .into(),
+            }],
             ..call("naïve", r#"{"region":"köln"}"#)
         };
         let answer = server.call(&wanted, &Sink::nowhere()).await.expect("answered");
@@ -367,7 +367,7 @@ fn a_stateless_legacy_server_needs_one_handshake_for_all_scopes() {
         server.open().await.expect("legacy");
         assert_eq!(wiring.leg.known(), Some(Verdict::legacy(false)));
         for key in ["one", "two", "three"] {
-            let call = UpstreamCall { scope: ScopeKey::Of(key.into()), ..call("t", "{}") };
+            let call = UpstreamCall { scope: ScopeKey::Key(KeyId::parse(key).expect("an id")), ..call("t", "{}") };
             server.call(&call, &Sink::nowhere()).await.expect(key);
         }
         let handshakes = fake.methods().iter().filter(|method| *method == "initialize").count();
@@ -388,7 +388,7 @@ fn each_key_has_its_session_where_the_server_keeps_state() {
         let fake = legacy(known, |seen| seen.result(content(seen.header("mcp-session-id").unwrap_or("none"))));
         let (server, _) = server(ServerSpec { scope: Scope::PerKey, ..spec(&fake) });
         let session_of = async |key: &str| {
-            let call = UpstreamCall { scope: ScopeKey::Of(key.into()), ..call("t", "{}") };
+            let call = UpstreamCall { scope: ScopeKey::Key(KeyId::parse(key).expect("an id")), ..call("t", "{}") };
             text(&server.call(&call, &Sink::nowhere()).await.expect(key))
         };
         let (one, two) = (session_of("one").await, session_of("two").await);

@@ -1,11 +1,11 @@
 //! Requests to one HTTP server: its address, its fixed headers, our credential for it.
 
+use crate::base::buf::Piece;
 use crate::base::clock::Instant;
 use crate::base::error::Result;
 use crate::upstream::spec::{HttpSpec, Target};
 use crate::wire::http::{Client, Connect, Dial, Endpoint, HeaderBlock, Method, Request, Response};
 use crate::wire::tls::{self, ClientConfig};
-use bytes::Bytes;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl Wire {
         &self,
         prepared: &Prepared,
         headers: &[(&str, &str)],
-        body: Bytes,
+        body: Piece,
         deadline: Instant,
     ) -> Result<Answered> {
         let (method, path, prepared) = (Method::Post, &*self.path, &prepared.post);
@@ -114,7 +114,7 @@ impl Wire {
         headers: &[(&str, &str)],
         deadline: Instant,
     ) -> Result<Answered> {
-        let (path, prepared, body) = (&*self.path, &prepared.other, Bytes::new());
+        let (path, prepared, body) = (&*self.path, &prepared.other, Piece::default());
         self.send(&Request { method, path, prepared, headers, body, idempotent: true }, deadline).await
     }
 

@@ -1,22 +1,22 @@
 //! Lines out of a pipe: whole JSON lines without copying, and log lines cut to a bound.
 
+use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result};
 use crate::rt::task;
-use bytes::Bytes;
 
 /// Gathers chunks until lines are whole. Memory is bounded by the longest line plus one read.
 pub(super) struct Lines {
     buf: Vec<u8>,
     /// Bytes at the front of `buf` known to hold no line end.
     scanned: usize,
-    whole: Bytes,
+    whole: Piece,
     max: usize,
 }
 
 impl Lines {
     /// Lines of at most `max` bytes.
     pub(super) fn new(max: usize) -> Self {
-        Self { buf: Vec::new(), scanned: 0, whole: Bytes::new(), max }
+        Self { buf: Vec::new(), scanned: 0, whole: Piece::default(), max }
     }
 
     /// The buffer to read into, with room; give it back through [`Self::filled`].
@@ -53,10 +53,10 @@ impl Lines {
     ///
     /// # Errors
     /// As [`Self::filled`].
-    pub(super) fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(super) fn next(&mut self) -> Result<Option<Piece>> {
         while let Some(end) = memchr::memchr(b'\n', &self.whole) {
             let line = self.whole.split_to(end + 1);
-            let line = line.slice_ref(line.trim_ascii());
+            let line = line.part(line.trim_ascii());
             if line.len() > self.max {
                 return Err(too_long(self.max));
             }
@@ -64,7 +64,7 @@ impl Lines {
                 return Ok(Some(line));
             }
         }
-        self.whole = Bytes::new();
+        self.whole = Piece::default();
         Ok(None)
     }
 }
@@ -138,7 +138,7 @@ impl CutLines {
 mod tests {
     use super::*;
 
-    fn feed(lines: &mut Lines, chunk: &[u8]) -> Result<Vec<Bytes>> {
+    fn feed(lines: &mut Lines, chunk: &[u8]) -> Result<Vec<Piece>> {
         let mut buf = lines.room();
         buf.extend_from_slice(chunk);
         lines.filled(buf)?;
@@ -153,7 +153,7 @@ mod tests {
             let mut all = feed(&mut lines, &text[..cut]).expect("short");
             all.extend(feed(&mut lines, &text[cut..]).expect("short"));
             all.extend(feed(&mut lines, b"ur\n").expect("short"));
-            assert_eq!(all, [&b"one"[..], b"two", b"three", b"four"], "cut at {cut}");
+            assert_eq!(all, ["one", "two", "three", "four"].map(Piece::from), "cut at {cut}");
         }
     }
 

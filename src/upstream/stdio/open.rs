@@ -89,7 +89,7 @@ impl Opener<'_> {
         let ask = message::initialize(self.ids.mint());
         let outcome = self.ask(&process, ask, self.spec.call_timeout).await?;
         let about = judge_initialize(&outcome)?.into();
-        process.notify(message::initialized());
+        process.notify(&message::initialized());
         Ok(Ready { process, era: Era::Legacy, about })
     }
 
@@ -97,7 +97,7 @@ impl Opener<'_> {
         Process::start(&self.spec.name, self.stdio, self.list_changed.clone())
     }
 
-    async fn ask(&self, process: &Process, ask: Ask, limit: Duration) -> Result<Outcome> {
+    async fn ask(&self, process: &Process, ask: Ask<'_>, limit: Duration) -> Result<Outcome> {
         let patience = Rc::new(Patience::fixed(limit));
         process.ask(ask, &Sink::nowhere(), patience, Cancel::Silently).await
     }

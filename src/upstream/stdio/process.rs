@@ -129,7 +129,7 @@ impl Process {
     }
 
     /// Sends a notification; dropped where the queue is full, as the process does not read anyway.
-    pub(super) fn notify(&self, message: Bytes) {
+    pub(super) fn notify(&self, message: &[u8]) {
         self.0.push(message);
     }
 
@@ -137,7 +137,13 @@ impl Process {
     ///
     /// # Errors
     /// [`Kind::Unreachable`] when the process ends, [`Kind::Timeout`], [`Kind::Overloaded`] when too many wait.
-    pub(super) async fn ask(&self, ask: Ask, sink: &Sink, patience: Rc<Patience>, cancel: Cancel) -> Result<Outcome> {
+    pub(super) async fn ask(
+        &self,
+        ask: Ask<'_>,
+        sink: &Sink,
+        patience: Rc<Patience>,
+        cancel: Cancel,
+    ) -> Result<Outcome> {
         let (sender, answer) = local::oneshot();
         let waiting = Waiting { sink: sink.clone(), patience: patience.clone(), answer: RefCell::new(Some(sender)) };
         let mut given_up = self.0.clone().admit(ask.id, waiting, cancel)?;
@@ -186,7 +192,7 @@ impl Drop for GivenUp {
     fn drop(&mut self) {
         self.shared.waiting.borrow_mut().remove(&self.id);
         if self.sent && self.cancel == Cancel::Tell {
-            self.shared.push(message::cancelled(self.id));
+            self.shared.push(&message::cancelled(self.id));
         }
     }
 }
@@ -207,8 +213,8 @@ impl Shared {
     }
 
     /// Queues a message nobody waits for.
-    fn push(&self, message: Bytes) {
-        let dropped = self.outbox.borrow().as_ref().is_some_and(|outbox| outbox.try_send(line(&message)).is_err());
+    fn push(&self, message: &[u8]) {
+        let dropped = self.outbox.borrow().as_ref().is_some_and(|outbox| outbox.try_send(line(message)).is_err());
         if dropped {
             tracing::debug!(server = &*self.server, "dropped a message the process does not read");
         }
@@ -237,7 +243,7 @@ impl Shared {
         Ok(())
     }
 
-    fn stray(&self, text: &Bytes) {
+    fn stray(&self, text: &[u8]) {
         let count = self.stray_lines.get();
         self.stray_lines.set(count.saturating_add(1));
         if count < STRAY_LINES_LOGGED {
@@ -259,7 +265,7 @@ impl Shared {
                 }
             }
             Incoming::ToolsChanged => self.list_changed.notify_one(),
-            Incoming::Request { id, method } => self.push(message::reply(&id, &method)),
+            Incoming::Request { id, method } => self.push(&message::reply(&id, &method)),
             Incoming::Other(_) => {}
         }
     }
@@ -306,7 +312,7 @@ fn command(spec: &StdioSpec) -> child::Command {
 }
 
 /// A message as a line. A client's arguments may hold line ends between their tokens.
-fn line(message: &Bytes) -> Bytes {
+fn line(message: &[u8]) -> Bytes {
     let mut line = Vec::with_capacity(message.len() + 1);
     line.extend_from_slice(message);
     rpc::one_line(&mut line);

@@ -86,7 +86,7 @@ impl Transport for StdioServer {
         ready.process.ask(ask, &Sink::nowhere(), patience, Cancel::Tell).await
     }
 
-    async fn call(&self, call: &UpstreamCall, sink: &Sink) -> Result<Answer> {
+    async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
         let ready = self.process(&call.scope).await?;
         let patience = Rc::new(Patience::new(self.wiring.spec.call_timeout));
         let ask = message::call(self.wiring.ids.mint(), ready.era, call);

@@ -3,6 +3,7 @@
 use super::server::StdioServer;
 use crate::base::clock::Clock;
 use crate::base::error::{Kind, Result, Retry};
+use crate::base::ids::KeyId;
 use crate::base::limits::STDIO_LINE_MAX;
 use crate::mcp::revision::Era;
 use crate::rt::{task, time};
@@ -269,7 +270,7 @@ fn each_scope_has_its_process_and_closing_ends_them_all() {
     on_shard(async {
         let (server, _) = server(ServerSpec { scope: Scope::PerKey, ..spec("deaf") });
         let pid_of = async |key: &str| {
-            let call = UpstreamCall { scope: ScopeKey::Of(key.into()), ..call("pid", "{}") };
+            let call = UpstreamCall { scope: ScopeKey::Key(KeyId::parse(key).expect("an id")), ..call("pid", "{}") };
             server.call(&call, &Sink::nowhere()).await.map(|answer| text(&answer)).expect(key)
         };
         let (one, two, again) = (pid_of("one").await, pid_of("two").await, pid_of("one").await);

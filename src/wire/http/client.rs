@@ -17,6 +17,7 @@ use crate::wire::http::pool::Pool;
 use crate::wire::http::request::Request;
 use crate::wire::http::response::Response;
 use crate::wire::http::scan::Scanner;
+use bytes::Bytes;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -173,7 +174,7 @@ async fn send_request<S: crate::rt::stream::Stream>(
         return conn.write(head, deadline).await;
     }
     conn.write(head, deadline).await?;
-    conn.write_bytes(request.body.clone(), deadline).await
+    conn.write_bytes(Bytes::from_owner(request.body.clone()), deadline).await
 }
 
 /// Reads heads until one is not informational (RFC 9110 15.2).
@@ -217,8 +218,8 @@ async fn read_head_bytes<S: crate::rt::stream::Stream>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::buf::Piece;
     use crate::wire::http::request::HeaderBlock;
-    use bytes::Bytes;
     use std::mem::size_of_val;
 
     #[test]
@@ -226,7 +227,7 @@ mod tests {
         let client = Client::new();
         let endpoint = Endpoint::new("localhost", 1, None);
         let (method, prepared) = (Method::Get, HeaderBlock::EMPTY);
-        let request = Request { method, path: "/", prepared, headers: &[], body: Bytes::new(), idempotent: false };
+        let request = Request { method, path: "/", prepared, headers: &[], body: Piece::default(), idempotent: false };
         let size = size_of_val(&client.send(&endpoint, &request, Instant(0)));
         assert!(size <= 2048, "{size} bytes for each call in flight");
     }

@@ -1,10 +1,10 @@
 //! A request as we send it: built fresh from typed parts, each checked, never copied from a client's.
 
+use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result};
 use crate::wire::http::endpoint::Endpoint;
 use crate::wire::http::head::Method;
 use crate::wire::http::writer::{Length, push_header, push_length};
-use bytes::Bytes;
 
 /// Headers that say how a message is framed or what a connection does: only this module writes them.
 const OURS: [&str; 10] = [
@@ -59,7 +59,7 @@ pub struct Request<'a> {
     /// Headers of this request alone.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
-    pub body: Bytes,
+    pub body: Piece,
     /// Whether sending it twice does no harm: it may then be sent again when a kept connection turns out dead.
     pub idempotent: bool,
 }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn request<'a>(path: &'a str, headers: &'a [(&'a str, &'a str)]) -> Request<'a> {
-        let body = Bytes::from_static(b"{}");
+        let body = Piece::from("{}");
         Request { method: Method::Post, path, prepared: HeaderBlock::EMPTY, headers, body, idempotent: false }
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let text = "POST /mcp?x=1 HTTP/1.1\r\nhost: [::1]:81\r\naccept: application/json\r\n\
                     mcp-method: tools/call\r\ncontent-length: 2\r\n\r\n";
         assert_eq!(render(&request, "::1", 81).unwrap(), text);
-        let get = Request { method: Method::Get, body: Bytes::new(), ..request };
+        let get = Request { method: Method::Get, body: Piece::default(), ..request };
         assert!(render(&get, "h", 80).unwrap().starts_with("GET /mcp?x=1 HTTP/1.1\r\nhost: h\r\naccept"));
         assert!(!render(&get, "h", 80).unwrap().contains("content-length"));
     }
