@@ -23,6 +23,7 @@ pub struct Headers<'a> {
 }
 
 /// What a POST is.
+#[allow(clippy::large_enum_variant, reason = "made once a request, and taken apart at once")]
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "one a request, and the largest is the usual one")]
 pub enum Inbound<'a> {
@@ -90,20 +91,17 @@ impl ModernMethod {
 pub fn classify<'a>(headers: &Headers<'a>, message: Message<'a>) -> Result<Inbound<'a>, Refusal> {
     match message {
         Message::Batch(batch) => classify_batch(headers, batch),
-        Message::Single(envelope) => {
-            let params = Params::read(envelope.params);
-            match is_modern(&params) {
-                true => classify_modern(headers, &envelope, params),
-                false if names_modern(headers) => Err(half_modern(&envelope)).or_else(accept_notification(&envelope)),
-                false => classify_legacy(headers, envelope),
-            }
-        }
+        Message::Single(envelope) => match is_modern(&envelope) {
+            true => classify_modern(headers, &envelope, Params::of(&envelope)),
+            false if names_modern(headers) => Err(half_modern(&envelope)).or_else(accept_notification(&envelope)),
+            false => classify_legacy(headers, envelope),
+        },
     }
 }
 
 /// Whether `_meta` has the key that makes a message modern, whatever its value.
-fn is_modern(params: &Params<'_>) -> bool {
-    params.meta.is_some_and(|meta| rpc::field(meta, meta::PROTOCOL_VERSION).is_some())
+fn is_modern(envelope: &Envelope<'_>) -> bool {
+    envelope.meta.iter().any(|(key, _)| **key == *meta::PROTOCOL_VERSION.as_bytes())
 }
 
 fn names_modern(headers: &Headers<'_>) -> bool {
@@ -113,7 +111,7 @@ fn names_modern(headers: &Headers<'_>) -> bool {
 
 /// Step 4: batches exist only in 2025-03-26 sessions.
 fn classify_batch<'a>(headers: &Headers<'a>, batch: Vec<Envelope<'a>>) -> Result<Inbound<'a>, Refusal> {
-    if names_modern(headers) || batch.iter().any(|envelope| is_modern(&Params::read(envelope.params))) {
+    if names_modern(headers) || batch.iter().any(is_modern) {
         return Err(Refusal::new(invalid("this revision has no batches; send one message a request"), None));
     }
     if batch.iter().any(|envelope| envelope.method_name() == "initialize") {
@@ -141,7 +139,7 @@ fn modern_request<'a>(
     id: &'a [u8],
 ) -> Result<ModernRequest<'a>, Refusal> {
     let refuse = |error| Refusal::new(error, Some(id));
-    let meta = Meta::read(params.meta).map_err(refuse)?;
+    let meta = Meta::of(envelope).map_err(refuse)?;
     let (Some(version), Some(_)) = (meta.version.as_deref(), meta.capabilities) else {
         return Err(refuse(meta::wrong("_meta must name protocolVersion and clientCapabilities")));
     };

@@ -100,7 +100,7 @@ fn read<'a>(envelope: &Envelope<'a>) -> LegacyMessage<'a> {
 
 fn request<'a>(envelope: &Envelope<'a>, id: &'a [u8]) -> LegacyMessage<'a> {
     match LegacyMethod::parse(envelope.method_name()) {
-        Some(method) => LegacyMessage::Request(LegacyRequest { id, method, params: Params::read(envelope.params) }),
+        Some(method) => LegacyMessage::Request(LegacyRequest { id, method, params: Params::of(envelope) }),
         None if envelope.method_name() == "initialize" => {
             LegacyMessage::Refused(Refusal::in_band(invalid("the session is initialized already"), Some(id)))
         }
@@ -115,7 +115,7 @@ fn notification<'a>(envelope: &Envelope<'a>) -> LegacyMessage<'a> {
     if envelope.method_name() != "notifications/cancelled" {
         return LegacyMessage::Ignored;
     }
-    Params::read(envelope.params).request_id.map_or(LegacyMessage::Ignored, LegacyMessage::Cancelled)
+    Params::of(envelope).request_id.map_or(LegacyMessage::Ignored, LegacyMessage::Cancelled)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{CLIENT_INFO_MAX, RPC_ID_MAX};
-use crate::wire::rpc;
+use crate::wire::rpc::{self, Envelope};
 use std::borrow::Cow;
 
 /// `_meta` key of the protocol version; its presence makes a request modern.
@@ -48,24 +48,34 @@ pub struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
-    /// Reads the raw `params` of a message.
-    pub fn read(raw: Option<&'a [u8]>) -> Self {
+    /// The `params` of a message.
+    pub fn of(message: &Envelope<'a>) -> Self {
         let mut params = Self::default();
-        for field in rpc::object_fields(raw.unwrap_or_default()) {
-            let slot = match &*field.key {
-                b"_meta" => &mut params.meta,
-                b"name" => &mut params.name,
-                b"uri" => &mut params.uri,
-                b"arguments" => &mut params.arguments,
-                b"cursor" => &mut params.cursor,
-                b"notifications" => &mut params.notifications,
-                b"level" => &mut params.level,
-                b"requestId" => &mut params.request_id,
-                _ => continue,
-            };
-            *slot = Some(field.value);
-        }
+        message.members.iter().for_each(|(key, value)| params.note(key, value));
         params
+    }
+
+    /// Raw `params` that came in no message.
+    #[cfg(test)]
+    pub(crate) fn read(raw: Option<&'a [u8]>) -> Self {
+        let mut params = Self::default();
+        rpc::object_fields(raw.unwrap_or_default()).for_each(|field| params.note(&field.key, field.value));
+        params
+    }
+
+    fn note(&mut self, key: &[u8], value: &'a [u8]) {
+        let slot = match key {
+            b"_meta" => &mut self.meta,
+            b"name" => &mut self.name,
+            b"uri" => &mut self.uri,
+            b"arguments" => &mut self.arguments,
+            b"cursor" => &mut self.cursor,
+            b"notifications" => &mut self.notifications,
+            b"level" => &mut self.level,
+            b"requestId" => &mut self.request_id,
+            _ => return,
+        };
+        *slot = Some(value);
     }
 }
 
@@ -101,6 +111,16 @@ impl<'a> Meta<'a> {
         for field in rpc::object_fields(raw.unwrap_or_default()) {
             meta.note(&field.key, field.value)?;
         }
+        Ok(meta)
+    }
+
+    /// The `_meta` of a message, an object whose members the message has noted.
+    ///
+    /// # Errors
+    /// `Kind::InvalidParams` if one of the members has the wrong type.
+    pub fn of(message: &Envelope<'a>) -> Result<Self> {
+        let mut meta = Self::default();
+        message.meta.iter().try_for_each(|(key, value)| meta.note(key, value))?;
         Ok(meta)
     }
 

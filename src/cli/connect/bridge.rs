@@ -231,28 +231,35 @@ impl Bridge {
 
     /// Looks at a message on its way to the client; nothing if it is none.
     fn hear(&self, outgoing: &Outgoing, message: Vec<u8>, is_hello: bool, answered: &mut bool) -> Option<Vec<u8>> {
-        let envelope = match rpc::parse(&message).ok()? {
-            Message::Single(envelope) if envelope.kind == MessageKind::Response => envelope,
+        let named = match rpc::parse(&message).ok()? {
+            Message::Single(answer) if answer.kind == MessageKind::Response => {
+                *answered = true;
+                self.learn_from(outgoing, &answer, is_hello)
+            }
             batch_or_other => {
                 *answered |= matches!(batch_or_other, Message::Batch(_));
-                return Some(message);
+                None
             }
         };
-        *answered = true;
-        if let (None, Some(id), Some(error)) = (envelope.id, &outgoing.id, envelope.error) {
+        named.or(Some(message))
+    }
+
+    /// Keeps what an answer tells; gives the message to send in its stead where the client could not tell whose it is.
+    fn learn_from(&self, outgoing: &Outgoing, answer: &Envelope<'_>, is_hello: bool) -> Option<Vec<u8>> {
+        if let (None, Some(id), Some(error)) = (answer.id, &outgoing.id, answer.error) {
             // Refused before its id was read: the client still waits under that id.
             let mut named = Vec::new();
             rpc::error_object(&mut named, Some(id), error);
             return Some(named);
         }
-        if let Some(result) = envelope.result.filter(|_| outgoing.is_list) {
+        if let Some(result) = answer.result.filter(|_| outgoing.is_list) {
             self.learned.borrow_mut().take(result);
         }
-        if let Some(result) = envelope.result.filter(|_| is_hello) {
+        if let Some(result) = answer.result.filter(|_| is_hello) {
             let revision = rpc::field(result, "protocolVersion").and_then(rpc::string);
             self.session.borrow_mut().revision = revision.map(|text| text.into_owned());
         }
-        Some(message)
+        None
     }
 
     fn headers(&self, outgoing: &Outgoing) -> Vec<(String, String)> {

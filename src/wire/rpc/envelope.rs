@@ -4,12 +4,14 @@ use super::scan::{Scanner, Stumbled};
 use super::{is_object, is_string, string, text};
 use crate::base::error::{Error, Kind};
 use crate::base::limits::{RPC_BATCH_MAX, RPC_ID_MAX};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// Largest magnitude of a number used as id: beyond it, readers with doubles disagree (2^53).
 const ID_NUMBER_MAX: u64 = 1 << 53;
 
 /// What a body holds.
+#[allow(clippy::large_enum_variant, reason = "nearly every body is one message, and a box would be an allocation each")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// One message.
@@ -29,6 +31,9 @@ pub enum MessageKind {
     Response,
 }
 
+/// Members of one object in order: the text of each key, and its raw value.
+pub type Members<'a> = SmallVec<[(Cow<'a, [u8]>, &'a [u8]); 4]>;
+
 /// One message; spans are raw JSON out of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
@@ -41,6 +46,10 @@ pub struct Envelope<'a> {
     pub method: Option<Cow<'a, str>>,
     /// The raw `params`, always an object.
     pub params: Option<&'a [u8]>,
+    /// The members of `params`, noted on the way: nobody need look for them again.
+    pub members: Members<'a>,
+    /// The members of the `_meta` in `params`, where that is an object.
+    pub meta: Members<'a>,
     /// The raw `result`, any value. There on a response without `error`.
     pub result: Option<&'a [u8]>,
     /// The raw `error`, always an object. There on a response without `result`.
@@ -80,7 +89,7 @@ pub fn parse(body: &[u8]) -> Result<Message<'_>, RpcFault> {
     if scanner.byte(start) == Some(b'[') {
         return batch(&mut scanner, start);
     }
-    let mut members = Members::default();
+    let mut members = Top::default();
     let read = members.read(&mut scanner, start).and_then(|end| scanner.end(end));
     read.map_err(|stumbled| scanner.error(stumbled))?;
     if scanner.byte(start) == Some(b'{') { members.envelope().map(Message::Single) } else { Err(not_object().into()) }
@@ -95,7 +104,7 @@ fn batch<'a>(scanner: &mut Scanner<'a>, start: usize) -> Result<Message<'a>, Rpc
     let mut count = 0;
     let read = scanner.array(start, |scanner, at| {
         count += 1;
-        let mut members = Members::default();
+        let mut members = Top::default();
         let end = members.read(scanner, at)?;
         if count <= RPC_BATCH_MAX {
             all.push(members);
@@ -107,32 +116,57 @@ fn batch<'a>(scanner: &mut Scanner<'a>, start: usize) -> Result<Message<'a>, Rpc
         return Err(invalid(format!("a batch holds 1 to {RPC_BATCH_MAX} messages, not {count}")).into());
     }
     // One bad element refuses the whole batch: nobody has to guess which part was done.
-    let envelopes: Result<Vec<_>, RpcFault> = all.into_iter().map(Members::envelope).collect();
+    let envelopes: Result<Vec<_>, RpcFault> = all.into_iter().map(Top::envelope).collect();
     envelopes.map(Message::Batch).map_err(|fault| RpcFault { id: None, ..fault })
 }
 
 /// The members JSON-RPC names, as they came. Names are compared exactly, without escapes; others are passed over.
 #[derive(Default)]
-struct Members<'a> {
+struct Top<'a> {
     jsonrpc: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     method: Option<&'a [u8]>,
     params: Option<&'a [u8]>,
     result: Option<&'a [u8]>,
     error: Option<&'a [u8]>,
+    members: Members<'a>,
+    meta: Members<'a>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> Top<'a> {
     /// Reads one value; of an object, keeps the members.
     fn read(&mut self, scanner: &mut Scanner<'a>, at: usize) -> Result<usize, Stumbled> {
-        match scanner.byte(at) {
-            Some(b'{') => scanner.object(at, |key, value| self.note(key, value)),
-            _ => scanner.value(at),
+        if scanner.byte(at) != Some(b'{') {
+            return scanner.value(at);
         }
+        scanner.object_by(at, |scanner, key, start| {
+            let key = plain(key);
+            let end = match &*key {
+                b"params" if scanner.byte(start) == Some(b'{') => self.read_params(scanner, start)?,
+                _ => scanner.value(start)?,
+            };
+            self.note(&key, scanner.span(start, end));
+            Ok(end)
+        })
+    }
+
+    fn read_params(&mut self, scanner: &mut Scanner<'a>, at: usize) -> Result<usize, Stumbled> {
+        let Self { members, meta, .. } = self;
+        scanner.object_by(at, |scanner, key, start| {
+            let key = plain(key);
+            let end = match &*key {
+                b"_meta" if scanner.byte(start) == Some(b'{') => {
+                    scanner.object(start, |key, value| meta.push((plain(key), value)))?
+                }
+                _ => scanner.value(start)?,
+            };
+            members.push((key, scanner.span(start, end)));
+            Ok(end)
+        })
     }
 
     fn note(&mut self, key: &[u8], value: &'a [u8]) {
-        let slot = match &*plain(key) {
+        let slot = match key {
             b"jsonrpc" => &mut self.jsonrpc,
             b"id" => &mut self.id,
             b"method" => &mut self.method,
@@ -162,7 +196,8 @@ impl<'a> Members<'a> {
         }
         let kind = self.kind()?;
         let method = self.method.and_then(string);
-        Ok(Envelope { kind, id, method, params: self.params, result: self.result, error: self.error })
+        let Self { params, result, error, members, meta, .. } = self;
+        Ok(Envelope { kind, id, method, params, members, meta, result, error })
     }
 
     fn kind(&self) -> Result<MessageKind, Error> {

@@ -18,7 +18,7 @@ mod splice;
 mod text;
 mod walk;
 
-pub use envelope::{Envelope, Message, MessageKind, RpcFault, parse};
+pub use envelope::{Envelope, Members, Message, MessageKind, RpcFault, parse};
 pub use scan::validate;
 pub use splice::{
     Edit, edit, error, error_body, error_object, notification, number, one_line, quote, quoted, request, result,

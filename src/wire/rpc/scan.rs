@@ -92,13 +92,26 @@ impl<'a> Scanner<'a> {
 
     /// Reads an object; `visit` gets each key, as it stands between its quotes, with its value's span.
     pub(super) fn object(&mut self, at: usize, mut visit: impl FnMut(&'a [u8], &'a [u8])) -> Scan {
+        self.object_by(at, |scanner, key, start| {
+            let end = scanner.value(start)?;
+            visit(key, scanner.span(start, end));
+            Ok(end)
+        })
+    }
+
+    /// A piece of the text.
+    pub(super) fn span(&self, start: usize, end: usize) -> &'a [u8] {
+        &self.text[start..end]
+    }
+
+    /// Reads an object; `member` gets each key, as it stands between its quotes, and reads the value that begins there.
+    pub(super) fn object_by(&mut self, at: usize, mut member: impl FnMut(&mut Self, &'a [u8], usize) -> Scan) -> Scan {
         let mut at = self.enter(at)?;
         let base = self.keys.open();
         while self.byte(at) != Some(b'}') {
             let key_end = self.key(at, base)?;
             let start = self.colon(key_end)?;
-            let end = self.value(start)?;
-            visit(&self.text[at + 1..key_end - 1], &self.text[start..end]);
+            let end = member(self, self.span(at + 1, key_end - 1), start)?;
             at = self.next(end, b'}')?;
         }
         self.depth -= 1;
