@@ -12,7 +12,7 @@
 //! | 1 | [`upstream`]: the built-in MCP server · [`relay`]: the bare relay |
 //! | 2 | [`stage`]: processes around a measurement |
 //! | 2 | [`engine`]: client threads, their schedule, the run as a whole |
-//! | 3 | [`report`]: what came of a run, told |
+//! | 3 | [`report`]: what came of a run, told · [`screen`]: a run while it runs |
 //! | 3 | [`overhead`]: what a gate adds |
 //! | 3 | [`find`]: the greatest rate under bounds |
 //! | 4 | [`cli`]: one file per command |
@@ -31,6 +31,7 @@ pub mod plot;
 pub mod relay;
 pub mod report;
 pub mod scenario;
+pub mod screen;
 pub mod stage;
 pub mod threshold;
 pub mod trouble;

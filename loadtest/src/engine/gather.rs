@@ -128,7 +128,7 @@ impl<'a> Gather<'a> {
 
     fn end(&mut self, ended: Ended) {
         // What came in after the last tick belongs to requests of the last second.
-        let last = usize::try_from(self.plan.lasts.as_nanos().div_ceil(1_000_000_000)).unwrap_or(1).max(1) - 1;
+        let last = usize::try_from(self.plan.measured().as_nanos().div_ceil(1_000_000_000)).unwrap_or(1).max(1) - 1;
         self.gathered.total.add(last, &ended.part);
         self.gathered.cpu_share = self.gathered.cpu_share.max(ended.cpu_share.unwrap_or(0.0));
         self.gathered.wrong = self.gathered.wrong.take().or(ended.wrong);

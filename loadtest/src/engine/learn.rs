@@ -11,6 +11,7 @@ use crate::scenario::{Scenario, Tools};
 use crate::wire::{Arguments, Call, Id, Requests};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::thread::JoinHandle;
 use tollgate::base::ids::ShardId;
 use tollgate::rt::probe;
@@ -94,6 +95,7 @@ pub(super) fn bare(scenario: Scenario, era: Era, order: &Order, target: &Target)
         patience: order.patience,
         process: target.process,
         metrics: target.metrics.clone(),
+        stop_at: AtomicI64::new(i64::MAX),
         scenario,
         requests,
         fixed,
@@ -206,6 +208,7 @@ fn clone_without_requests(plan: &Plan) -> Plan {
         picks: plan.picks.clone(),
         schedule: plan.schedule.clone(),
         metrics: plan.metrics.clone(),
+        stop_at: AtomicI64::new(i64::MAX),
         ..*plan
     }
 }

@@ -11,6 +11,9 @@ mod schedule;
 mod thread;
 mod verdict;
 
+pub use plan::measured;
+pub use verdict::words;
+
 use crate::failure::Failure;
 use crate::measure::Tick;
 use crate::order::{Load, Order, Target};
@@ -19,7 +22,7 @@ use crate::scenario::Scenario;
 use gather::Gather;
 use plan::Plan;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -37,6 +40,19 @@ const LEAD: Duration = Duration::from_millis(20);
 /// The order makes no sense, the target does not answer, or it lacks what the scenario needs. Failures of single
 /// requests under load are no error: the outcome counts them.
 pub fn run(order: &Order, target: &Target, watch: &mut dyn FnMut(&Tick)) -> Result<Outcome, Failure> {
+    run_until(order, target, &AtomicBool::new(false), watch)
+}
+
+/// Runs an order to its end, or until `stop` becomes true: then the outcome is of the time measured until then.
+///
+/// # Errors
+/// As [`run`]; and it was stopped before anything was measured.
+pub fn run_until(
+    order: &Order,
+    target: &Target,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(&Tick),
+) -> Result<Outcome, Failure> {
     check(order)?;
     let scenario = Scenario::load(&order.scenario)?;
     let era = scenario.era(order.era)?;
@@ -49,15 +65,24 @@ pub fn run(order: &Order, target: &Target, watch: &mut dyn FnMut(&Tick)) -> Resu
     let started_ms = Clock::wall().0;
     let at = if ready.is_ok() { (Clock::now() + LEAD).0 } else { u64::MAX };
     begin.store(at, Ordering::Release);
+    let watch = &mut |tick: &Tick| {
+        watch(tick);
+        if stop.load(Ordering::Relaxed) {
+            plan.stop_after(tick.elapsed);
+        }
+    };
     let gathered = ready.and_then(|()| Gather::new(&plan, watch).run(&reports));
     for thread in threads {
         drop(thread.join());
+    }
+    if gathered.is_ok() && plan.measured().is_zero() {
+        return Err(Failure::new("stopped in the warm-up: nothing was measured"));
     }
     Ok(verdict::outcome(&plan, order, target, gathered?, started_ms))
 }
 
 fn check(order: &Order) -> Result<(), Failure> {
-    if plan::measured(order).is_zero() {
+    if measured(order).is_zero() {
         return Err(Failure::usage("the measured time is zero; give a --duration"));
     }
     if order.patience.is_zero() {

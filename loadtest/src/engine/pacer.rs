@@ -36,6 +36,8 @@ pub(super) struct Pacer {
     /// The number of the next request among those of all threads.
     next: Cell<u64>,
     due: Cell<Option<Instant>>,
+    /// Nothing due from here on is sent.
+    until: Cell<Option<Instant>>,
     free: RefCell<VecDeque<Rc<Seat>>>,
     came_free: Notify,
 }
@@ -48,6 +50,7 @@ impl Pacer {
             begin,
             next: Cell::new(thread as u64),
             due: Cell::new(None),
+            until: Cell::new(None),
             free: RefCell::default(),
             came_free: Notify::new(),
         };
@@ -56,7 +59,8 @@ impl Pacer {
     }
 
     fn due_of(&self, n: u64) -> Option<Instant> {
-        self.plan.schedule.as_ref().and_then(|schedule| schedule.due(n)).map(|after| self.begin + after)
+        let due = self.plan.schedule.as_ref().and_then(|schedule| schedule.due(n)).map(|after| self.begin + after);
+        due.filter(|due| self.until.get().is_none_or(|until| *due < until))
     }
 
     fn advance(&self) {
@@ -118,6 +122,16 @@ impl Pacer {
     /// Lets every waiting connection go without a request.
     fn dismiss(&self) {
         self.free.take().into_iter().for_each(|seat| seat.bell.notify_one());
+    }
+
+    /// Ends the schedule early: what is due from `until` on is nobody's any more.
+    pub(super) fn end_at(&self, until: Instant) {
+        self.until.set(Some(until));
+        if self.due.get().is_some_and(|due| due >= until) {
+            self.due.set(None);
+            self.came_free.notify_one();
+            self.dismiss();
+        }
     }
 
     /// Gives up what is not yet sent: how many requests that are.

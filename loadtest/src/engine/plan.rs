@@ -2,11 +2,16 @@
 
 use super::pick::Picks;
 use super::schedule::Schedule;
+use super::thread::TICK;
 use crate::order::{Load, Order};
 use crate::scenario::{Reading, Scenario};
 use crate::wire::Requests;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+
+/// Ticks between the wish that a run ends and its end: by then every thread has heard of it.
+const STOP_TICKS: i64 = 2;
 
 /// A run, ready to be started.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(super) struct Plan {
     pub(super) process: Option<u32>,
     /// Where the target tells its metrics.
     pub(super) metrics: Option<(SocketAddr, String)>,
+    /// The tick with which the run ends early; beyond the last one while nobody wants that.
+    pub(super) stop_at: AtomicI64,
 }
 
 /// Requests that are sent on the side.
@@ -56,6 +63,24 @@ impl Plan {
         of / self.threads + usize::from(thread < of % self.threads)
     }
 
+    /// Ends the run soon after a time since the begin of the warm-up: with a tick that no thread has come to yet.
+    pub(super) fn stop_after(&self, elapsed: Duration) {
+        let ticks = |time: Duration| i64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(i64::MAX);
+        let index = ticks(elapsed).saturating_sub(ticks(self.warm_up)).saturating_add(STOP_TICKS);
+        self.stop_at.fetch_min(index, Ordering::Relaxed);
+    }
+
+    /// Whether the run ends with this tick.
+    pub(super) fn stops_at(&self, index: i64) -> bool {
+        index >= self.stop_at.load(Ordering::Relaxed)
+    }
+
+    /// Time that was measured: all, or what a run that ended early came to.
+    pub(super) fn measured(&self) -> Duration {
+        let ticks = self.stop_at.load(Ordering::Relaxed).clamp(0, u32::MAX.into());
+        self.lasts.min(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)))
+    }
+
     /// How answers are read.
     pub(super) fn reading(&self) -> Reading {
         self.scenario.reader
@@ -63,7 +88,7 @@ impl Plan {
 }
 
 /// Measured time of an order: an open profile's stages say it themselves.
-pub(super) fn measured(order: &Order) -> Duration {
+pub fn measured(order: &Order) -> Duration {
     match &order.load {
         Load::Closed => order.lasts,
         Load::Open(stages) => stages.iter().map(|stage| stage.lasts).sum(),

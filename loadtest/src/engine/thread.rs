@@ -74,7 +74,7 @@ pub(super) struct Local {
     pacer: Option<Pacer>,
     /// The measured time begins, and ends.
     start: Instant,
-    end: Instant,
+    end: Cell<Instant>,
     dice: RefCell<Dice>,
     turn: Cell<usize>,
     ids: Cell<u64>,
@@ -97,7 +97,7 @@ pub(super) async fn run(given: Given) {
         recorder: RefCell::new(Recorder::new(start)),
         pacer: plan.schedule.as_ref().map(|_| Pacer::new(plan.clone(), number, begin)),
         start,
-        end: start + plan.lasts,
+        end: Cell::new(start + plan.lasts),
         dice: RefCell::new(Dice::new(number)),
         turn: Cell::new(number * 7),
         ids: Cell::new(ids.get()),
@@ -182,7 +182,7 @@ impl Local {
                 && let Some(pacer) = &self.pacer
             {
                 let left = pacer.give_up();
-                self.recorder.borrow_mut().refused(self.end, Trouble::Unsent, left);
+                self.recorder.borrow_mut().refused(self.end.get(), Trouble::Unsent, left);
             }
             time::sleep(Duration::from_millis(1)).await;
         }
@@ -194,19 +194,31 @@ impl Local {
         let last = ticks(self.plan.lasts);
         let mut at_start = (thread_cpu(), self.usage(given));
         for index in 1 - warm..=last {
-            let at = tick_at(self.start, index).clamp(begin, self.end);
+            let at = tick_at(self.start, index).clamp(begin, self.end.get());
             time::sleep_until(at).await;
             self.tell_tick(index, given);
             if index == 0 {
                 at_start = (thread_cpu(), self.usage(given));
             }
+            if self.plan.stops_at(index) {
+                self.stop(at);
+                break;
+            }
         }
         let at_end = (thread_cpu(), self.usage(given));
         let spent = at_end.0.zip(at_start.0).map(|(after, before)| after.saturating_sub(before));
         Ended {
-            cpu_share: spent.map(|ns| Duration::from_nanos(ns).as_secs_f64() / self.plan.lasts.as_secs_f64()),
+            cpu_share: spent.map(|ns| Duration::from_nanos(ns).as_secs_f64() / self.plan.measured().as_secs_f64()),
             target: at_start.1.zip(at_end.1),
             ..Ended::default()
+        }
+    }
+
+    /// Sends nothing more that is due from now on.
+    fn stop(&self, now: Instant) {
+        self.end.set(now);
+        if let Some(pacer) = &self.pacer {
+            pacer.end_at(now);
         }
     }
 
@@ -242,7 +254,7 @@ impl Local {
             Some(pacer) => pacer.next(seat).await,
             None => {
                 let now = Clock::now();
-                (now < self.end).then_some(Ticket { due: now, was_free: true })
+                (now < self.end.get()).then_some(Ticket { due: now, was_free: true })
             }
         }
     }

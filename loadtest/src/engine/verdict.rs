@@ -4,12 +4,10 @@ use super::gather::Gathered;
 use super::plan::Plan;
 use crate::measure::distribution;
 use crate::order::{Era, Load, Order, Stage, Target};
-use crate::outcome::{Client, Late, Outcome, Validity};
+use crate::outcome::{Client, FORMAT, Late, Outcome, Validity};
 use crate::trouble::Trouble;
 use std::time::Duration;
 
-/// Version of the outcome's model.
-const FORMAT: u32 = 1;
 /// A client thread that used more of its core than this had no headroom.
 const CPU_SHARE_MAX: f64 = 0.9;
 /// More late sends than this share, and the client was not quick enough.
@@ -20,7 +18,7 @@ pub(super) fn outcome(plan: &Plan, order: &Order, target: &Target, gathered: Gat
     let validity = validity(plan, &gathered);
     let total = &gathered.total;
     let all = &total.all;
-    let seconds = plan.lasts.as_secs_f64();
+    let seconds = plan.measured().as_secs_f64();
     let cpu_ns = gathered.target.map(|(before, after)| after.cpu_ns.saturating_sub(before.cpu_ns));
     Outcome {
         format: FORMAT,
@@ -33,7 +31,7 @@ pub(super) fn outcome(plan: &Plan, order: &Order, target: &Target, gathered: Gat
         started_ms,
         seconds,
         connections: plan.connections,
-        load: words(&order.load),
+        load: words(&order.load) + &stopped(plan),
         target_rate: target_rate(plan),
         sent: all.sent,
         answered: all.answered,
@@ -72,21 +70,27 @@ fn float(n: u64) -> f64 {
     n as f64
 }
 
+/// That a run ended before its time, in words.
+fn stopped(plan: &Plan) -> String {
+    if plan.measured() < plan.lasts { format!(", stopped after {:?}", plan.measured()) } else { String::new() }
+}
+
 /// Mean rate asked for over the measured time.
 fn target_rate(plan: &Plan) -> Option<f64> {
     let schedule = plan.schedule.as_ref()?;
-    let count = schedule.count_by(plan.warm_up + plan.lasts) - schedule.count_by(plan.warm_up);
-    Some(count / plan.lasts.as_secs_f64())
+    let count = schedule.count_by(plan.warm_up + plan.measured()) - schedule.count_by(plan.warm_up);
+    Some(count / plan.measured().as_secs_f64())
 }
 
 fn rate_in_second(plan: &Plan, second: u32) -> Option<f64> {
     let schedule = plan.schedule.as_ref()?;
     let from = plan.warm_up + Duration::from_secs(second.into());
-    let to = (from + Duration::from_secs(1)).min(plan.warm_up + plan.lasts);
+    let to = (from + Duration::from_secs(1)).min(plan.warm_up + plan.measured());
     Some((schedule.count_by(to) - schedule.count_by(from)) / to.saturating_sub(from).as_secs_f64())
 }
 
-fn words(load: &Load) -> String {
+/// A load in words: `closed`, or its stages.
+pub fn words(load: &Load) -> String {
     match load {
         Load::Closed => "closed".into(),
         Load::Open(stages) => stages.iter().map(stage_words).collect::<Vec<_>>().join(", "),

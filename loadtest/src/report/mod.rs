@@ -9,7 +9,7 @@ pub mod text;
 mod words;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 use crate::failure::Failure;
 use crate::outcome::Distribution;

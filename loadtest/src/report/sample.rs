@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
 /// Fails where a text differs from `tests/fixtures/NAME`; with `UPDATE_FIXTURES=1` writes it there instead.
-pub(super) fn assert_fixture(name: &str, text: &str) {
+pub(crate) fn assert_fixture(name: &str, text: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
         std::fs::write(&path, text).unwrap();
