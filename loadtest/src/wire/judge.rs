@@ -107,8 +107,12 @@ fn not_json(status: u16, body: &[u8]) -> (Trouble, String) {
 
 /// The start of a body, for people.
 fn excerpt(body: &[u8]) -> String {
+    if body.is_empty() {
+        return "an empty body".into();
+    }
+    // A terminal must not be steered by what a server says.
     let text = String::from_utf8_lossy(&body[..body.len().min(200)]);
-    if body.is_empty() { "an empty body".into() } else { text.escape_debug().to_string() }
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 #[cfg(test)]
