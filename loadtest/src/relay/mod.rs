@@ -5,6 +5,9 @@
 //! | `ring.rs` | the one loop: completions → submissions, one system call a turn |
 //! | `pair.rs` | a client's connection and its own upstream one: where each direction stands |
 //! | `socket.rs` | sockets and their addresses, as the ring wants them |
+//!
+//! What was tried, CPU µs a call at 64 connections, medians of six interleaved rounds on two shared cores: `recv` and
+//! `send` 21.4 (kept), the same on registered files 21.4, `read` and `write` 22.0.
 
 mod pair;
 mod ring;
