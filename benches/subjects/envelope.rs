@@ -12,9 +12,6 @@ const TAIL: &str = concat!(
     r#""io.modelcontextprotocol/clientCapabilities":{}}}}"#,
 );
 
-/// Sizes a body is measured at, in bytes, with their names.
-pub(crate) const SIZES: [(&str, usize); 3] = [("300", 300), ("4k", 4 * 1024), ("64k", 64 * 1024)];
-
 /// A call of `size` bytes: whole files first, the rest in the message.
 pub(crate) fn body(size: usize) -> Vec<u8> {
     let frame = HEAD.len() + MIDDLE.len() + TAIL.len();

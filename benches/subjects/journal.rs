@@ -10,16 +10,13 @@ use tollgate::base::phase::Stamps;
 /// Where the files are: appending is a copy into memory, so no disk is measured either.
 const MEMORY: &str = "/dev/shm";
 
-/// A fresh journal. Nothing drains it: it takes [`Recorder::CALLS`] calls and is then done with.
+/// A fresh journal. Nothing drains it: it takes some thousand calls and is then done with.
 pub(crate) struct Recorder {
     journal: Journal,
     _folder: TempDir,
 }
 
 impl Recorder {
-    /// Calls whose records fit one journal's ring before it asks to be drained.
-    pub(crate) const CALLS: u64 = 2_048;
-
     /// Opens a journal and records one call, as the first of a journal begins its segment.
     pub(crate) fn open() -> Self {
         let folder = tempfile::tempdir_in(MEMORY).expect("a folder on memory");

@@ -59,11 +59,6 @@ impl Tools {
         self.names.iter().filter(allowed).count()
     }
 
-    /// How many tools [`Self::decide_all`] asks for.
-    pub(crate) fn count(&self) -> usize {
-        self.names.len()
-    }
-
     /// The parts of a `tools/list` answer: the view rendered before, with the client's id in front.
     pub(crate) fn answer(&self) -> [Bytes; 3] {
         let view = self.views.get(&self.catalog, &self.grants, self.everything, Door::All);
