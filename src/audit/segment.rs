@@ -200,6 +200,7 @@ impl SegmentFile {
 
     /// Whether only zeros follow. What was never written is not read: that is most of a segment, at every start.
     fn is_zero_from(&mut self, mut at: u64) -> Result<bool> {
+        file::no_read_ahead(&self.file);
         loop {
             let next = file::next_written(&self.file, at);
             let next = next.map_err(|error| Error::from(error).at(&self.path.display().to_string()))?;

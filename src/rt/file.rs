@@ -193,6 +193,12 @@ pub fn next_written(file: &std::fs::File, from: u64) -> io::Result<Option<u64>> 
     sys::seek_data(file, from)
 }
 
+/// Lets what is read of a file from now on be only what was asked for. Before [`next_written`]: room that the kernel
+/// has read ahead into its memory counts as written for as long as it is there.
+pub fn no_read_ahead(file: &std::fs::File) {
+    sys::no_read_ahead(file);
+}
+
 /// Takes a file's lock, as long as the file is open. Blocks for a moment; for start-up: a process that is being started
 /// holds a copy of every open file until it runs its program, and with it the lock of a gate that has just ended.
 ///

@@ -123,6 +123,12 @@ pub(super) fn seek_data(file: &std::fs::File, from: u64) -> io::Result<Option<u6
     }
 }
 
+/// Tells the kernel not to read ahead in a file. It is advice: a kernel that does not take it only reads more.
+pub(super) fn no_read_ahead(file: &std::fs::File) {
+    // SAFETY: no pointers.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+}
+
 /// What waits in a socket's receive queue, without taking it.
 pub(super) enum Peeked {
     /// At least one byte.
