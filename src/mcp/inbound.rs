@@ -25,7 +25,6 @@ pub struct Headers<'a> {
 /// What a POST is.
 #[allow(clippy::large_enum_variant, reason = "made once a request, and taken apart at once")]
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "one a request, and the largest is the usual one")]
 pub enum Inbound<'a> {
     /// A request of the modern era, its headers in agreement.
     Modern(ModernRequest<'a>),
