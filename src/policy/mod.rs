@@ -2,10 +2,12 @@
 
 mod call;
 mod decide;
+mod familiar;
 mod key;
 mod token;
 
 pub use call::{Admission, Asked, unknown_tool};
 pub use decide::{Question, Reason, Verdict, decide};
+pub use familiar::Familiar;
 pub use key::{KeyEntry, KeyRing, Pepper, Principal, Refusal, VirtualKey};
 pub use token::{Credential, Mac, Presented, Token};

@@ -2,6 +2,7 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::HEAD_DEADLINE_MS;
+use crate::policy::Familiar;
 use crate::rt::net::{TcpListener, TcpStream};
 use crate::rt::stream::Stream;
 use crate::rt::{task, time};
@@ -79,6 +80,7 @@ async fn shake_hands(
 /// Answers the requests of one connection until either side has had enough.
 async fn serve<S: Stream>(shard: &Rc<Shard>, stream: S) -> Result<()> {
     let mut conn = ServerConn::new(stream, shard.http_limits());
+    let mut familiar = Familiar::default();
     loop {
         let head = match conn.read_head().await {
             Ok(Some(head)) => head,
@@ -95,7 +97,7 @@ async fn serve<S: Stream>(shard: &Rc<Shard>, stream: S) -> Result<()> {
             conn.close_after_answer();
         }
         // On the heap for as long as it runs: an idle connection keeps nothing of it, and neither does an open stream.
-        if let After::Stream(held) = Box::pin(dispatch::answer(shard, &mut conn, head)).await? {
+        if let After::Stream(held) = Box::pin(dispatch::answer(shard, &mut conn, &mut familiar, head)).await? {
             Box::pin(stream::keep(shard, &mut conn, held)).await?;
         }
         if !conn.keep_alive() || shard.is_draining() {

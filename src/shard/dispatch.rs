@@ -1,10 +1,11 @@
 //! From a request's head to its door: the path decides, and what must hold before any body is read is checked here.
 
+use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::phase::{Phase, Stamps};
 use crate::catalog::{Door, Narrowing};
 use crate::config::Snapshot;
-use crate::policy::{Credential, Principal, Refusal};
+use crate::policy::{Credential, Familiar, Principal, Refusal};
 use crate::rt::stream::Stream;
 use crate::shard::doors;
 use crate::shard::doors::stream::After;
@@ -29,7 +30,12 @@ enum Route<'a> {
 }
 
 /// Answers one request, and says what is left to do. An error means that the connection is of no further use.
-pub(crate) async fn answer<S: Stream>(shard: &Rc<Shard>, conn: &mut ServerConn<S>, head: RequestHead) -> Result<After> {
+pub(crate) async fn answer<S: Stream>(
+    shard: &Rc<Shard>,
+    conn: &mut ServerConn<S>,
+    familiar: &mut Familiar,
+    head: RequestHead,
+) -> Result<After> {
     let mut stamps = Stamps::start();
     stamps.end(Phase::Read);
     let in_force = shard.in_force();
@@ -37,7 +43,7 @@ pub(crate) async fn answer<S: Stream>(shard: &Rc<Shard>, conn: &mut ServerConn<S
         return refuse::plain(shard, conn, &error).await.map(|()| After::Done);
     }
     let answered = match route(head.path()) {
-        Route::Mcp(server) => match enter(shard, in_force, stamps, &head, server) {
+        Route::Mcp(server) => match enter(shard, in_force, stamps, (&head, familiar), server) {
             Ok(exchange) => return by_method(exchange, conn, &head).await,
             Err(error) => refuse::plain(shard, conn, &error).await,
         },
@@ -80,19 +86,20 @@ fn enter(
     shard: &Rc<Shard>,
     in_force: Rc<InForce>,
     mut stamps: Stamps,
-    head: &RequestHead,
+    (head, familiar): (&RequestHead, &mut Familiar),
     server: Option<&str>,
 ) -> Result<Exchange> {
-    let principal = identify(shard, &in_force.snapshot, head)?;
+    let principal = identify(shard, &in_force.snapshot, head, familiar)?;
     let door = door(&in_force.snapshot, principal, server).ok_or_else(no_such_path)?;
     let narrowing = Narrowing::parse(head.headers("x-tollgate-tools"))?;
     stamps.end(Phase::Identify);
     Ok(Exchange { shard: shard.clone(), in_force, principal, door, narrowing, stamps })
 }
 
-fn identify(shard: &Shard, snapshot: &Snapshot, head: &RequestHead) -> Result<Principal> {
+fn identify(shard: &Shard, snapshot: &Snapshot, head: &RequestHead, familiar: &mut Familiar) -> Result<Principal> {
     let credential = Credential::of_request(|name| head.headers(name));
-    snapshot.keys.authenticate(&credential, crate::base::clock::Clock::recent_wall()).map_err(|refusal| {
+    let now = Clock::recent_wall();
+    familiar.authenticate(&snapshot.keys, snapshot.epoch, &credential, now).map_err(|refusal| {
         shard.metrics.unauthorized.inc();
         tracing::debug!(refusal = refusal.name(), "a request without a valid key");
         Refusal::answer()

@@ -60,11 +60,12 @@ pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
         match turn(running.as_mut(), &mut events, conn, watch_from).await {
             Turn::Ended(answer) => {
                 while let Some(event) = events.try_next() {
-                    told.event(conn, tell(&event)).await;
+                    Box::pin(told.event(conn, tell(&event))).await;
                 }
                 return (answer, told.streaming);
             }
-            Turn::Event(event) => told.event(conn, tell(&event)).await,
+            // Boxed, as most calls tell nothing on the way.
+            Turn::Event(event) => Box::pin(told.event(conn, tell(&event))).await,
             Turn::Gone => {
                 watch_from = None;
                 way.cancel.notify_one();

@@ -120,8 +120,10 @@ fn key(out: &mut Vec<u8>, name: &str) {
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
-    rpc::quote(out, name);
-    out.push(b':');
+    // The names are ours and need no escape.
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
 }
 
 fn raw(out: &mut Vec<u8>, name: &str, value: &[u8]) {

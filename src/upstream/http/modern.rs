@@ -6,7 +6,7 @@ use crate::catalog::HeaderParam;
 use crate::mcp::headers;
 use crate::mcp::revision::{Era, Revision};
 use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
-use crate::upstream::http::exchange::{Exchange, ServerRequest};
+use crate::upstream::http::exchange::{Exchange, ServerRequest, incomplete};
 use crate::upstream::http::reply::{Refusal, Reply};
 use crate::upstream::http::wire::Wire;
 use crate::upstream::incoming::printable;
@@ -67,11 +67,17 @@ impl Modern<'_> {
         sink: &Sink,
         patience: &Patience,
     ) -> Result<Outcome> {
-        match self.send(ask, mirrored, patience).await? {
-            Reply::Messages(messages) => self.exchange(ask, sink, patience).finish(messages, refuse).await,
-            Reply::Accepted => Err(Error::new(Kind::BadAnswer, "the server took a request without answering it")),
-            Reply::Refused(refusal) => self.refused(refusal),
-        }
+        // Taken apart before anything is waited for: what a match holds, the future of every call has room for.
+        let mut messages = match self.send(ask, mirrored, patience).await? {
+            Reply::Messages(messages) => messages,
+            Reply::Accepted => {
+                return Err(Error::new(Kind::BadAnswer, "the server took a request without answering it"));
+            }
+            Reply::Refused(refusal) => return self.refused(refusal),
+        };
+        let answered = self.exchange(ask, sink, patience).read(&mut messages, &refuse).await?;
+        messages.wind_up();
+        answered.ok_or_else(incomplete)
     }
 
     /// A JSON-RPC error is an answer whatever the status. Any other 4xx does not fit a modern server: the verdict goes.

@@ -177,9 +177,25 @@ pub fn encode_chunk(out: &mut Vec<u8>, data: &[u8]) {
 }
 
 /// A character of a header name (RFC 9110 5.6.2).
-pub(crate) fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+pub(crate) const fn is_tchar(byte: u8) -> bool {
+    TCHARS[byte as usize]
 }
+
+const TCHARS: [bool; 256] = {
+    let mut table = [false; 256];
+    let (mut at, marks) = (0, b"!#$%&'*+-.^_`|~");
+    while at < 256 {
+        // Below 256, so it fits.
+        table[at] = (at as u8).is_ascii_alphanumeric();
+        at += 1;
+    }
+    at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 /// A character of a header value (RFC 9110 5.5).
 pub(crate) fn is_text(byte: u8) -> bool {

@@ -68,6 +68,12 @@ impl Fields {
         &self.text
     }
 
+    /// Names and values of the headers whose name is so long.
+    pub(crate) fn of_lengths(&self, lengths: &[u16]) -> impl Iterator<Item = (&str, &str)> {
+        let fits = move |(name, _): &&(Span, Span)| lengths.contains(&name.len);
+        self.spans.iter().filter(fits).map(|(name, value)| (name.text(&self.text), value.text(&self.text)))
+    }
+
     /// Names and values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.spans.iter().map(|(name, value)| (name.text(&self.text), value.text(&self.text)))
@@ -75,8 +81,11 @@ impl Fields {
 
     /// The values of one name, compared without case.
     pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        let same = move |(other, _): &(&str, &str)| other.eq_ignore_ascii_case(name);
-        self.iter().filter(same).map(|(_, value)| value)
+        // Lengths first: they tell most names apart.
+        let same = move |(other, _): &&(Span, Span)| {
+            usize::from(other.len) == name.len() && other.text(&self.text).eq_ignore_ascii_case(name)
+        };
+        self.spans.iter().filter(same).map(|(_, value)| value.text(&self.text))
     }
 }
 

@@ -39,8 +39,8 @@ impl<'a> Hop<'a> {
     /// Reads them in one pass; `old` is HTTP/1.0, which knows no transfer coding.
     pub(crate) fn read(fields: &'a Fields, old: bool) -> Result<Self, Fault> {
         let mut hop = Self::default();
-        for (name, value) in fields.iter() {
-            // Lengths first: most headers are none of these, and comparing a length is cheaper than a name.
+        // Lengths first: most headers are none of these, and comparing a length is cheaper than a name.
+        for (name, value) in fields.of_lengths(&[4, 6, 10, 14, 16, 17]) {
             match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => hop.host(value)?,
                 6 if name.eq_ignore_ascii_case("expect") => hop.expect = Some(value),

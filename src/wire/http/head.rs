@@ -174,6 +174,9 @@ fn expects_continue(hop: &Hop<'_>, old: bool) -> Result<bool, Fault> {
 
 /// Whether a content type is JSON.
 pub(crate) fn is_json(content_type: &str) -> bool {
+    if content_type == "application/json" {
+        return true;
+    }
     let mut parts = content_type.split(';').map(str::trim);
     let json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
     json && parts.all(is_utf8_or_no_charset)
