@@ -183,13 +183,8 @@ pub(crate) const fn is_tchar(byte: u8) -> bool {
 
 const TCHARS: [bool; 256] = {
     let mut table = [false; 256];
-    let (mut at, marks) = (0, b"!#$%&'*+-.^_`|~");
-    while at < 256 {
-        // Below 256, so it fits.
-        table[at] = (at as u8).is_ascii_alphanumeric();
-        at += 1;
-    }
-    at = 0;
+    let marks = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut at = 0;
     while at < marks.len() {
         table[marks[at] as usize] = true;
         at += 1;
