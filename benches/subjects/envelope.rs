@@ -1,5 +1,6 @@
 //! A body to its envelope: `tools/call` bodies as a client pushes files, of an exact size.
 
+use tollgate::mcp::meta::Params;
 use tollgate::wire::rpc::{self, Message};
 
 const HEAD: &str = concat!(
@@ -42,6 +43,6 @@ fn file(number: usize) -> String {
 /// Reads the envelope in the gate's one strict pass, and the name of the tool as the gate does.
 pub(crate) fn read(body: &[u8]) -> usize {
     let Ok(Message::Single(envelope)) = rpc::parse(body) else { panic!("the body is a request") };
-    let name = envelope.params.and_then(|params| rpc::field(params, "name")).and_then(rpc::string);
+    let name = Params::of(&envelope).name.and_then(rpc::string);
     envelope.method_name().len() + name.map_or(0, |name| name.len())
 }
