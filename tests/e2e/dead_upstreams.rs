@@ -77,10 +77,15 @@ fn every_way_to_answer_badly_has_its_error() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     let taken = bad.counts.endless_bytes.load(Ordering::Relaxed);
-    let growth = gate.memory_bytes().saturating_sub(before);
-    println!("an endless answer: {taken} bytes taken, the gate grew by {growth} bytes");
     assert!(taken < 128 << 20, "{taken} bytes taken of a line without an end");
-    assert!(growth < GROWTH_MAX, "the gate grew by {growth} bytes");
+    // The allocator gives pages back a while after they were freed, and only while it is used.
+    let mut growth = u64::MAX;
+    eventually("what the endless answers took is given back", Duration::from_secs(20), || {
+        assert_alive(&client);
+        growth = gate.memory_bytes().saturating_sub(before);
+        growth < GROWTH_MAX
+    });
+    println!("an endless answer: {taken} bytes taken, the gate grew by {growth} bytes");
     gate.stop();
 }
 
