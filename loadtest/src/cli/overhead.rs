@@ -50,7 +50,7 @@ pub struct OverheadArgs {
     #[arg(long)]
     nginx: bool,
     /// Measure another gateway too, which you have started on the core of --target-core in front of --upstream:
-    /// NAME=URL,PID[,key=KEY][,prefix=PREFIX]
+    /// `NAME=URL,PID[,key=KEY][,prefix=PREFIX]`
     #[arg(long = "peer", value_name = "PEER", requires = "upstream")]
     peers: Vec<Peer>,
     /// A server that runs already (`tollgate-load upstream --cores …`), instead of one that this command starts

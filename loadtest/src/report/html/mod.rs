@@ -1,7 +1,7 @@
 //! The report as one HTML file: no network, no script, readable in light and dark, on paper and without colour.
 //!
 //! Whatever came from outside (URLs, error texts, names of tools) is escaped by the template; the two places that are
-//! not escaped hold what [`charts`] and [`embedded`] made, which escape by themselves.
+//! not escaped hold what `charts` and `embedded` made, which escape by themselves.
 
 mod charts;
 mod tables;
