@@ -4,7 +4,7 @@ use super::key::{KeyRing, Principal, Refusal};
 use super::token::Credential;
 use crate::base::clock::WallTime;
 use crate::base::ids::Epoch;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// A token that was found good on this connection. Wiped from memory when it is replaced or dropped.
 #[derive(Default)]
@@ -41,8 +41,17 @@ impl Familiar {
             return Ok(principal);
         }
         let principal = ring.authenticate(credential, now)?;
-        self.0 = Some(Box::new(Known { token: Zeroizing::new(token.text().to_vec()), epoch }));
+        self.remember(token.text(), epoch);
         Ok(principal)
+    }
+
+    /// Keys may take turns on one connection, so the room of the last one serves the next.
+    fn remember(&mut self, token: &[u8], epoch: Epoch) {
+        let fresh = || Box::new(Known { token: Zeroizing::new(Vec::with_capacity(token.len())), epoch });
+        let known = self.0.get_or_insert_with(fresh);
+        known.token.zeroize();
+        known.token.extend_from_slice(token);
+        known.epoch = epoch;
     }
 }
 

@@ -222,13 +222,7 @@ impl Connection {
     }
 
     async fn talk(&mut self, seen: &mut Seen) -> Result<(), Bad> {
-        let Some(stream) = &mut self.stream else {
-            return Err(bad(Trouble::Closed, "the connection is closed"));
-        };
-        let (written, out) = stream.write_all(std::mem::take(&mut self.out)).await;
-        self.out = out;
-        written.map_err(|error| bad(Trouble::Closed, format!("while sending: {error}")))?;
-        self.reader.begin();
+        self.send().await?;
         loop {
             match self.reader.advance() {
                 Ok(Found::Answer) => return Ok(()),
@@ -240,6 +234,18 @@ impl Connection {
                 seen.first_byte = Some(Clock::now());
             }
         }
+    }
+
+    /// Sends what is written, and makes ready to read its answer.
+    async fn send(&mut self) -> Result<(), Bad> {
+        let Some(stream) = &mut self.stream else {
+            return Err(bad(Trouble::Closed, "the connection is closed"));
+        };
+        let (written, out) = stream.write_all(std::mem::take(&mut self.out)).await;
+        self.out = out;
+        written.map_err(|error| bad(Trouble::Closed, format!("while sending: {error}")))?;
+        self.reader.begin();
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<(), Bad> {
@@ -275,13 +281,7 @@ impl Connection {
     }
 
     async fn read_stream_head(&mut self) -> Result<(), Bad> {
-        let Some(stream) = &mut self.stream else {
-            return Err(bad(Trouble::Closed, "the connection is closed"));
-        };
-        let (written, out) = stream.write_all(std::mem::take(&mut self.out)).await;
-        self.out = out;
-        written.map_err(|error| bad(Trouble::Closed, format!("while sending: {error}")))?;
-        self.reader.begin();
+        self.send().await?;
         while self.reader.status() == 0 {
             self.read().await?;
             self.reader.advance().map_err(broken_answer)?;
