@@ -38,18 +38,21 @@ impl Phase {
 #[derive(Clone, Copy, Debug)]
 pub struct Stamps {
     start: Instant,
-    ends: [Option<Instant>; Phase::ALL.len()],
+    ends: [Instant; Phase::ALL.len()],
 }
+
+/// The end of a phase that has not ended.
+const NEVER: Instant = Instant(u64::MAX);
 
 impl Stamps {
     /// Starts the clock: the first byte of the head has arrived.
     pub fn start() -> Self {
-        Self { start: Clock::recent(), ends: [None; Phase::ALL.len()] }
+        Self { start: Clock::recent(), ends: [NEVER; Phase::ALL.len()] }
     }
 
     /// Marks the end of a phase.
     pub fn end(&mut self, phase: Phase) {
-        self.ends[phase as usize] = Some(Clock::now());
+        self.ends[phase as usize] = Clock::now();
     }
 
     /// When the exchange began.
@@ -59,9 +62,12 @@ impl Stamps {
 
     /// Time spent in a phase: from the end of the latest earlier phase that ended; zero if it has not ended.
     pub fn spent(&self, phase: Phase) -> Duration {
-        let Some(end) = self.ends[phase as usize] else { return Duration::ZERO };
-        let before = self.ends[..phase as usize].iter().rev().flatten().next().copied();
-        end.since(before.unwrap_or(self.start))
+        let (end, earlier) = (self.ends[phase as usize], &self.ends[..phase as usize]);
+        if end == NEVER {
+            return Duration::ZERO;
+        }
+        let before = earlier.iter().rev().find(|end| **end != NEVER);
+        end.since(*before.unwrap_or(&self.start))
     }
 
     /// Time since the exchange began.

@@ -17,7 +17,7 @@ use crate::upstream::upstreams::scope_key;
 use crate::wire::rpc;
 use futures_util::future::{Either, select};
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 /// A call as a door understood it.
 pub(crate) struct Call<'a> {
@@ -49,22 +49,22 @@ pub(crate) struct Caller<'a> {
 }
 
 /// Runs a call to its end. `mirrored` checks what the head says of the call once the tool is known. When `cancelled`
-/// resolves first, the call is cancelled upstream and recorded so.
+/// resolves first, the call is cancelled upstream and recorded so. It comes pinned, so that it is kept once.
 pub(crate) async fn run(
     exchange: &mut Exchange,
-    call: Call<'_>,
+    call: &Call<'_>,
     mirrored: impl FnOnce(&Tool) -> Result<()>,
     sink: &Sink,
-    cancelled: impl Future<Output = ()>,
+    cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
-    let tool = admit(exchange, &call, mirrored)?;
+    let tool = admit(exchange, call, mirrored)?;
     exchange.stamps.end(Phase::Decide);
     let in_force = exchange.in_force.clone();
     let tool = in_force.snapshot.catalog.tool(tool);
     let slot = in_force.slot(tool.server);
-    let seq = record_intent(exchange, &call, tool).await.inspect_err(|error| count(exchange, slot, error.kind))?;
+    let seq = record_intent(exchange, call, tool).await.inspect_err(|error| count(exchange, slot, error.kind))?;
     exchange.shard.metrics.calls(slot).in_flight.inc();
-    let answer = execute(exchange, &call, tool, sink, cancelled).await;
+    let answer = execute(exchange, call, tool, sink, cancelled).await;
     exchange.shard.metrics.calls(slot).in_flight.dec();
     exchange.stamps.end(Phase::Call);
     record_outcome(exchange, slot, seq, &answer)?;
@@ -98,7 +98,7 @@ async fn execute(
     call: &Call<'_>,
     tool: &Tool,
     sink: &Sink,
-    cancelled: impl Future<Output = ()>,
+    cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
     let spec = exchange.snapshot().server(tool.server).ok_or_else(unserved)?;
     let upstream = UpstreamCall {
@@ -109,7 +109,7 @@ async fn execute(
         scope: scope_key(spec.scope, exchange.principal.key, call.caller.session),
     };
     let running = pin!(exchange.shard.call_upstream(&spec.name, &upstream, sink));
-    match select(running, pin!(cancelled)).await {
+    match select(running, cancelled).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),
     }

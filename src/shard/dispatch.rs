@@ -13,6 +13,7 @@ use crate::shard::exchange::Exchange;
 use crate::shard::refuse;
 use crate::shard::{InForce, Shard};
 use crate::wire::http::{Body, Method, RequestHead, ServerConn};
+use std::future::Future;
 use std::rc::Rc;
 
 /// The methods of the MCP doors, for `Allow` headers.
@@ -30,27 +31,45 @@ enum Route<'a> {
 }
 
 /// Answers one request, and says what is left to do. An error means that the connection is of no further use.
-pub(crate) async fn answer<S: Stream>(
-    shard: &Rc<Shard>,
-    conn: &mut ServerConn<S>,
-    familiar: &mut Familiar,
+///
+/// Every request in flight keeps this future. So each thing is kept in it once: an `async fn` would keep its arguments
+/// twice, as what it was given and as what it works with, and what a `match` takes apart stands beside its parts. Hence
+/// a block that uses `head` where it was put, and references from here on down.
+pub(crate) fn answer<'a, S: Stream>(
+    shard: &'a Rc<Shard>,
+    conn: &'a mut ServerConn<S>,
+    familiar: &'a mut Familiar,
     head: RequestHead,
-) -> Result<After> {
+) -> impl Future<Output = Result<After>> + use<'a, S> {
+    async move {
+        let answered = match &mut enter(shard, &head, familiar) {
+            Ok(Entered::Mcp(exchange)) => return by_method(exchange, conn, &head).await,
+            Ok(Entered::Alive) => conn.respond(200, &[], Body::Empty).await,
+            Err(error) => refuse::plain(shard, conn, error).await,
+        };
+        answered.map(|()| After::Done)
+    }
+}
+
+/// What a head leads to once it has passed every check.
+#[allow(clippy::large_enum_variant, reason = "one a request, and it stays where it is made")]
+enum Entered {
+    /// An MCP door.
+    Mcp(Exchange),
+    /// The sign of life.
+    Alive,
+}
+
+fn enter(shard: &Rc<Shard>, head: &RequestHead, familiar: &mut Familiar) -> Result<Entered> {
     let mut stamps = Stamps::start();
     stamps.end(Phase::Read);
     let in_force = shard.in_force();
-    if let Err(error) = check_site(&in_force.snapshot, &head) {
-        return refuse::plain(shard, conn, &error).await.map(|()| After::Done);
+    check_site(&in_force.snapshot, head)?;
+    match route(head.path()) {
+        Route::Mcp(server) => exchange(shard, in_force, stamps, (head, familiar), server).map(Entered::Mcp),
+        Route::Alive => Ok(Entered::Alive),
+        Route::Nowhere => Err(no_such_path()),
     }
-    let answered = match route(head.path()) {
-        Route::Mcp(server) => match enter(shard, in_force, stamps, (&head, familiar), server) {
-            Ok(exchange) => return by_method(exchange, conn, &head).await,
-            Err(error) => refuse::plain(shard, conn, &error).await,
-        },
-        Route::Alive => conn.respond(200, &[], Body::Empty).await,
-        Route::Nowhere => refuse::plain(shard, conn, &no_such_path()).await,
-    };
-    answered.map(|()| After::Done)
 }
 
 fn route(path: &str) -> Route<'_> {
@@ -82,7 +101,7 @@ fn check_site(snapshot: &Snapshot, head: &RequestHead) -> Result<()> {
 
 /// Finds out who asks and at which door, before any body is read. A key that may not see a server is told what it would
 /// be told if there were none of that name.
-fn enter(
+fn exchange(
     shard: &Rc<Shard>,
     in_force: Rc<InForce>,
     mut stamps: Stamps,
@@ -112,15 +131,16 @@ fn door(snapshot: &Snapshot, principal: Principal, server: Option<&str>) -> Opti
     snapshot.grant(principal.grant).admits(id).then_some(Door::Server(id))
 }
 
-async fn by_method<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<After> {
+async fn by_method<S: Stream>(exchange: &mut Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<After> {
     let answered = match head.method() {
         Method::Post if head.content_type_is_json() => return doors::mcp::post(exchange, conn, head).await,
         Method::Post => {
             let error = Error::new(Kind::UnsupportedMedia, "send \"Content-Type: application/json\"");
             refuse::plain(&exchange.shard, conn, &error).await
         }
-        Method::Get => return doors::stream::get(exchange, conn, head).await,
-        Method::Delete => doors::legacy::delete(exchange, conn, head).await,
+        // Boxed, as what follows a rare method is not to be room in every call.
+        Method::Get => return Box::pin(doors::stream::get(exchange, conn, head)).await,
+        Method::Delete => Box::pin(doors::legacy::delete(exchange, conn, head)).await,
         Method::Options => conn.respond(204, &[("allow", MCP_METHODS)], Body::Empty).await,
         Method::Head | Method::Other => {
             let error = Error::new(Kind::MethodNotAllowed, "use POST; GET and DELETE belong to sessions");

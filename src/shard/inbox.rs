@@ -75,7 +75,8 @@ impl Shard {
         if let Placement::Home(number) = self.upstreams.placement(server, &call.scope) {
             let home = self.peers.home(number);
             if home != self.id {
-                return self.peers.call(home, server, call.into(), sink).await;
+                // Boxed, as most calls stay here and each would carry the room for it.
+                return Box::pin(self.peers.call(home, server, call.into(), sink)).await;
             }
         }
         self.upstreams.call(server, call, sink).await

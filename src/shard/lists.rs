@@ -12,13 +12,13 @@ use bytes::Bytes;
 
 /// Answers with the list that the principal sees at its door.
 pub(crate) async fn respond_list<S: Stream>(
-    mut exchange: Exchange,
+    exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     era: Era,
     id: &[u8],
     ttl_ms: u64,
 ) -> Result<()> {
-    let array = array(&exchange, era);
+    let array = array(exchange, era);
     exchange.stamps.end(Phase::Decide);
     let around = list::around(&exchange.shard.model, era, id, ttl_ms);
     let parts = vec![around.head.into(), array, around.tail.into()];

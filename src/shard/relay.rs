@@ -3,9 +3,12 @@
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Kind, Result};
+use crate::base::phase::Phase;
+use crate::mcp::bridge::Bridged;
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::rt::time;
+use crate::shard::exchange::Exchange;
 use crate::upstream::answer::{Answer, Event, Relay, Sink, relay, unheard};
 use crate::wire::http::{Body, RequestHead, ServerConn};
 use crate::wire::sse;
@@ -31,6 +34,13 @@ pub(crate) struct Way<'a> {
     pub(crate) cancel: &'a Notify,
 }
 
+impl Way<'_> {
+    /// Where the call puts its events, and where they come out.
+    pub(crate) fn events(&self) -> (Sink, Relay) {
+        if self.events { relay() } else { unheard() }
+    }
+}
+
 /// Whether the client takes an event stream as an answer.
 pub(crate) fn accepts_events(head: &RequestHead) -> bool {
     head.headers("accept").any(|value| value.contains("text/event-stream") || value.contains("*/*"))
@@ -43,21 +53,21 @@ enum Turn<T> {
     Gone,
 }
 
-/// Runs `call` (given the sink for its events) to its end and relays what it says on the way through `tell`, which
+/// Runs a call, whose sink is that of `events`, to its end and relays what it says on the way through `tell`, which
 /// makes the bytes of a notification, or nothing where the client is not to see it. Says whether a stream has begun.
+/// The call comes pinned: taken by value it would stand in this future twice.
 pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
     conn: &mut ServerConn<S>,
     way: &Way<'_>,
-    call: impl FnOnce(Sink) -> F,
+    mut running: Pin<&mut F>,
+    events: &mut Relay,
     mut tell: impl FnMut(&Event) -> Option<Vec<u8>>,
 ) -> (Result<Answer>, bool) {
-    let (sink, mut events) = if way.events { relay() } else { unheard() };
-    let mut running = pin!(call(sink));
     let mut told = Told { streaming: false, broken: !way.events };
     // A moment that stays where it is: a call with much to say must not put off the watch with every event.
     let mut watch_from = way.gone_is_cancel.then(|| Clock::recent() + WATCH_AFTER);
     loop {
-        match turn(running.as_mut(), &mut events, conn, watch_from).await {
+        match turn(running.as_mut(), events, conn, watch_from).await {
             Turn::Ended(answer) => {
                 while let Some(event) = events.try_next() {
                     Box::pin(told.event(conn, tell(&event))).await;
@@ -84,7 +94,8 @@ async fn turn<S: Stream, F: Future>(
         match watch_from {
             Some(from) => {
                 time::sleep_until(from).await;
-                conn.peer_gone().await;
+                // Boxed, as most calls have ended by then.
+                Box::pin(conn.peer_gone()).await;
             }
             None => std::future::pending::<()>().await,
         }
@@ -116,6 +127,20 @@ impl Told {
             self.broken = conn.write_stream(framed(&json)).await.is_err();
         }
     }
+}
+
+/// Gives the client the answer of its call, which ends the exchange.
+pub(crate) async fn answer<S: Stream>(
+    exchange: &mut Exchange,
+    conn: &mut ServerConn<S>,
+    streaming: bool,
+    bridged: Bridged,
+) -> Result<()> {
+    exchange.shard.metrics.bytes_out.add(bridged.body.len() as u64);
+    let written = finish(conn, streaming, bridged.status, bridged.body).await;
+    exchange.stamps.end(Phase::Write);
+    exchange.shard.metrics.record_phases(&exchange.stamps);
+    written
 }
 
 /// Writes the final message of a call: the last event of its stream where one has begun, else a plain JSON answer.
@@ -190,7 +215,9 @@ mod tests {
         let cancel = Notify::new();
         let way = Way { events, gone_is_cancel: true, cancel: &cancel };
         let start = Clock::now();
-        let ran = run(&mut conn, &way, |sink| chatter(sink, &cancel), |_| said.map(Vec::from));
+        let (sink, mut events) = way.events();
+        let call = pin!(chatter(sink, &cancel));
+        let ran = run(&mut conn, &way, call, &mut events, |_| said.map(Vec::from));
         let (answer, _) = time::timeout(Duration::from_secs(60), ran).await.expect("the call is cancelled");
         assert_eq!(answer.unwrap_err().kind, Kind::Cancelled);
         Clock::now().since(start)

@@ -230,8 +230,14 @@ impl Server {
         if !is_header_mismatch(&answer) {
             return Ok(answer);
         }
-        let Some(header_params) = self.fresh_header_params(call.tool).await? else { return Ok(answer) };
-        self.transport.call(&UpstreamCall { header_params: &header_params, ..*call }, sink).await
+        // Boxed, as it is rare and each call would carry the room for it.
+        let again = Box::pin(self.call_with_fresh_headers(call, sink)).await?;
+        Ok(again.unwrap_or(answer))
+    }
+
+    async fn call_with_fresh_headers(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Option<Answer>> {
+        let Some(header_params) = self.fresh_header_params(call.tool).await? else { return Ok(None) };
+        self.transport.call(&UpstreamCall { header_params: &header_params, ..*call }, sink).await.map(Some)
     }
 
     async fn fresh_header_params(&self, tool: &str) -> Result<Option<HeaderParams>> {
@@ -325,7 +331,7 @@ impl Transport for AnyTransport {
     async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
         match self {
             Self::Http(server) => server.call(call, sink).await,
-            Self::Stdio(server) => server.call(call, sink).await,
+            Self::Stdio(server) => Box::pin(server.call(call, sink)).await,
         }
     }
 

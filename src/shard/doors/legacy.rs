@@ -3,7 +3,6 @@
 use crate::audit;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::phase::Phase;
 use crate::mcp::bridge::Bridge;
 use crate::mcp::call::CallParams;
 use crate::mcp::handshake::Initialize;
@@ -29,10 +28,11 @@ use crate::upstream::answer::Sink;
 use crate::wire::http::{Body, RequestHead, ServerConn};
 use crate::wire::rpc::{self, Message};
 use futures_util::future::join_all;
+use std::pin::pin;
 
 /// Opens a session (2025-11-25 lifecycle).
 pub(crate) async fn initialize<S: Stream>(
-    exchange: Exchange,
+    exchange: &Exchange,
     conn: &mut ServerConn<S>,
     initialize: &Initialize<'_>,
 ) -> Result<()> {
@@ -63,9 +63,9 @@ fn open(exchange: &Exchange, id: &str) -> Result<Session> {
 }
 
 /// DELETE: ends a session. It is answered once every shard knows.
-pub(crate) async fn delete<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<()> {
+pub(crate) async fn delete<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<()> {
     let shard = exchange.shard.clone();
-    let session = match session_of(&exchange, head) {
+    let session = match session_of(exchange, head) {
         Ok(session) => session,
         Err(refusal) => return refuse::refusal(&shard, conn, &refusal).await,
     };
@@ -78,20 +78,20 @@ pub(crate) async fn delete<S: Stream>(exchange: Exchange, conn: &mut ServerConn<
 
 /// Answers the messages of a POST that names a session.
 pub(crate) async fn post<S: Stream>(
-    exchange: Exchange,
+    exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     head: &RequestHead,
     session: &str,
     message: Message<'_>,
 ) -> Result<()> {
     let shard = exchange.shard.clone();
-    let opened = open(&exchange, session).map_err(|error| inbound::unknown_session(error, &message));
+    let opened = open(exchange, session).map_err(|error| inbound::unknown_session(error, &message));
     let admitted = opened.and_then(|session| admit(&session, message).map(|admitted| (session, admitted)));
     let (session, admitted) = match admitted {
         Ok(pair) => pair,
         Err(refusal) => return refuse::refusal(&shard, conn, &refusal).await,
     };
-    take_notices(&exchange, &session, &admitted);
+    take_notices(exchange, &session, &admitted);
     if !admitted.wants_answer() {
         return conn.respond(202, &[], Body::Empty).await;
     }
@@ -121,7 +121,7 @@ fn take_notices(exchange: &Exchange, session: &Session, admitted: &Admitted<'_>)
 }
 
 async fn single<S: Stream>(
-    exchange: Exchange,
+    exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     head: &RequestHead,
     session: &Session,
@@ -129,7 +129,7 @@ async fn single<S: Stream>(
 ) -> Result<()> {
     match request.method {
         LegacyMethod::Ping => relay::finish(conn, false, 200, empty(request.id)).await,
-        LegacyMethod::SetLevel => relay::finish(conn, false, 200, set_level(&exchange, session, request)).await,
+        LegacyMethod::SetLevel => relay::finish(conn, false, 200, set_level(exchange, session, request)).await,
         LegacyMethod::ToolsList => match list::check_cursor(&request.params) {
             Ok(()) => respond_list(exchange, conn, Era::Legacy, request.id, 0).await,
             Err(error) => {
@@ -142,7 +142,7 @@ async fn single<S: Stream>(
 }
 
 async fn tools_call<S: Stream>(
-    mut exchange: Exchange,
+    exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     head: &RequestHead,
     session: &Session,
@@ -158,18 +158,13 @@ async fn tools_call<S: Stream>(
     let mut notices = Notices::new(params.meta.progress_token, Some(level));
     let cancel = Notify::new();
     let way = Way { events: accepts_events(head), gone_is_cancel: false, cancel: &cancel };
+    let (sink, mut events) = way.events();
     let (answer, streaming) = {
-        let exchange = &mut exchange;
-        let run = |sink| async move { run(exchange, session, request, &params, &sink).await };
-        relay::run(conn, &way, run, |event| tell(&mut notices, event)).await
+        let running = pin!(run(exchange, session, request, &params, &sink));
+        relay::run(conn, &way, running, &mut events, |event| tell(&mut notices, event)).await
     };
-    let shard = exchange.shard.clone();
-    let bridged = finish(&bridge(&exchange, &answer), request.id, &answer);
-    shard.metrics.bytes_out.add(bridged.body.len() as u64);
-    let written = relay::finish(conn, streaming, bridged.status, bridged.body).await;
-    exchange.stamps.end(Phase::Write);
-    shard.metrics.record_phases(&exchange.stamps);
-    written
+    let bridged = finish(&bridge(exchange, &answer), request.id, &answer);
+    relay::answer(exchange, conn, streaming, bridged).await
 }
 
 /// Runs a call of a session. It is cancelled by a notification only: a legacy client that goes away has not cancelled.
@@ -196,7 +191,7 @@ async fn run(
             session: Some(session.id),
         },
     };
-    call::run(exchange, asked, |_| Ok(()), sink, cancellable.cancelled()).await
+    call::run(exchange, &asked, |_| Ok(()), sink, pin!(cancellable.cancelled())).await
 }
 
 fn bridge<'a>(exchange: &'a Exchange, answer: &Result<crate::upstream::answer::Answer>) -> Bridge<'a> {
@@ -210,7 +205,7 @@ fn bridge<'a>(exchange: &'a Exchange, answer: &Result<crate::upstream::answer::A
 
 /// Answers a batch (2025-03-26 only): its calls run side by side, its answers come in one array.
 async fn batch<S: Stream>(
-    exchange: Exchange,
+    exchange: &Exchange,
     conn: &mut ServerConn<S>,
     session: &Session,
     admitted: &Admitted<'_>,

@@ -5,6 +5,7 @@ use crate::base::error::Result;
 use crate::base::phase::Phase;
 use crate::mcp::headers::HeaderValue;
 use crate::mcp::inbound::{self, Headers, Inbound};
+use crate::mcp::refusal::Refusal;
 use crate::rt::stream::Stream;
 use crate::shard::doors::stream::After;
 use crate::shard::doors::{legacy, modern};
@@ -15,7 +16,7 @@ use crate::wire::rpc;
 
 /// Answers a POST of a principal that is known.
 pub(crate) async fn post<S: Stream>(
-    mut exchange: Exchange,
+    exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     head: &RequestHead,
 ) -> Result<After> {
@@ -28,20 +29,24 @@ pub(crate) async fn post<S: Stream>(
         }
     };
     exchange.shard.metrics.bytes_in.add(body.len() as u64);
-    let parsed = rpc::parse(&body).map_err(Into::into);
-    let inbound = parsed.and_then(|message| inbound::classify(&headers(head), message));
+    let inbound = inbound(&body, head);
     exchange.stamps.end(Phase::Decode);
     let answered = match inbound {
-        Ok(Inbound::Modern(request)) => return modern::answer(exchange, conn, head, &request).await,
+        Ok(Inbound::Modern(ref request)) => return modern::answer(exchange, conn, head, request).await,
         // Boxed: its batches and sessions need more room than the modern era, whose every call would carry it.
         Ok(Inbound::Session { session, message }) => {
             Box::pin(legacy::post(exchange, conn, head, session, message)).await
         }
-        Ok(Inbound::Initialize(initialize)) => legacy::initialize(exchange, conn, &initialize).await,
+        Ok(Inbound::Initialize(ref initialize)) => Box::pin(legacy::initialize(exchange, conn, initialize)).await,
         Ok(Inbound::Accepted) => conn.respond(202, &[], Body::Empty).await,
-        Err(refusal) => refuse::refusal(&exchange.shard, conn, &refusal).await,
+        Err(ref refusal) => refuse::refusal(&exchange.shard, conn, refusal).await,
     };
     answered.map(|()| After::Done)
+}
+
+/// What a body is, under its head.
+fn inbound<'a>(body: &'a [u8], head: &'a RequestHead) -> std::result::Result<Inbound<'a>, Refusal> {
+    inbound::classify(&headers(head), rpc::parse(body)?)
 }
 
 /// The headers that say something about a message.

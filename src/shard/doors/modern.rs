@@ -3,7 +3,6 @@
 use crate::audit;
 use crate::base::error::{Error, Result};
 use crate::base::limits::LIST_TTL_MS;
-use crate::base::phase::Phase;
 use crate::mcp::bridge::Bridge;
 use crate::mcp::call::CallParams;
 use crate::mcp::inbound::{ModernMethod, ModernRequest};
@@ -23,10 +22,11 @@ use crate::shard::lists::respond_list;
 use crate::shard::refuse;
 use crate::shard::relay::{self, Way, accepts_events};
 use crate::wire::http::{RequestHead, ServerConn};
+use std::pin::pin;
 
 /// Answers a request whose headers agree with its body.
 pub(crate) async fn answer<S: Stream>(
-    exchange: Exchange,
+    exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     head: &RequestHead,
     request: &ModernRequest<'_>,
@@ -36,33 +36,33 @@ pub(crate) async fn answer<S: Stream>(
             let body = exchange.shard.model.discover(request.id);
             relay::finish(conn, false, 200, body).await
         }
-        ModernMethod::ToolsList => tools_list(exchange, conn, request).await,
+        ModernMethod::ToolsList => Box::pin(tools_list(exchange, conn, request)).await,
         ModernMethod::ToolsCall => tools_call(exchange, conn, head, request).await,
-        ModernMethod::Listen => return listen(exchange, conn, request).await,
+        ModernMethod::Listen => return Box::pin(listen(exchange, conn, request)).await,
     };
     answered.map(|()| After::Done)
 }
 
 async fn tools_list<S: Stream>(
-    exchange: Exchange,
+    exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     request: &ModernRequest<'_>,
 ) -> Result<()> {
     if let Err(error) = list::check_cursor(&request.params) {
-        return in_band(&exchange, conn, error, request.id).await;
+        return in_band(exchange, conn, error, request.id).await;
     }
     respond_list(exchange, conn, Era::Modern, request.id, LIST_TTL_MS).await
 }
 
 async fn tools_call<S: Stream>(
-    mut exchange: Exchange,
+    exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     head: &RequestHead,
     request: &ModernRequest<'_>,
 ) -> Result<()> {
     let params = match CallParams::modern(request) {
         Ok(params) => params,
-        Err(error) => return in_band(&exchange, conn, error, request.id).await,
+        Err(error) => return Box::pin(in_band(exchange, conn, error, request.id)).await,
     };
     let trace = trace_of(&params);
     let client = params.meta.client.as_ref();
@@ -82,28 +82,28 @@ async fn tools_call<S: Stream>(
     let mut notices = Notices::new(params.meta.progress_token, params.meta.log_level);
     let cancel = Notify::new();
     let way = Way { events: accepts_events(head) && notices.wanted(), gone_is_cancel: true, cancel: &cancel };
+    let (sink, mut events) = way.events();
     let (answer, streaming) = {
         let mirrored = |tool: &_| check_mirrored(head, tool, params.arguments);
-        let (exchange, cancelled) = (&mut exchange, cancel.notified());
-        let run = |sink| async move { call::run(exchange, asked, mirrored, &sink, cancelled).await };
-        relay::run(conn, &way, run, |event| tell(&mut notices, event)).await
+        let cancelled = pin!(cancel.notified());
+        let running = pin!(call::run(exchange, &asked, mirrored, &sink, cancelled));
+        relay::run(conn, &way, running, &mut events, |event| tell(&mut notices, event)).await
     };
-    let shard = exchange.shard.clone();
     let upstream = era_of(&answer, Era::Modern);
     let capabilities = params.meta.capabilities;
-    let bridge = Bridge { client: Era::Modern, upstream, model: &shard.model, client_caps: capabilities };
+    let bridge = Bridge { client: Era::Modern, upstream, model: &exchange.shard.model, client_caps: capabilities };
     let bridged = finish(&bridge, request.id, &answer);
-    shard.metrics.bytes_out.add(bridged.body.len() as u64);
-    let written = relay::finish(conn, streaming, bridged.status, bridged.body).await;
-    exchange.stamps.end(Phase::Write);
-    shard.metrics.record_phases(&exchange.stamps);
-    written
+    relay::answer(exchange, conn, streaming, bridged).await
 }
 
-async fn listen<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, request: &ModernRequest<'_>) -> Result<After> {
+async fn listen<S: Stream>(
+    exchange: &Exchange,
+    conn: &mut ServerConn<S>,
+    request: &ModernRequest<'_>,
+) -> Result<After> {
     let listen = match Listen::read(&request.params) {
         Ok(listen) => listen,
-        Err(error) => return in_band(&exchange, conn, error, request.id).await.map(|()| After::Done),
+        Err(error) => return in_band(exchange, conn, error, request.id).await.map(|()| After::Done),
     };
     let script = Script {
         id: Some(request.id),
@@ -112,7 +112,7 @@ async fn listen<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, request
         changed: listen.tools.then(|| subscribe::tools_changed(request.id).into()),
         farewell: Some(subscribe::ended(request.id)),
     };
-    stream::begin(&exchange, conn, script).await
+    stream::begin(exchange, conn, script).await
 }
 
 async fn in_band<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, error: Error, id: &[u8]) -> Result<()> {

@@ -72,19 +72,19 @@ enum Wake {
 }
 
 /// GET: the stream of a legacy session on which messages come that belong to no request (2025-11-25 transports).
-pub(crate) async fn get<S: Stream>(exchange: Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<After> {
+pub(crate) async fn get<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<After> {
     let shard = &exchange.shard;
     if !accepts_events(head) {
         let error = Error::new(Kind::MethodNotAllowed, "GET opens an event stream: send \"Accept: text/event-stream\"");
         return refuse::plain(shard, conn, &error).await.map(|()| After::Done);
     }
-    let session = match super::legacy::session_of(&exchange, head) {
+    let session = match super::legacy::session_of(exchange, head) {
         Ok(session) => Some(session.id),
         Err(refusal) => return refuse::refusal(shard, conn, &refusal).await.map(|()| After::Done),
     };
     let changed = Some(Cow::Borrowed(subscribe::LEGACY_TOOLS_CHANGED));
     let script = Script { id: None, session, first: None, changed, farewell: None };
-    begin(&exchange, conn, script).await
+    begin(exchange, conn, script).await
 }
 
 /// Begins a stream: its head, and its first message.

@@ -120,8 +120,9 @@ impl Legacy<'_> {
         let (last, wait) = ended.resumable().ok_or_else(incomplete)?;
         let resumed = async {
             time::sleep(wait).await;
-            let response = self.wire.get(&session.headers, &[("Last-Event-ID", &last)], patience.cap()).await?;
-            Reply::sort(response, self.wiring.spec.answer_max).await
+            let last = [("Last-Event-ID", &*last)];
+            let response = pin!(self.wire.get(&session.headers, &last, patience.cap()));
+            Reply::of(response, self.wiring.spec.answer_max).await
         };
         match patience.wait(pin!(resumed)).await?? {
             Reply::Messages(messages) => Ok(messages),
@@ -162,10 +163,8 @@ impl Legacy<'_> {
     /// such a stream is never heard, which is no loss of anything.
     pub(super) async fn watch(&self, session: &Session) -> Result<Tried> {
         let opening = Patience::opening(self.wiring.spec.probe_timeout);
-        let stream = async {
-            let response = self.wire.get(&session.headers, &[], opening.cap()).await?;
-            Reply::sort(response, self.wiring.spec.answer_max).await
-        };
+        let response = pin!(self.wire.get(&session.headers, &[], opening.cap()));
+        let stream = Reply::of(response, self.wiring.spec.answer_max);
         let messages = match opening.wait(pin!(stream)).await?? {
             Reply::Messages(messages) => messages,
             Reply::Refused(refusal) if refusal.status == 404 && session.stateful => return Ok(Tried::SessionLost),
@@ -177,11 +176,8 @@ impl Legacy<'_> {
     }
 
     async fn post(&self, headers: &Prepared, body: Piece, patience: &Patience) -> Result<Reply> {
-        let exchange = async {
-            let response = self.wire.post(headers, &[], body, patience.cap()).await?;
-            Reply::sort(response, self.wiring.spec.answer_max).await
-        };
-        patience.wait(pin!(exchange)).await?
+        let response = pin!(self.wire.post(headers, &[], body, patience.cap()));
+        patience.wait(pin!(Reply::of(response, self.wiring.spec.answer_max))).await?
     }
 
     fn exchange<'a>(&'a self, id: u64, sink: &'a Sink, patience: &'a Patience) -> Exchange<'a> {

@@ -115,11 +115,8 @@ impl Modern<'_> {
             smallvec![("MCP-Protocol-Version", Revision::NEWEST_MODERN.as_str()), ("Mcp-Method", ask.method),];
         headers.extend(name.as_deref().map(|name| ("Mcp-Name", name)));
         headers.extend(mirrored.iter().map(|(name, value)| (*name, &**value)));
-        let exchange = async {
-            let response = self.wire.post(self.wire.bare(), &headers, ask.body.clone(), patience.cap()).await?;
-            Reply::sort(response, self.wiring.spec.answer_max).await
-        };
-        patience.wait(pin!(exchange)).await?
+        let response = pin!(self.wire.post(self.wire.bare(), &headers, ask.body.clone(), patience.cap()));
+        patience.wait(pin!(Reply::of(response, self.wiring.spec.answer_max))).await?
     }
 }
 

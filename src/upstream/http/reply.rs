@@ -9,6 +9,8 @@ use crate::upstream::answer::Outcome;
 use crate::upstream::http::wire::Answered;
 use crate::upstream::incoming::{self, Incoming};
 use crate::wire::sse::Decoder;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// The answer to one HTTP request, sorted by what can be done with it.
@@ -31,25 +33,30 @@ pub(super) struct Refusal {
 }
 
 impl Reply {
-    /// Sorts a response. The body of a refusal is read to the end (bounded), so that its connection can be used again.
-    pub(super) async fn sort(mut response: Answered, max: usize) -> Result<Self> {
-        let status = response.status();
-        if matches!(status, 202 | 204) {
-            return Ok(Self::Accepted);
+    /// The answer that `response` brings. It comes pinned: taken by value it would stand in this future twice.
+    ///
+    /// # Errors
+    /// As the response.
+    pub(super) async fn of(response: Pin<&mut impl Future<Output = Result<Answered>>>, max: usize) -> Result<Self> {
+        let response = response.await?;
+        match response.status() {
+            202 | 204 => Ok(Self::Accepted),
+            200 => Ok(Self::sort(response, max)),
+            // Boxed, as it is rare and each call would carry the room for it.
+            _ => Ok(Self::Refused(Box::pin(Refusal::read(response)).await)),
         }
-        if status != 200 {
-            let body = response.collect(UPSTREAM_ERROR_MAX).await.unwrap_or_default();
-            return Ok(Self::Refused(Refusal { status, error: rpc_error(body.into()) }));
-        }
+    }
+
+    fn sort(response: Answered, max: usize) -> Self {
         if response.is_event_stream() {
             // The response is an event too: as long as it may be in a plain body.
             let events = Some(Decoder::with_max(max));
-            return Ok(Self::Messages(Messages { response, max, events, done: false }));
+            return Self::Messages(Messages { response, max, events, done: false });
         }
         if response.is_json() {
-            return Ok(Self::Messages(Messages { response, max, events: None, done: false }));
+            return Self::Messages(Messages { response, max, events: None, done: false });
         }
-        Ok(Self::Refused(Refusal { status, error: None }))
+        Self::Refused(Refusal { status: response.status(), error: None })
     }
 }
 
@@ -62,6 +69,12 @@ fn rpc_error(body: Piece) -> Option<Piece> {
 }
 
 impl Refusal {
+    /// Reads a refusal to its end (bounded), so that its connection can be used again.
+    async fn read(mut response: Answered) -> Self {
+        let body = response.collect(UPSTREAM_ERROR_MAX).await.unwrap_or_default();
+        Self { status: response.status(), error: rpc_error(body.into()) }
+    }
+
     /// Whether it is an outage and no word of the server about what it was asked.
     pub(super) fn is_outage(&self) -> bool {
         self.status >= 500 || matches!(self.status, 408 | 425 | 429)

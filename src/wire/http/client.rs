@@ -13,11 +13,12 @@ use crate::wire::http::endpoint::{Connect, Dial, Endpoint};
 use crate::wire::http::fault::Fault;
 use crate::wire::http::head::{Method, ResponseHead};
 use crate::wire::http::limits::HttpLimits;
-use crate::wire::http::pool::Pool;
+use crate::wire::http::pool::{Pool, Shelf};
 use crate::wire::http::request::Request;
 use crate::wire::http::response::Response;
 use crate::wire::http::scan::Scanner;
 use bytes::Bytes;
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -71,10 +72,12 @@ impl<C: Connect> Client<C> {
         // Rendered before anything is opened: a request that cannot be sent costs no connection.
         let mut head = render(request, endpoint)?;
         let shelf = self.pool.shelf(endpoint);
-        let mut was_sent = false;
-        if let Some(mut conn) = shelf.take() {
-            match self.exchange(&mut conn, request, head, deadline).await {
-                Ok(answer) => return Ok(Response::new(answer, conn, shelf, deadline)),
+        // Stays where it is until the answer takes it along: taken apart it would stand in this future twice.
+        let mut kept = shelf.take();
+        let was_sent = kept.is_some();
+        if let Some(conn) = &mut kept {
+            match self.exchange(conn, request, mem::take(&mut head), deadline).await {
+                Ok(answer) => return Ok(Response::new(answer, kept, shelf, deadline)),
                 Err(failed) => {
                     if failed.unanswered {
                         shelf.distrust();
@@ -84,15 +87,28 @@ impl<C: Connect> Client<C> {
                     }
                 }
             }
-            was_sent = true;
             head = render(request, endpoint)?;
         }
-        let opened = self.open(endpoint, deadline).await;
+        drop(kept);
+        // Boxed: few requests need it, and each would carry the room for it.
+        let opened = Box::pin(self.open(endpoint, deadline)).await;
         // The first sending may have been acted on, whatever became of this one.
         let opened = opened.map_err(|error| if was_sent { error.retry(Retry::Unsafe) } else { error });
-        let mut conn = Conn::new(opened?);
+        let conn = Conn::new(opened?);
+        Box::pin(self.send_over(conn, request, head, shelf, deadline)).await
+    }
+
+    /// Sends a request over a connection that was opened for it.
+    async fn send_over(
+        &self,
+        mut conn: Conn<C::Stream>,
+        request: &Request<'_>,
+        head: Vec<u8>,
+        shelf: Rc<Shelf<C::Stream>>,
+        deadline: Instant,
+    ) -> Result<Response<C::Stream>> {
         match self.exchange(&mut conn, request, head, deadline).await {
-            Ok(answer) => Ok(Response::new(answer, conn, shelf, deadline)),
+            Ok(answer) => Ok(Response::new(answer, Some(conn), shelf, deadline)),
             Err(failed) => Err(failed.error),
         }
     }

@@ -39,14 +39,15 @@ pub struct Response<S: Stream> {
 }
 
 impl<S: Stream> Response<S> {
-    pub(crate) fn new(head: ResponseHead, conn: Conn<S>, shelf: Rc<Shelf<S>>, deadline: Instant) -> Self {
+    /// The answer that `conn` brings.
+    pub(crate) fn new(head: ResponseHead, conn: Option<Conn<S>>, shelf: Rc<Shelf<S>>, deadline: Instant) -> Self {
         let rest = match head.framing() {
             Framing::None => Rest::Done,
             Framing::Length(length) => Rest::Length(length),
             Framing::Chunked => Rest::Chunked(ChunkDecoder::default()),
             Framing::Close => Rest::Close,
         };
-        let mut response = Self { head, rest, conn: Some(conn), shelf, deadline };
+        let mut response = Self { head, rest, conn, shelf, deadline };
         if matches!(response.rest, Rest::Done) {
             response.finish();
         }
