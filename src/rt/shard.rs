@@ -6,7 +6,6 @@ use super::{sys, task, timers, yielder};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::ShardId;
 use crate::base::limits::RING_ENTRIES;
-use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 use std::future::Future;
 use std::io;
@@ -107,9 +106,13 @@ where
         let _ = started.send(Ok(()));
         main().await;
     };
-    if catch_unwind(AssertUnwindSafe(|| runtime.run(main))).is_err() {
-        tracing::error!(shard = spec.id.0, "the shard's main task panicked; the process ends");
-        std::process::abort();
+    match catch_unwind(AssertUnwindSafe(|| runtime.run(main))) {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => drop(started.send(Err(e))),
+        Err(_) => {
+            tracing::error!(shard = spec.id.0, "the shard's main task panicked; the process ends");
+            std::process::abort();
+        }
     }
 }
 
@@ -118,7 +121,7 @@ where
 /// # Errors
 /// The runtime cannot be made, or the thread has one already.
 pub fn block_on<F: Future>(driver: Driver, future: F) -> io::Result<F::Output> {
-    Any::build(driver, RING_ENTRIES)?.run(future).ok_or_else(|| io::Error::other("this thread has a runtime already"))
+    Any::build(driver, RING_ENTRIES)?.run(future)
 }
 
 /// The processors this process may use, in ascending order: what to pin shards to.
@@ -139,8 +142,8 @@ pub fn allow_open_files(wanted: u64) -> io::Result<u64> {
 
 /// A runtime of either driver.
 enum Any {
-    Ring(Box<Runtime<TimeDriver<IoUringDriver>>>),
-    Epoll(Box<Runtime<TimeDriver<LegacyDriver>>>),
+    Ring(Box<Runtime<IoUringDriver>>),
+    Epoll(Box<Runtime<LegacyDriver>>),
 }
 
 impl Any {
@@ -148,32 +151,40 @@ impl Any {
         match driver {
             Driver::IoUring => ring_with_patience(entries).map(|runtime| Self::Ring(Box::new(runtime))),
             Driver::Epoll => {
-                let builder = RuntimeBuilder::<LegacyDriver>::new().with_entries(entries).enable_timer();
+                let builder = RuntimeBuilder::<LegacyDriver>::new().with_entries(entries);
                 builder.build().map(|runtime| Self::Epoll(Box::new(runtime)))
             }
         }
     }
 
-    /// Nothing if the thread has a runtime already.
-    fn run<F: Future>(&mut self, future: F) -> Option<F::Output> {
+    /// Runs a future to its end.
+    ///
+    /// # Errors
+    /// The thread has a runtime already, or its timers cannot be had.
+    fn run<F: Future>(&mut self, future: F) -> io::Result<F::Output> {
         let driver = match self {
             Self::Ring(_) => Driver::IoUring,
             Self::Epoll(_) => Driver::Epoll,
         };
-        let _entered = Entered::enter(Mode::Os(driver))?;
+        let entered = Entered::enter(Mode::Os(driver));
+        let _entered = entered.ok_or_else(|| io::Error::other("this thread has a runtime already"))?;
+        let main = async {
+            timers::start()?;
+            Ok(task::in_turns(future).await)
+        };
         let value = match self {
-            Self::Ring(runtime) => runtime.block_on(task::in_turns(future)),
-            Self::Epoll(runtime) => runtime.block_on(task::in_turns(future)),
+            Self::Ring(runtime) => runtime.block_on(main),
+            Self::Epoll(runtime) => runtime.block_on(main),
         };
         yielder::forget();
         timers::forget();
-        Some(value)
+        value
     }
 }
 
 /// Makes a ring; waits a moment where locked memory is short, because the kernel gives a dead process's rings back
 /// only after a while.
-fn ring_with_patience(entries: u32) -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
+fn ring_with_patience(entries: u32) -> io::Result<Runtime<IoUringDriver>> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -200,9 +211,9 @@ fn no_memlock(entries: u32) -> io::Error {
 }
 
 /// A ring with the flags the probe found, best first: one thread submits, and completions arrive when it asks.
-fn ring(entries: u32) -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
+fn ring(entries: u32) -> io::Result<Runtime<IoUringDriver>> {
     let build = |flags: &io_uring::Builder| {
-        RuntimeBuilder::<IoUringDriver>::new().uring_builder(flags.clone()).with_entries(entries).enable_timer().build()
+        RuntimeBuilder::<IoUringDriver>::new().uring_builder(flags.clone()).with_entries(entries).build()
     };
     match build(&probe::best_flags()) {
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => build(&io_uring::IoUring::builder()),

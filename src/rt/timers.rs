@@ -1,18 +1,22 @@
-//! The timers of one thread: a wheel of its own over one timer of the runtime.
+//! The timers of one thread: a wheel of its own over one timer of the kernel.
 //!
 //! Nearly every wait has a deadline and hardly any comes to it, so what counts is what a timer costs that never fires:
-//! here two words in the future that waits, and a few writes to enter and to leave.
+//! here two words in the future that waits, and a few writes to enter and to leave. The kernel's timer is a descriptor
+//! that the thread polls like any other, set once a turn of the wheel: the runtime's own timers would have it read the
+//! clock twice and arm a timeout each time it waits for its peers.
 
+use super::alarm::Alarm;
 use super::local::Notify;
 use super::wheel::{Key, Wheel};
 use crate::base::clock::{Clock, Instant};
-use futures_util::future::select;
+use crate::invariant;
+use futures_util::future::{Either, select};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 /// One tick of the wheel, in nanoseconds.
 const TICK_NS: u64 = 1_000_000;
@@ -75,19 +79,25 @@ pub(super) fn forget() {
     TIMERS.take();
 }
 
-fn current() -> Rc<Timers> {
-    if let Some(timers) = TIMERS.with_borrow(Clone::clone) {
-        return timers;
-    }
+/// Starts this thread's timers, inside its runtime.
+///
+/// # Errors
+/// Out of descriptors.
+pub(super) fn start() -> io::Result<()> {
+    let alarm = Alarm::new()?;
     let wheel = RefCell::new(Wheel::new(Clock::now().0 / TICK_NS));
     let timers = Rc::new(Timers { wheel, armed: Cell::new(u64::MAX), sooner: Notify::default() });
     TIMERS.set(Some(timers.clone()));
-    drop(monoio::spawn(drive(timers.clone())));
-    timers
+    drop(monoio::spawn(drive(timers, alarm)));
+    Ok(())
+}
+
+fn current() -> Rc<Timers> {
+    invariant!(TIMERS.with_borrow(Clone::clone), "a thread waits only inside its runtime, which has started its timers")
 }
 
 /// Turns the wheel whenever a deadline comes, for as long as the runtime lives.
-async fn drive(timers: Rc<Timers>) {
+async fn drive(timers: Rc<Timers>, mut alarm: Alarm) {
     let mut due = Vec::new();
     loop {
         let now = Clock::now();
@@ -98,8 +108,10 @@ async fn drive(timers: Rc<Timers>) {
         match next {
             None => timers.sooner.notified().await,
             Some(tick) => {
-                let wait = Duration::from_nanos((tick * TICK_NS).saturating_sub(now.0));
-                select(pin!(monoio::time::sleep(wait)), pin!(timers.sooner.notified())).await;
+                let rung = pin!(alarm.wait_until(Instant(tick.saturating_mul(TICK_NS))));
+                if let Either::Left((rung, _)) = select(rung, pin!(timers.sooner.notified())).await {
+                    invariant!(rung, "the kernel arms and tells a timer that it has given");
+                }
             }
         }
     }

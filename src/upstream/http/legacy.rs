@@ -95,7 +95,9 @@ impl Legacy<'_> {
     }
 
     async fn request(&self, session: &Session, ask: &Ask<'_>, sink: &Sink, patience: &Patience) -> Result<Tried> {
-        let mut messages = match self.post(&session.headers, ask.body.clone(), patience).await? {
+        let mut reply = self.post(&session.headers, ask.body.clone(), patience).await?;
+        // Looked at where it stands: taken apart, the future of every call would keep the parts beside the whole.
+        let messages = match &mut reply {
             Reply::Messages(messages) => messages,
             Reply::Accepted => {
                 return Err(Error::new(Kind::BadAnswer, "the server took a request without answering it"));
@@ -107,11 +109,11 @@ impl Legacy<'_> {
         let serve = async |request| Box::pin(self.serve(session, request, patience)).await;
         let exchange = self.exchange(ask.id, sink, patience);
         loop {
-            if let Some(outcome) = exchange.read(&mut messages, &serve).await? {
-                messages.wind_up();
+            if let Some(outcome) = exchange.read(messages, &serve).await? {
+                reply.wind_up();
                 return Ok(Tried::Answered(outcome));
             }
-            messages = Box::pin(self.resume(session, &messages, patience)).await?;
+            *messages = Box::pin(self.resume(session, messages, patience)).await?;
         }
     }
 
@@ -130,13 +132,13 @@ impl Legacy<'_> {
         }
     }
 
-    async fn refused(&self, session: &Session, refusal: Refusal, patience: &Patience) -> Result<Tried> {
-        if session.stateful && (refusal.status == 404 || self.is_lost(session, &refusal, patience).await?) {
+    async fn refused(&self, session: &Session, refusal: &Refusal, patience: &Patience) -> Result<Tried> {
+        if session.stateful && (refusal.status == 404 || self.is_lost(session, refusal, patience).await?) {
             return Ok(Tried::SessionLost);
         }
         match refusal.error.clone().filter(|_| !refusal.is_credential()) {
             Some(error) => Ok(Tried::Answered(Outcome::Error(error))),
-            None => Err(refusal.into_error()),
+            None => Err(refusal.clone().into_error()),
         }
     }
 

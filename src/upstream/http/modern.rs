@@ -67,21 +67,19 @@ impl Modern<'_> {
         sink: &Sink,
         patience: &Patience,
     ) -> Result<Outcome> {
-        // Taken apart before anything is waited for: what a match holds, the future of every call has room for.
-        let mut messages = match self.send(ask, mirrored, patience).await? {
-            Reply::Messages(messages) => messages,
-            Reply::Accepted => {
-                return Err(Error::new(Kind::BadAnswer, "the server took a request without answering it"));
-            }
-            Reply::Refused(refusal) => return self.refused(refusal),
-        };
-        let answered = self.exchange(ask, sink, patience).read(&mut messages, &refuse).await?;
-        messages.wind_up();
+        let mut reply = self.send(ask, mirrored, patience).await?;
+        // Looked at where it stands: taken apart, the future of every call would keep the parts beside the whole.
+        let Reply::Messages(messages) = &mut reply else { return self.unanswered(reply) };
+        let answered = self.exchange(ask, sink, patience).read(messages, &refuse).await?;
+        reply.wind_up();
         answered.ok_or_else(incomplete)
     }
 
     /// A JSON-RPC error is an answer whatever the status. Any other 4xx does not fit a modern server: the verdict goes.
-    fn refused(&self, refusal: Refusal) -> Result<Outcome> {
+    fn unanswered(&self, reply: Reply) -> Result<Outcome> {
+        let Reply::Refused(refusal) = reply else {
+            return Err(Error::new(Kind::BadAnswer, "the server took a request without answering it"));
+        };
         if let Some(error) = refusal.error.clone().filter(|_| !refusal.is_credential()) {
             return Ok(Outcome::Error(error));
         }

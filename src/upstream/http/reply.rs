@@ -25,6 +25,7 @@ pub(super) enum Reply {
 }
 
 /// A status other than 2xx, or a body that is no message.
+#[derive(Clone)]
 pub(super) struct Refusal {
     /// The HTTP status.
     pub(super) status: u16,
@@ -38,25 +39,33 @@ impl Reply {
     /// # Errors
     /// As the response.
     pub(super) async fn of(response: Pin<&mut impl Future<Output = Result<Answered>>>, max: usize) -> Result<Self> {
-        let response = response.await?;
-        match response.status() {
-            202 | 204 => Ok(Self::Accepted),
-            200 => Ok(Self::sort(response, max)),
-            // Boxed, as it is rare and each call would carry the room for it.
-            _ => Ok(Self::Refused(Box::pin(Refusal::read(response)).await)),
-        }
+        let refused = match Self::sort(response.await?, max) {
+            Ok(reply) => return Ok(reply),
+            Err(refused) => refused,
+        };
+        // Boxed, as it is rare and each call would carry the room for it.
+        Ok(Self::Refused(Box::pin(Refusal::read(refused)).await))
     }
 
-    fn sort(response: Answered, max: usize) -> Self {
-        if response.is_event_stream() {
+    /// What a response is by its head; one that says no is given back.
+    fn sort(response: Answered, max: usize) -> std::result::Result<Self, Box<Answered>> {
+        let status = response.status();
+        let events = match status {
+            202 | 204 => return Ok(Self::Accepted),
             // The response is an event too: as long as it may be in a plain body.
-            let events = Some(Decoder::with_max(max));
-            return Self::Messages(Messages { response, max, events, done: false });
+            200 if response.is_event_stream() => Some(Decoder::with_max(max)),
+            200 if response.is_json() => None,
+            200 => return Ok(Self::Refused(Refusal { status, error: None })),
+            _ => return Err(Box::new(response)),
+        };
+        Ok(Self::Messages(Messages { response, max, events, done: false }))
+    }
+
+    /// The response is there: reads what little follows it aside, so that nobody waits for that.
+    pub(super) fn wind_up(self) {
+        if let Self::Messages(messages) = self {
+            messages.wind_up();
         }
-        if response.is_json() {
-            return Self::Messages(Messages { response, max, events: None, done: false });
-        }
-        Self::Refused(Refusal { status: response.status(), error: None })
     }
 }
 
@@ -70,7 +79,7 @@ fn rpc_error(body: Piece) -> Option<Piece> {
 
 impl Refusal {
     /// Reads a refusal to its end (bounded), so that its connection can be used again.
-    async fn read(mut response: Answered) -> Self {
+    async fn read(mut response: Box<Answered>) -> Self {
         let body = response.collect(UPSTREAM_ERROR_MAX).await.unwrap_or_default();
         Self { status: response.status(), error: rpc_error(body.into()) }
     }
