@@ -108,7 +108,8 @@ async fn execute(
         meta: call.meta,
         scope: scope_key(spec.scope, exchange.principal.key, call.caller.session),
     };
-    let running = pin!(exchange.shard.call_upstream(&spec.name, &upstream, sink));
+    let server = exchange.shard.upstream(&exchange.in_force, tool.server, &spec.name)?;
+    let running = pin!(exchange.shard.call_upstream(&server, &upstream, sink));
     match select(running, pin!(cancelled)).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),
