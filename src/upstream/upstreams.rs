@@ -269,8 +269,8 @@ impl Server {
     async fn fresh_header_params(&self, tool: &str) -> Result<Option<HeaderParams>> {
         let list = discover::refetch(self).await?;
         let catalog = Catalog::build(&[(ServerId(0), &self.wiring.spec.name, &list)]);
-        let tool = catalog.tools().iter().find(|known| *known.name == *tool);
-        Ok(tool.map(|tool| tool.header_params.clone()))
+        let tool = catalog.tools().iter().find(|known| known.name() == tool);
+        Ok(tool.map(|tool| tool.header_params().clone()))
     }
 
     /// Stops listing at once, and the rest when its calls have ended or had their time.
