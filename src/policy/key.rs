@@ -1,8 +1,8 @@
 //! Virtual keys, and how a token becomes a principal.
 //!
-//! The work of [`KeyRing::authenticate`] does not depend on how near a token came: one keyed digest, one slot looked at,
-//! one comparison in constant time (against another digest where the id is unknown), and the answer picked from a list.
-//! A miss and a near miss cost the same instructions (callgrind).
+//! The work of [`KeyRing::authenticate`] does not depend on how near a token came: one keyed digest, one slot looked
+//! at, one comparison in constant time (against another digest where the id is unknown), and the answer picked from a
+//! list. A miss and a near miss cost the same instructions (callgrind).
 
 use super::pepper::Pepper;
 use super::slots::{Slot, Slots};

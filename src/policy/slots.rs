@@ -1,8 +1,9 @@
 //! What a request needs to know of each key, by id: one line of cache a key, and its place told without a search.
 //!
 //! A perfect hash (hash, displace, compress): ids fall into small buckets, and each bucket has a number that sends its
-//! ids to places nobody else has. So every look-up is one small number read and one slot, whoever asks: with 100,000 keys
-//! a search would wait for memory at each of its last steps, and one that probes would take longer for some than others.
+//! ids to places nobody else has. So every look-up is one small number read and one slot, whoever asks: with 100,000
+//! keys a search would wait for memory at each of its last steps, and one that probes would take longer for some than
+//! for others.
 
 use super::key::{KeyEntry, number};
 use super::token::Mac;
