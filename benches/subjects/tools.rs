@@ -43,7 +43,7 @@ impl Tools {
         let half = Grant::compile(&half, &catalog);
         let mut grants = Grants::new();
         let everything = grants.intern(everything);
-        let names = catalog.tools().iter().map(|tool| tool.exposed.to_string()).collect();
+        let names = catalog.tools().iter().map(|tool| tool.exposed().to_owned()).collect();
         let views = Views::new(&grants);
         let tools = Self { catalog, grants, everything, half, views, model: Model::new("1.0.0", None), names };
         tools.answer();

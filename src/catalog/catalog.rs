@@ -5,8 +5,11 @@ use crate::base::clock::WallTime;
 use crate::base::ids::{ServerId, ToolId};
 use crate::base::limits::SERVER_TOOLS_MAX;
 use crate::invariant;
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::ops::Range;
 
 /// The way by which a client came in, which settles what tools are called.
@@ -32,7 +35,7 @@ pub struct ServerEntry {
     /// Whether its list is a last good one and the server does not answer now.
     pub stale: bool,
     tools: Range<u32>,
-    own_names: HashMap<Box<str>, ToolId>,
+    own_names: Index,
 }
 
 /// What is wrong with a tool that a server listed, and what was done about it.
@@ -55,6 +58,9 @@ impl fmt::Display for Warning {
     }
 }
 
+/// Tools by a name they bear themselves, so that a look-up reads no other copy of it.
+type Index = HashTable<ToolId>;
+
 /// All tools in a fixed order (servers as configured, each server's tools as it listed them) with the maps by which
 /// names resolve.
 #[derive(Debug, Default)]
@@ -64,7 +70,9 @@ pub struct Catalog {
     /// Places in `servers` by `ServerId`.
     places: Vec<Option<u16>>,
     server_ids: HashMap<Box<str>, ServerId>,
-    exposed: HashMap<Box<str>, ToolId>,
+    exposed: Index,
+    /// Of the names in every [`Index`].
+    hasher: RandomState,
     /// Every tool that bears an upstream name, whatever its server.
     bare: HashMap<Box<str>, Vec<ToolId>>,
     warnings: Vec<Warning>,
@@ -83,7 +91,7 @@ impl Catalog {
 
     fn add_server(&mut self, id: ServerId, name: &str, list: &ServerList) {
         let start = self.end();
-        let mut own_names = HashMap::with_capacity(list.tools.len());
+        let mut own_names = Index::with_capacity(list.tools.len().min(SERVER_TOOLS_MAX));
         for (position, definition) in list.tools.iter().take(SERVER_TOOLS_MAX).enumerate() {
             match Tool::parse(id, name, definition).and_then(|tool| self.add_tool(tool, &mut own_names)) {
                 Ok(None) => {}
@@ -105,17 +113,19 @@ impl Catalog {
     }
 
     /// Adds a tool, or says why not; also says what was mended.
-    fn add_tool(&mut self, tool: Tool, own_names: &mut HashMap<Box<str>, ToolId>) -> Result<Option<String>, String> {
-        if self.exposed.contains_key(&tool.exposed) || own_names.contains_key(&tool.unprefixed) {
-            return Err(format!("{:?}: an earlier tool has this name", tool.name));
+    fn add_tool(&mut self, tool: Tool, own_names: &mut Index) -> Result<Option<String>, String> {
+        let exposed_before = self.look_up(&self.exposed, tool.exposed(), Tool::exposed);
+        if exposed_before.or_else(|| self.look_up(own_names, tool.unprefixed(), Tool::unprefixed)).is_some() {
+            return Err(format!("{:?}: an earlier tool has this name", tool.name()));
         }
-        let mended = tool.forms.are_mended();
-        let mended = mended.then(|| format!("{:?}: its inputSchema has no type, listed as \"object\"", tool.name));
+        let mended = tool.forms().are_mended();
+        let mended = mended.then(|| format!("{:?}: its inputSchema has no type, listed as \"object\"", tool.name()));
         let id = ToolId(self.end());
-        self.exposed.insert(tool.exposed.clone(), id);
-        own_names.insert(tool.unprefixed.clone(), id);
-        self.bare.entry(tool.name.clone()).or_default().push(id);
+        self.bare.entry(tool.name().into()).or_default().push(id);
         self.tools.push(tool);
+        let (tools, hasher) = (&self.tools, &self.hasher);
+        enter(&mut self.exposed, tools, hasher, id, Tool::exposed);
+        enter(own_names, tools, hasher, id, Tool::unprefixed);
         Ok(mended)
     }
 
@@ -191,8 +201,8 @@ impl Catalog {
     pub fn listed_name(&self, door: Door, id: ToolId) -> &str {
         let tool = self.tool(id);
         match door {
-            Door::All => &tool.exposed,
-            Door::Server(_) => &tool.unprefixed,
+            Door::All => tool.exposed(),
+            Door::Server(_) => tool.unprefixed(),
         }
     }
 
@@ -201,10 +211,14 @@ impl Catalog {
     /// neither disturb nor show. What is found may still be denied: that is for `policy::decide` to say.
     pub fn resolve(&self, door: Door, name: &str, grant: &Grant) -> Option<ToolId> {
         let listed = match door {
-            Door::All => self.exposed.get(name),
-            Door::Server(id) => self.server(id)?.own_names.get(name),
+            Door::All => self.look_up(&self.exposed, name, Tool::exposed),
+            Door::Server(id) => self.look_up(&self.server(id)?.own_names, name, Tool::unprefixed),
         };
-        listed.copied().or_else(|| self.resolve_bare(door, name, grant))
+        listed.or_else(|| self.resolve_bare(door, name, grant))
+    }
+
+    fn look_up(&self, index: &Index, name: &str, name_of: NameOf) -> Option<ToolId> {
+        index.find(self.hasher.hash_one(name), |id| name_of(self.tool(*id)) == name).copied()
     }
 
     fn resolve_bare(&self, door: Door, name: &str, grant: &Grant) -> Option<ToolId> {
@@ -217,6 +231,15 @@ impl Catalog {
             (None, _) => bearers.next(),
         }
     }
+}
+
+/// Which of a tool's names an index goes by.
+type NameOf = fn(&Tool) -> &str;
+
+/// Enters a tool whose name is not there yet.
+fn enter(index: &mut Index, tools: &[Tool], hasher: &RandomState, id: ToolId, name_of: NameOf) {
+    let hash = |id: &ToolId| hasher.hash_one(name_of(&tools[id.0 as usize]));
+    index.insert_unique(hash(&id), id, hash);
 }
 
 #[cfg(test)]
@@ -232,7 +255,7 @@ mod tests {
 
     fn resolved(catalog: &Catalog, door: Door, name: &str, patterns: &[&str]) -> Option<String> {
         let id = catalog.resolve(door, name, &grant(catalog, patterns))?;
-        Some(catalog.tool(id).exposed.to_string())
+        Some(catalog.tool(id).exposed().to_owned())
     }
 
     #[test]
@@ -241,15 +264,15 @@ mod tests {
             let catalog = testing::build(&servers);
             assert_eq!(catalog.tools().len(), catalogue::TOOLS);
             assert!(catalog.warnings().iter().all(|warning| warning.listed), "{:?}", catalog.warnings());
-            let names: BTreeSet<_> = catalog.tools().iter().map(|tool| &tool.exposed).collect();
+            let names: BTreeSet<_> = catalog.tools().iter().map(Tool::exposed).collect();
             assert_eq!(names.len(), catalogue::TOOLS);
             assert!(names.iter().all(|name| name.len() <= 64));
             let all = grant(&catalog, &["*/*"]);
             for (id, tool) in catalog.tools_with_ids() {
-                assert_eq!(catalog.resolve(Door::All, &tool.exposed, &all), Some(id));
+                assert_eq!(catalog.resolve(Door::All, tool.exposed(), &all), Some(id));
                 let door = Door::Server(tool.server);
-                assert_eq!(catalog.resolve(door, &tool.unprefixed, &all), Some(id));
-                assert_eq!(catalog.resolve(door, &tool.name, &all), Some(id));
+                assert_eq!(catalog.resolve(door, tool.unprefixed(), &all), Some(id));
+                assert_eq!(catalog.resolve(door, tool.name(), &all), Some(id));
             }
         }
     }
@@ -261,7 +284,7 @@ mod tests {
         for (at, server) in servers.iter().enumerate() {
             let alone = testing::build(std::slice::from_ref(server));
             let names = |catalog: &Catalog, door| -> Vec<_> {
-                catalog.behind(door).map(|id| catalog.tool(id).exposed.clone()).collect()
+                catalog.behind(door).map(|id| catalog.tool(id).exposed().to_owned()).collect()
             };
             let door = Door::Server(ServerId(u16::try_from(at).unwrap()));
             assert_eq!(names(&alone, Door::All), names(&together, door));
@@ -272,7 +295,7 @@ mod tests {
     fn names_that_run_together_stay_apart() {
         let catalog = testing::plain(&[("a", &["b_c", "b__c"]), ("a_b", &["c"]), ("a__b", &["c"]), ("a_", &["b"])]);
         assert_eq!(catalog.tools().len(), 5);
-        let names: BTreeSet<_> = catalog.tools().iter().map(|tool| tool.exposed.as_ref()).collect();
+        let names: BTreeSet<_> = catalog.tools().iter().map(|tool| tool.exposed()).collect();
         assert_eq!(names.len(), 5);
         assert!(names.contains("a__b_c") && names.contains("a__b__c") && names.contains("a_b__c"));
     }
@@ -307,7 +330,7 @@ mod tests {
         let broken = r#"{"name":"odd\u202e","inputSchema":{"type":"string"}}"#;
         let tools = ["{", &tool("a"), &long, &tool("a"), broken, &tool("b")].map(str::to_owned).to_vec();
         let catalog = testing::build(&[catalogue::Listed { server: "s".into(), tools }]);
-        let names: Vec<_> = catalog.tools().iter().map(|tool| &*tool.name).collect();
+        let names: Vec<_> = catalog.tools().iter().map(|tool| tool.name()).collect();
         assert_eq!(names, ["a", "b"]);
         let warnings: Vec<_> = catalog.warnings().iter().map(Warning::to_string).collect();
         assert_eq!(warnings.len(), 4, "{warnings:?}");

@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn seen(catalog: &Catalog, grant: &Grant) -> Vec<String> {
-        grant.tools(catalog, Door::All).map(|id| catalog.tool(id).exposed.to_string()).collect()
+        grant.tools(catalog, Door::All).map(|id| catalog.tool(id).exposed().to_owned()).collect()
     }
 
     #[test]

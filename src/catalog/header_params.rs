@@ -45,6 +45,9 @@ pub struct HeaderParam {
 pub struct HeaderParams(Option<Arc<[HeaderParam]>>);
 
 impl HeaderParams {
+    /// Those of a tool that has none.
+    pub(super) const NONE: Self = Self(None);
+
     /// The annotated arguments of an input schema in the order of RFC 8785, or which rule it breaks.
     pub(super) fn read(schema: &Node) -> Result<Self, String> {
         let mut found = Found(Vec::new());

@@ -57,7 +57,7 @@ impl Pattern {
 
     /// Whether it allows this tool of this server.
     pub fn covers(&self, server: &str, tool: &Tool) -> bool {
-        self.covers_server(server) && glob(self.tool.as_bytes(), tool.name.as_bytes())
+        self.covers_server(server) && glob(self.tool.as_bytes(), tool.name().as_bytes())
     }
 
     /// Whether it allows any tool known now. One that does not is worth a warning, not an error: its server may be

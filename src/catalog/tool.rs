@@ -6,26 +6,35 @@ use super::header_params::HeaderParams;
 use super::names;
 use crate::base::ids::ServerId;
 use crate::base::limits::{TOOL_DEFINITION_MAX, UPSTREAM_TOOL_NAME_MAX};
+use crate::invariant;
 use bytes::Bytes;
 
-/// A definition, its names and its hash. Never changes; lives as long as its catalogue.
+/// A definition, its names and its hash. Never changes; lives as long as its catalogue. What a call needs of it stands
+/// in one line of cache, and its names in another: calls of many tools find neither in the nearest.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(align(64))]
 pub struct Tool {
     /// The server that listed it.
     pub server: ServerId,
-    /// The upstream's own name, the one to call it by.
-    pub name: Box<str>,
-    /// The name at the door that serves all servers ([`names::expose`]).
-    pub exposed: Box<str>,
-    /// The name at its own server's door ([`names::unprefixed`]).
-    pub unprefixed: Box<str>,
-    /// The JSON object exactly as the server wrote it.
-    pub definition: Bytes,
     /// SHA-256 over the definition's canonical form (RFC 8785): equal for equal definitions however they are written.
     pub hash: [u8; 32],
-    /// Arguments that modern clients mirror into `Mcp-Param-*` headers.
-    pub header_params: HeaderParams,
-    pub(super) forms: Forms,
+    /// Its exposed name, its unprefixed one, and the upstream's own.
+    names: Box<str>,
+    exposed_len: u8,
+    unprefixed_len: u8,
+    /// Whether it has header parameters at all.
+    mirrors: bool,
+    rest: Box<Rest>,
+}
+
+const _: () = assert!(size_of::<Tool>() == 64, "a tool fills one line of cache");
+
+/// What few calls need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rest {
+    definition: Bytes,
+    header_params: HeaderParams,
+    forms: Forms,
 }
 
 impl Tool {
@@ -39,16 +48,50 @@ impl Tool {
         let node = Node::parse(&definition)?;
         let name = name_of(&node)?;
         let header_params = read_schema(&node).map_err(|text| format!("{name:?}: {text}"))?;
+        let (exposed, unprefixed) = (names::expose(server_name, name), names::unprefixed(name));
+        let len = |name: &str| invariant!(u8::try_from(name.len()), "the names we make are at most 64 bytes long");
         Ok(Self {
             server,
-            exposed: names::expose(server_name, name),
-            unprefixed: names::unprefixed(name),
-            name: name.into(),
             hash: node.hash(),
-            header_params,
-            forms: Forms::new(&node, &definition),
-            definition,
+            names: [&*exposed, &*unprefixed, name].concat().into(),
+            exposed_len: len(&exposed),
+            unprefixed_len: len(&unprefixed),
+            mirrors: !header_params.is_empty(),
+            rest: Box::new(Rest { header_params, forms: Forms::new(&node, &definition), definition }),
         })
+    }
+
+    /// The upstream's own name, the one to call it by.
+    pub fn name(&self) -> &str {
+        &self.names[self.own_start()..]
+    }
+
+    /// The name at the door that serves all servers ([`names::expose`]).
+    pub fn exposed(&self) -> &str {
+        &self.names[..usize::from(self.exposed_len)]
+    }
+
+    /// The name at its own server's door ([`names::unprefixed`]).
+    pub fn unprefixed(&self) -> &str {
+        &self.names[usize::from(self.exposed_len)..self.own_start()]
+    }
+
+    fn own_start(&self) -> usize {
+        usize::from(self.exposed_len) + usize::from(self.unprefixed_len)
+    }
+
+    /// The JSON object exactly as the server wrote it.
+    pub fn definition(&self) -> &Bytes {
+        &self.rest.definition
+    }
+
+    /// Arguments that modern clients mirror into `Mcp-Param-*` headers.
+    pub fn header_params(&self) -> &HeaderParams {
+        if self.mirrors { &self.rest.header_params } else { &HeaderParams::NONE }
+    }
+
+    pub(super) fn forms(&self) -> &Forms {
+        &self.rest.forms
     }
 }
 
@@ -112,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn names_and_header_params_are_read_back_apart() {
+        let plain = parse(r#"{"name":"a b","inputSchema":{"type":"object"}}"#).unwrap();
+        assert_eq!((plain.name(), plain.exposed()), ("a b", &*names::expose("s", "a b")));
+        assert_eq!((plain.unprefixed(), plain.header_params().len()), (&*names::unprefixed("a b"), 0));
+        let schema = r#"{"type":"object","properties":{"x":{"type":"string","x-mcp-header":"R"}}}"#;
+        let mirrored = parse(&format!(r#"{{"name":"é","inputSchema":{schema}}}"#)).unwrap();
+        assert_eq!((mirrored.name(), mirrored.header_params().len()), ("é", 1));
+    }
+
+    #[test]
     fn a_definition_that_breaks_a_list_is_refused() {
         let long = format!(r#"{{"name":"{}","inputSchema":{{"type":"object"}}}}"#, "x".repeat(257));
         let bad = [
@@ -141,9 +194,9 @@ mod tests {
         bolero::check!().for_each(|bytes| {
             let Ok(tool) = Tool::parse(ServerId(0), "s", &Bytes::copy_from_slice(bytes)) else { return };
             let mut out = Vec::new();
-            tool.forms.write(&tool.exposed, Leg::Modern, &mut out);
+            tool.forms().write(tool.exposed(), Leg::Modern, &mut out);
             let again = Tool::parse(ServerId(0), "s", &out.into()).unwrap();
-            assert_eq!(&*again.name, &*tool.exposed);
+            assert_eq!(again.name(), tool.exposed());
         });
     }
 }

@@ -28,7 +28,7 @@ impl View {
     pub fn render(catalog: &Catalog, grant: &Grant, door: Door) -> Self {
         let tools = || grant.tools(catalog, door);
         let array = Self::write(catalog, grant, door, Leg::Modern);
-        let differs = tools().any(|id| catalog.tool(id).forms.differ());
+        let differs = tools().any(|id| catalog.tool(id).forms().differ());
         let legacy_array = if differs { Self::write(catalog, grant, door, Leg::Legacy) } else { array.clone() };
         let digest = Sha256::digest(&array).into();
         Self { len: tools().count(), array, legacy_array, digest }
@@ -41,7 +41,7 @@ impl View {
             if array.len() > 1 {
                 array.push(b',');
             }
-            catalog.tool(id).forms.write(catalog.listed_name(door, id), leg, &mut array);
+            catalog.tool(id).forms().write(catalog.listed_name(door, id), leg, &mut array);
         }
         array.push(b']');
         array.into()
@@ -54,7 +54,7 @@ impl View {
     }
 
     fn room(catalog: &Catalog, grant: &Grant, door: Door) -> usize {
-        let one = |id| catalog.tool(id).forms.len() + catalog.listed_name(door, id).len() + 1;
+        let one = |id| catalog.tool(id).forms().len() + catalog.listed_name(door, id).len() + 1;
         2 + grant.tools(catalog, door).map(one).sum::<usize>()
     }
 }
@@ -146,16 +146,16 @@ mod tests {
 
     /// The definition with its first `"name": "…"` on the outermost level replaced, by plain text search.
     fn replaced(tool: &super::super::Tool) -> String {
-        if tool.forms.are_mended() {
+        if tool.forms().are_mended() {
             let mut mended = Vec::new();
-            tool.forms.write(&tool.exposed, Leg::Modern, &mut mended);
+            tool.forms().write(tool.exposed(), Leg::Modern, &mut mended);
             return String::from_utf8(mended).unwrap();
         }
-        let text = std::str::from_utf8(&tool.definition).unwrap();
-        let quoted = serde_json::to_string(&tool.name).unwrap();
+        let text = std::str::from_utf8(tool.definition()).unwrap();
+        let quoted = serde_json::to_string(tool.name()).unwrap();
         let spelled = [format!("\"name\": {quoted}"), format!("\"name\":{quoted}")];
         let old = spelled.iter().find(|old| text.contains(*old)).unwrap();
-        text.replacen(old, &old.replace(&quoted, &format!("\"{}\"", tool.exposed)), 1)
+        text.replacen(old, &old.replace(&quoted, &format!("\"{}\"", tool.exposed())), 1)
     }
 
     #[test]

@@ -77,18 +77,18 @@ fn grant_of<'a>(id: &str, snapshot: &'a Snapshot) -> Result<&'a Grant, Failure> 
 fn as_row(id: ToolId, snapshot: &Snapshot) -> Vec<String> {
     let tool = snapshot.catalog.tool(id);
     let server = snapshot.catalog.server_name(tool.server);
-    let description: String = output::tame(&description(&tool.definition)).chars().take(DESCRIPTION_MAX).collect();
-    vec![tool.exposed.to_string(), format!("{server}/{}", output::tame(&tool.name)), description]
+    let description: String = output::tame(&description(tool.definition())).chars().take(DESCRIPTION_MAX).collect();
+    vec![tool.exposed().to_owned(), format!("{server}/{}", output::tame(tool.name())), description]
 }
 
 fn as_json(id: ToolId, snapshot: &Snapshot) -> Value {
     let tool = snapshot.catalog.tool(id);
     json!({
-        "name": tool.exposed,
+        "name": tool.exposed(),
         "server": snapshot.catalog.server_name(tool.server),
-        "tool": tool.name,
+        "tool": tool.name(),
         "hash": state::hex(&tool.hash),
-        "description": description(&tool.definition),
+        "description": description(tool.definition()),
     })
 }
 

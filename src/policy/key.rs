@@ -1,58 +1,18 @@
 //! Virtual keys, and how a token becomes a principal.
 //!
-//! The work of [`KeyRing::authenticate`] does not depend on how near a token came: one keyed digest, one search of a
-//! fixed number of steps, one comparison in constant time (against another key's digest where the id is unknown), and
-//! the answer picked from a list. A miss and a near miss cost the same instructions (callgrind).
+//! The work of [`KeyRing::authenticate`] does not depend on how near a token came: one keyed digest, one slot looked
+//! at, one comparison in constant time (against another digest where the id is unknown), and the answer picked from a
+//! list. A miss and a near miss cost the same instructions (callgrind).
 
-use super::token::{Credential, Mac, Presented, nibble};
+use super::pepper::Pepper;
+use super::slots::{Slot, Slots};
+use super::token::{Credential, Mac, Presented};
 use crate::base::clock::WallTime;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{GrantId, KeyId};
 use crate::catalog::Pattern;
-use std::fmt;
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq, ConstantTimeLess};
-use zeroize::Zeroize;
-
-/// The secret under which tokens are digested, so that a stolen key file alone opens nothing.
-pub struct Pepper(aws_lc_rs::hmac::Key);
-
-impl Pepper {
-    /// Takes 32 random bytes and wipes them.
-    pub fn new(bytes: &mut [u8; 32]) -> Self {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, bytes);
-        bytes.zeroize();
-        Self(key)
-    }
-
-    /// Reads 64 lower-case hex digits, as they are kept in the state directory.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-        }
-        Some(Self::new(&mut bytes))
-    }
-
-    /// HMAC-SHA256 (RFC 2104) over the whole text of a token.
-    pub fn mac(&self, token: &Presented<'_>) -> Mac {
-        self.digest(token.text())
-    }
-
-    fn digest(&self, text: &[u8]) -> Mac {
-        let tag = aws_lc_rs::hmac::sign(&self.0, text);
-        let mut mac = [0; 32];
-        mac.copy_from_slice(tag.as_ref());
-        Mac(mac)
-    }
-}
-
-impl fmt::Debug for Pepper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pepper(…)")
-    }
-}
 
 /// A stored credential.
 #[derive(Clone, Debug)]
@@ -128,9 +88,8 @@ pub struct KeyRing {
     pepper: Pepper,
     /// Sorted by id.
     entries: Vec<KeyEntry>,
-    /// The ids as numbers, in the order of `entries`, filled up to a power of two.
-    ids: Vec<u128>,
-    stand_in: Mac,
+    /// What a request needs to know of each.
+    slots: Slots,
     anonymous: Option<GrantId>,
 }
 
@@ -149,10 +108,8 @@ impl KeyRing {
         if entries.iter().any(|entry| entry.key.id == KeyId::ANONYMOUS) {
             return Err(Error::new(Kind::Config, "the key id \"anonymous\" is reserved: make a key with another"));
         }
-        let mut ids: Vec<u128> = entries.iter().map(|entry| number(entry.key.id)).collect();
-        ids.resize(ids.len().next_power_of_two(), u128::MAX);
-        let stand_in = pepper.digest(b"nobody");
-        Ok(Self { pepper, entries, ids, stand_in, anonymous })
+        let slots = Slots::new(&entries, pepper.digest(b"nobody"));
+        Ok(Self { pepper, entries, slots, anonymous })
     }
 
     /// All keys, by id.
@@ -192,24 +149,17 @@ impl KeyRing {
         if id == KeyId::ANONYMOUS {
             return self.anonymous.map(|grant| Principal { key: id, grant });
         }
-        let at = self.entries.binary_search_by_key(&number(id), |entry| number(entry.key.id)).ok()?;
-        let entry = &self.entries[at];
-        let alive = !entry.key.revoked && entry.key.expires.is_none_or(|end| now < end);
-        alive.then_some(Principal { key: id, grant: entry.grant })
+        let slot = self.slots.of(number(id));
+        let alive = slot.id == number(id) && !slot.revoked && now < slot.expires;
+        alive.then_some(Principal { key: id, grant: slot.grant })
     }
 
     fn check(&self, token: &Presented<'_>, now: WallTime) -> std::result::Result<Principal, Refusal> {
         let mac = self.pepper.mac(token);
         let id = number(token.id());
-        let at = self.place(id);
-        let entry = self.entries.get(at);
-        let found = Choice::from(u8::from(self.ids[at] == id));
-        let (stored, expires, revoked, grant) = match entry {
-            Some(entry) => (entry.key.mac, entry.key.expires, entry.key.revoked, entry.grant),
-            None => (self.stand_in, None, false, GrantId(0)),
-        };
-        let same = mac.0.ct_eq(&stored.0) & found;
-        let alive = now.0.ct_lt(&expires.map_or(u64::MAX, |at| at.0));
+        let Slot { id: held, mac: stored, expires, grant, revoked } = *self.slots.of(id);
+        let same = mac.0.ct_eq(&stored.0) & Choice::from(u8::from(held == id));
+        let alive = now.0.ct_lt(&expires.0);
         let revoked = Choice::from(u8::from(revoked));
         let mut outcome = UNKNOWN;
         outcome.conditional_assign(&EXPIRED, same & !alive);
@@ -218,17 +168,6 @@ impl KeyRing {
         let welcome = Ok(Principal { key: token.id(), grant });
         let answers = [Err(Refusal::Unknown), Err(Refusal::Expired), Err(Refusal::Revoked), welcome];
         answers[usize::from(outcome)]
-    }
-
-    /// The place of the greatest id that is not above `id`, or 0: halves the table a fixed number of times.
-    fn place(&self, id: u128) -> usize {
-        let mut base = 0;
-        let mut half = self.ids.len() / 2;
-        while half > 0 {
-            base += half * usize::from(self.ids[base + half] <= id);
-            half /= 2;
-        }
-        base
     }
 }
 
@@ -239,7 +178,7 @@ const REVOKED: u8 = 2;
 const WELCOME: u8 = 3;
 
 /// An id as a number that sorts as its text does.
-fn number(id: KeyId) -> u128 {
+pub(super) fn number(id: KeyId) -> u128 {
     let mut bytes = [0; 16];
     let text = id.as_str().as_bytes();
     bytes[..text.len()].copy_from_slice(text);
@@ -271,18 +210,6 @@ mod tests {
     fn ask(ring: &KeyRing, text: &str) -> std::result::Result<Principal, Refusal> {
         let credential = Presented::parse(text).map_or(Credential::Malformed, Credential::Token);
         ring.authenticate(&credential, NOW)
-    }
-
-    #[test]
-    fn hmac_is_that_of_rfc_4231() {
-        let mut key = [0; 32];
-        key[..4].copy_from_slice(b"Jefe");
-        // Test case 2; zeroes at the end of a short key do not change it (RFC 2104 section 2).
-        let mac = Pepper::new(&mut key).digest(b"what do ya want for nothing?").to_hex();
-        assert_eq!(mac, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-        assert_eq!(key, [0; 32]);
-        assert_eq!(Pepper::from_hex(&"07".repeat(32)).unwrap().digest(b"x").0, pepper().digest(b"x").0);
-        assert!(Pepper::from_hex("07").is_none() && Pepper::from_hex(&"0G".repeat(32)).is_none());
     }
 
     #[test]

@@ -102,13 +102,14 @@ async fn execute(
 ) -> Result<Answer> {
     let spec = exchange.snapshot().server(tool.server).ok_or_else(unserved)?;
     let upstream = UpstreamCall {
-        tool: &tool.name,
+        tool: tool.name(),
         arguments: call.arguments,
-        header_params: &tool.header_params,
+        header_params: tool.header_params(),
         meta: call.meta,
         scope: scope_key(spec.scope, exchange.principal.key, call.caller.session),
     };
-    let running = pin!(exchange.shard.call_upstream(&spec.name, &upstream, sink));
+    let server = exchange.shard.upstream(&exchange.in_force, tool.server, &spec.name)?;
+    let running = pin!(exchange.shard.call_upstream(&server, &upstream, sink));
     match select(running, cancelled).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),
@@ -123,7 +124,7 @@ fn intent<'a>(exchange: &'a Exchange, call: &'a Call<'_>, tool: Option<&'a Tool>
         era: call.caller.era,
         revision: call.caller.revision,
         server: tool.map_or("", |tool| exchange.catalog().server_name(tool.server)),
-        tool: tool.map_or(call.name, |tool| &tool.exposed),
+        tool: tool.map_or(call.name, Tool::exposed),
         definition_hash: tool.map_or(Digest::default(), |tool| tool.hash),
         arguments_digest: call.arguments.map_or(Digest::default(), audit::digest),
         arguments_bytes: call.arguments.map_or(0, |raw| raw.len() as u64),

@@ -2,7 +2,7 @@
 
 use crate::base::clock::Clock;
 use crate::base::error::Result;
-use crate::base::ids::ShardId;
+use crate::base::ids::{ServerId, ShardId};
 use crate::base::limits::MAILBOX_MAX;
 use crate::config::Snapshot;
 use crate::rt::local::Notify;
@@ -13,7 +13,7 @@ use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
 use crate::shard::{Busy, InForce, Shard, streams};
 use crate::upstream::answer::{Answer, Event, ScopeKey, Sink, UpstreamCall};
-use crate::upstream::upstreams::{Placement, home_number};
+use crate::upstream::upstreams::{Placement, Upstream, home_number};
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::rc::Rc;
@@ -50,7 +50,7 @@ impl Shard {
     pub(crate) fn adopt(&self, snapshot: Arc<Snapshot>) {
         self.metrics.epoch.set(snapshot.epoch.0);
         self.upstreams.apply(&snapshot.servers, |name| self.home_of(name, &ScopeKey::Shared) == self.id);
-        *self.in_force.borrow_mut() = Rc::new(InForce::new(snapshot, &self.table));
+        *self.in_force.borrow_mut() = Rc::new(InForce::new(snapshot, &self.table, &self.upstreams));
     }
 
     /// Notes that a session has ended; its streams end with it.
@@ -71,15 +71,30 @@ impl Shard {
     }
 
     /// Calls a server, on the shard where the call must run.
-    pub(crate) async fn call_upstream(&self, server: &str, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
-        if let Placement::Home(number) = self.upstreams.placement(server, &call.scope) {
+    pub(crate) async fn call_upstream(
+        &self,
+        upstream: &Upstream,
+        call: &UpstreamCall<'_>,
+        sink: &Sink,
+    ) -> Result<Answer> {
+        if let Placement::Home(number) = upstream.placement(&call.scope) {
             let home = self.peers.home(number);
             if home != self.id {
                 // Boxed, as most calls stay here and each would carry the room for it.
-                return Box::pin(self.peers.call(home, server, call.into(), sink)).await;
+                return Box::pin(self.peers.call(home, upstream.name(), call.into(), sink)).await;
             }
         }
-        self.upstreams.call(server, call, sink).await
+        upstream.call(call, sink).await
+    }
+
+    /// The server of a snapshot as it runs on this shard. A reload may have put another in its place since: that one
+    /// has its name.
+    pub(super) fn upstream(&self, in_force: &InForce, server: ServerId, name: &str) -> Result<Upstream> {
+        let found = in_force.served(server).and_then(|served| served.upstream.as_ref());
+        match found.filter(|upstream| !upstream.is_stopped()) {
+            Some(upstream) => Ok(upstream.clone()),
+            None => self.upstreams.find(name),
+        }
     }
 }
 

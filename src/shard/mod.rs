@@ -40,7 +40,7 @@ use crate::shard::forward::Peers;
 use crate::shard::session::{EndedSessions, InFlight, LogLevels};
 use crate::shard::streams::Streams;
 use crate::telemetry::{ServerSlot, ServerTable, ShardMetrics};
-use crate::upstream::upstreams::Upstreams;
+use crate::upstream::upstreams::{Upstream, Upstreams};
 use crate::wire::http::HttpLimits;
 use rustls::ServerConfig;
 use std::cell::{Cell, RefCell};
@@ -68,21 +68,36 @@ pub struct Shard {
     draining: Cell<bool>,
 }
 
-/// A snapshot as this shard holds it: with the rows of its servers in the shard's meters.
+/// A snapshot as this shard holds it, with what a call needs of each of its servers: found once, by name, rather than
+/// with each call.
 struct InForce {
     snapshot: Arc<Snapshot>,
-    slots: Box<[ServerSlot]>,
+    /// By [`ServerId`].
+    servers: Box<[Served]>,
+}
+
+/// One server of a snapshot on this shard.
+struct Served {
+    /// Its row in the shard's meters.
+    slot: ServerSlot,
+    /// The server itself; nothing before the shard has started it.
+    upstream: Option<Upstream>,
 }
 
 impl InForce {
-    fn new(snapshot: Arc<Snapshot>, table: &ServerTable) -> Self {
-        let slots = snapshot.servers.iter().map(|server| table.slot(&server.name)).collect();
-        Self { snapshot, slots }
+    fn new(snapshot: Arc<Snapshot>, table: &ServerTable, upstreams: &Upstreams) -> Self {
+        let served = |name: &str| Served { slot: table.slot(name), upstream: upstreams.find(name).ok() };
+        let servers = snapshot.servers.iter().map(|server| served(&server.name)).collect();
+        Self { snapshot, servers }
     }
 
     /// The row of a server's meters.
     fn slot(&self, server: ServerId) -> ServerSlot {
-        self.slots.get(usize::from(server.0)).copied().unwrap_or(ServerSlot::OTHER)
+        self.served(server).map_or(ServerSlot::OTHER, |served| served.slot)
+    }
+
+    fn served(&self, server: ServerId) -> Option<&Served> {
+        self.servers.get(usize::from(server.0))
     }
 }
 

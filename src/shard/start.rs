@@ -89,7 +89,7 @@ async fn open(args: ShardArgs) -> Result<(Rc<Shard>, TcpListener, Receiver<ToSha
     let upstreams = Upstreams::new(Client::new(), move |news| report(news));
     let shard = Rc::new(Shard {
         id: args.id,
-        in_force: RefCell::new(Rc::new(InForce::new(args.snapshot.clone(), &args.table))),
+        in_force: RefCell::new(Rc::new(InForce::new(args.snapshot.clone(), &args.table, &upstreams))),
         identity: RefCell::new(args.identity),
         journal,
         upstreams,

@@ -309,6 +309,23 @@ fn what_the_home_shard_learned_spares_the_others_the_probe() {
 }
 
 #[test]
+fn a_server_that_was_found_knows_when_a_reload_has_let_go_of_it() {
+    on_shard(async {
+        let shard = Shard::new();
+        let (kept, changed) = (http("kept", "http://127.0.0.1:1/"), http("changed", "http://127.0.0.1:1/"));
+        shard.upstreams.apply(&[kept.clone(), changed, http("gone", "http://127.0.0.1:1/")], |_| false);
+        let found = ["kept", "changed", "gone"].map(|name| shard.upstreams.find(name).expect(name));
+        assert_eq!(found.each_ref().map(|server| server.is_stopped()), [false; 3]);
+        shard.upstreams.apply(&[kept, http("changed", "http://127.0.0.1:2/")], |_| false);
+        assert_eq!(found.each_ref().map(|server| server.is_stopped()), [false, true, true]);
+        assert!(!shard.upstreams.find("changed").expect("the new one").is_stopped());
+        assert!(shard.upstreams.find("gone").is_err());
+        shard.upstreams.close().await;
+        assert!(found[0].is_stopped());
+    });
+}
+
+#[test]
 fn calls_are_placed_where_their_session_or_process_lives() {
     on_shard(async {
         let shard = Shard::new();
@@ -316,7 +333,7 @@ fn calls_are_placed_where_their_session_or_process_lives() {
         shard.upstreams.apply(&[web.clone(), child], |_| false);
         let key = KeyId::parse("one").expect("an id");
         let one = scope_key(Scope::PerKey, key, Some([7; 16]));
-        let place = |server: &str, scope: &ScopeKey| shard.upstreams.placement(server, scope);
+        let place = |server: &str, scope: &ScopeKey| shard.upstreams.find(server).expect("it runs").placement(scope);
         let home = Placement::Home(home_number("web", &one));
         assert_eq!(place("web", &one), home, "who opens a session before the era is known opens it at its home");
         let era = EraSetting::Modern;

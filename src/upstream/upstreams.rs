@@ -1,4 +1,4 @@
-//! All servers of one shard: started, changed and stopped by reload; called by name.
+//! All servers of one shard: started, changed and stopped by reload; found by name, and called.
 
 use crate::base::error::{Error, Kind, Result, Retry};
 use crate::base::ids::{KeyId, ServerId};
@@ -37,6 +37,10 @@ struct All {
     servers: RefCell<HashMap<Box<str>, Rc<Server>, foldhash::fast::RandomState>>,
 }
 
+/// One server of the shard, found once and called often.
+#[derive(Clone)]
+pub struct Upstream(Rc<Server>);
+
 /// Where a call must run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
@@ -54,6 +58,7 @@ pub(super) struct Server {
     pub(super) seed: u64,
     home: Cell<bool>,
     stop: Notify,
+    stopped: Cell<bool>,
     in_flight: Cell<u32>,
     idle: Notify,
     report: Rc<dyn Fn(Report)>,
@@ -90,6 +95,7 @@ impl Upstreams {
         }
         self.0.servers.replace(new);
         for gone in old.into_values() {
+            gone.stopped.set(true);
             task::spawn(async move { gone.stop().await });
         }
     }
@@ -101,30 +107,20 @@ impl Upstreams {
         }
     }
 
-    /// Where a call of a scope must run, as far as is known.
-    pub fn placement(&self, server: &str, scope: &ScopeKey) -> Placement {
-        match self.server(server) {
-            Ok(found) => placement(&found.wiring.spec, found.wiring.leg.known(), scope),
-            Err(_) => Placement::Anywhere,
-        }
-    }
-
-    /// Executes a tool. Events go into `sink` as they come. Dropping the future cancels the call at the server.
+    /// The server of this name.
     ///
     /// # Errors
-    /// [`Kind::Unreachable`]: the server is down (with [`Retry::Safe`] where nothing was sent); [`Kind::Timeout`];
-    /// [`Kind::BadAnswer`]; [`Kind::Overloaded`]; [`Kind::Internal`]: no such server. What the server itself answers,
-    /// errors included, is an [`Answer`].
+    /// [`Kind::Internal`]: there is none, and nothing was sent.
+    pub fn find(&self, server: &str) -> Result<Upstream> {
+        self.server(server).map(Upstream)
+    }
+
+    /// Executes a tool of the server of this name: see [`Upstream::call`].
+    ///
+    /// # Errors
+    /// As there, and as [`Self::find`].
     pub async fn call(&self, server: &str, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
-        let server = self.server(server)?;
-        server.circuit.admit().map_err(|error| error.at(&server.wiring.spec.name))?;
-        let answer = server.call(call, sink).await;
-        let was_down = server.circuit.is_open();
-        server.circuit.count(&answer);
-        if was_down && !server.circuit.is_open() {
-            server.wiring.list_changed.notify_one();
-        }
-        answer.map_err(|error| error.at(&server.wiring.spec.name))
+        self.find(server)?.call(call, sink).await
     }
 
     /// Asks for a fresh listing of a server whose home is here.
@@ -142,6 +138,7 @@ impl Upstreams {
     /// Stops all servers: processes are ended, sessions deleted. Waits until that is done.
     pub async fn close(&self) {
         let all = self.0.servers.take();
+        all.values().for_each(|server| server.stopped.set(true));
         join_all(all.values().map(|server| server.stop())).await;
     }
 
@@ -154,6 +151,40 @@ impl Upstreams {
         let server = Rc::new(Server::new(&self.0, spec, home));
         task::spawn(tend(server.clone()));
         server
+    }
+}
+
+impl Upstream {
+    /// Where a call of a scope must run, as far as is known.
+    pub fn placement(&self, scope: &ScopeKey) -> Placement {
+        placement(&self.0.wiring.spec, self.0.wiring.leg.known(), scope)
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.0.wiring.spec.name
+    }
+
+    /// Whether the shard has let go of it: the server of its name is another now, or none.
+    pub fn is_stopped(&self) -> bool {
+        self.0.stopped.get()
+    }
+
+    /// Executes a tool. Events go into `sink` as they come. Dropping the future cancels the call at the server.
+    ///
+    /// # Errors
+    /// [`Kind::Unreachable`]: the server is down (with [`Retry::Safe`] where nothing was sent); [`Kind::Timeout`];
+    /// [`Kind::BadAnswer`]; [`Kind::Overloaded`]. What the server itself answers, errors included, is an [`Answer`].
+    pub async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
+        let server = &self.0;
+        server.circuit.admit().map_err(|error| error.at(&server.wiring.spec.name))?;
+        let answer = server.call(call, sink).await;
+        let was_down = server.circuit.is_open();
+        server.circuit.count(&answer);
+        if was_down && !server.circuit.is_open() {
+            server.wiring.list_changed.notify_one();
+        }
+        answer.map_err(|error| error.at(&server.wiring.spec.name))
     }
 }
 
@@ -207,6 +238,7 @@ impl Server {
             seed,
             home,
             stop: Notify::new(),
+            stopped: Cell::new(false),
             in_flight: Cell::new(0),
             idle: Notify::new(),
             report,
@@ -243,8 +275,8 @@ impl Server {
     async fn fresh_header_params(&self, tool: &str) -> Result<Option<HeaderParams>> {
         let list = discover::refetch(self).await?;
         let catalog = Catalog::build(&[(ServerId(0), &self.wiring.spec.name, &list)]);
-        let tool = catalog.tools().iter().find(|known| *known.name == *tool);
-        Ok(tool.map(|tool| tool.header_params.clone()))
+        let tool = catalog.tools().iter().find(|known| known.name() == tool);
+        Ok(tool.map(|tool| tool.header_params().clone()))
     }
 
     /// Stops listing at once, and the rest when its calls have ended or had their time.

@@ -58,8 +58,8 @@ impl Learned {
         let tools = rpc::array_items(tools).map(Bytes::copy_from_slice).collect();
         let list = ServerList { server: "gate".into(), leg: Leg::Modern, fetched_at: WallTime(0), stale: false, tools };
         let catalog = Catalog::build(&[(ServerId(0), "gate", &list)]);
-        let annotated = catalog.tools().iter().filter(|tool| !tool.header_params.is_empty());
-        self.tools.extend(annotated.map(|tool| (tool.name.clone(), tool.header_params.clone())));
+        let annotated = catalog.tools().iter().filter(|tool| !tool.header_params().is_empty());
+        self.tools.extend(annotated.map(|tool| (tool.name().into(), tool.header_params().clone())));
     }
 
     fn headers(&self, tool: &str, message: &Envelope<'_>) -> Vec<(String, String)> {

@@ -40,7 +40,7 @@ pub(crate) fn tell(notices: &mut Notices, event: &Event) -> Option<Vec<u8>> {
 
 /// Whether the `Mcp-Param-*` headers say what the arguments say (2026-07-28 transports, custom headers).
 pub(crate) fn check_mirrored(head: &RequestHead, tool: &Tool, arguments: Option<&[u8]>) -> Result<()> {
-    check_params(&tool.header_params, arguments, |name| head_value(head, name))
+    check_params(tool.header_params(), arguments, |name| head_value(head, name))
 }
 
 /// A header by a name that does not outlive the question.
