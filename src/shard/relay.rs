@@ -7,7 +7,7 @@ use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::rt::time;
 use crate::upstream::answer::{Answer, Event, Relay, Sink, relay, unheard};
-use crate::wire::http::{Body, RequestHead, ServerConn};
+use crate::wire::http::{Body, ServerConn};
 use crate::wire::sse;
 use futures_util::future::{Either, select};
 use std::future::Future;
@@ -29,11 +29,6 @@ pub(crate) struct Way<'a> {
     pub(crate) gone_is_cancel: bool,
     /// Rung to cancel the call.
     pub(crate) cancel: &'a Notify,
-}
-
-/// Whether the client takes an event stream as an answer.
-pub(crate) fn accepts_events(head: &RequestHead) -> bool {
-    head.headers("accept").any(|value| value.contains("text/event-stream") || value.contains("*/*"))
 }
 
 /// What the loop below waits for.

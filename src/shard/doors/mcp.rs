@@ -3,14 +3,13 @@
 use crate::base::buf::Piece;
 use crate::base::error::Result;
 use crate::base::phase::Phase;
-use crate::mcp::headers::HeaderValue;
 use crate::mcp::inbound::{self, Headers, Inbound};
 use crate::rt::stream::Stream;
 use crate::shard::doors::stream::After;
 use crate::shard::doors::{legacy, modern};
 use crate::shard::exchange::Exchange;
 use crate::shard::refuse;
-use crate::wire::http::{Body, RequestHead, ServerConn};
+use crate::wire::http::{Body, Header, RequestHead, ServerConn};
 use crate::wire::rpc;
 
 /// Answers a POST of a principal that is known.
@@ -46,11 +45,10 @@ pub(crate) async fn post<S: Stream>(
 
 /// The headers that say something about a message.
 pub(crate) fn headers(head: &RequestHead) -> Headers<'_> {
-    let of = |name| HeaderValue::collect(head.headers(name));
     Headers {
-        protocol_version: of("mcp-protocol-version"),
-        method: of("mcp-method"),
-        name: of("mcp-name"),
-        session: of("mcp-session-id"),
+        protocol_version: head.find(Header::McpVersion).into(),
+        method: head.find(Header::McpMethod).into(),
+        name: head.find(Header::McpName).into(),
+        session: head.find(Header::McpSession).into(),
     }
 }
