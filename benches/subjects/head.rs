@@ -1,6 +1,5 @@
 //! The two heads of a call: what a client sends, and what an MCP server answers.
 
-use tollgate::base::buf;
 use tollgate::wire::http::{Method, RequestHead, ResponseHead};
 
 const REQUEST: &str = "POST /mcp HTTP/1.1\r\n\
@@ -26,20 +25,14 @@ const RESPONSE: &str = "HTTP/1.1 200 OK\r\n\
     Content-Length: 412\r\n\
     \r\n";
 
-/// Reads the request's head out of a pooled buffer, which goes back to the pool.
+/// Reads the request's head.
 pub(crate) fn request() -> usize {
-    let head = RequestHead::parse(pooled(REQUEST)).expect("the head is well formed");
+    let head = RequestHead::parse(REQUEST.as_bytes()).expect("the head is well formed");
     head.path().len()
 }
 
 /// Reads the answer's head in the same way.
 pub(crate) fn response() -> u16 {
-    let head = ResponseHead::parse(pooled(RESPONSE), Method::Post).expect("the head is well formed");
+    let head = ResponseHead::parse(RESPONSE.as_bytes(), Method::Post).expect("the head is well formed");
     head.status()
-}
-
-fn pooled(text: &str) -> Vec<u8> {
-    let mut bytes = buf::take();
-    bytes.extend_from_slice(text.as_bytes());
-    bytes
 }

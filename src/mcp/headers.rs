@@ -3,6 +3,7 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::catalog::{HeaderKind, HeaderParam};
+use crate::wire::http::Found;
 use crate::wire::rpc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,6 +39,17 @@ impl<'a> HeaderValue<'a> {
         match self {
             Self::One(value) => Some(value),
             _ => None,
+        }
+    }
+}
+
+impl<'a> From<Found<'a>> for HeaderValue<'a> {
+    /// The parser has trimmed the value.
+    fn from(found: Found<'a>) -> Self {
+        match found {
+            Found::Absent => Self::Absent,
+            Found::One(value) => Self::One(value),
+            Found::Repeated => Self::Repeated,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::base::ids::KeyId;
 use crate::rt;
+use crate::wire::http::{Found, Header};
 use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -140,19 +141,18 @@ pub enum Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// The headers that may carry a key, lower case, the first that is present counts.
-    pub const HEADERS: [&'static str; 3] = ["x-tollgate-key", "x-api-key", "authorization"];
+    /// The headers that may carry a key, the first that is present counts.
+    pub const HEADERS: [Header; 3] = [Header::TollgateKey, Header::ApiKey, Header::Authorization];
 
-    /// Reads the credential of a request; `values` gives all values of a header by its lower-case name.
-    /// `Authorization` takes the scheme `Bearer` alone. A header given twice is never taken.
-    pub fn of_request<I: Iterator<Item = &'a str>>(values: impl Fn(&'static str) -> I) -> Self {
+    /// Reads the credential of a request. `Authorization` takes the scheme `Bearer` alone. A header given twice is
+    /// never taken.
+    pub fn of_request(find: impl Fn(Header) -> Found<'a>) -> Self {
         for header in Self::HEADERS {
-            let mut found = values(header);
-            match (found.next(), found.next()) {
-                (None, _) => {}
-                (Some(_), Some(_)) => return Self::Malformed,
-                (Some(value), None) => {
-                    let token = if header == "authorization" { bearer(value) } else { Some(value) };
+            match find(header) {
+                Found::Absent => {}
+                Found::Repeated => return Self::Malformed,
+                Found::One(value) => {
+                    let token = if header == Header::Authorization { bearer(value) } else { Some(value) };
                     return token.and_then(Presented::parse).map_or(Self::Malformed, Self::Token);
                 }
             }
@@ -209,6 +209,7 @@ pub(super) fn nibble(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::http::RequestHead;
     use proptest::prelude::*;
 
     fn token(seed: u8) -> Token {
@@ -266,9 +267,10 @@ mod tests {
     fn the_credential_of_a_request() {
         let (one, two) = (token(1), token(2));
         let read = |headers: &[(&str, String)]| {
-            let credential = Credential::of_request(|name| {
-                headers.iter().filter(move |(own, _)| *own == name).map(|(_, value)| value.as_str())
-            });
+            let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let head = format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}\r\n");
+            let head = RequestHead::parse(head.as_bytes()).unwrap();
+            let credential = Credential::of_request(|header| head.find(header));
             match credential {
                 Credential::None => "none".to_owned(),
                 Credential::Malformed => "malformed".to_owned(),

@@ -10,7 +10,7 @@ use crate::rt::stream::Stream;
 use crate::rt::time;
 use crate::shard::exchange::Exchange;
 use crate::upstream::answer::{Answer, Event, Relay, Sink, relay, unheard};
-use crate::wire::http::{Body, RequestHead, ServerConn};
+use crate::wire::http::{Body, ServerConn};
 use crate::wire::sse;
 use futures_util::future::{Either, select};
 use std::future::Future;
@@ -39,11 +39,6 @@ impl Way<'_> {
     pub(crate) fn events(&self) -> (Sink, Relay) {
         if self.events { relay() } else { unheard() }
     }
-}
-
-/// Whether the client takes an event stream as an answer.
-pub(crate) fn accepts_events(head: &RequestHead) -> bool {
-    head.headers("accept").any(|value| value.contains("text/event-stream") || value.contains("*/*"))
 }
 
 /// What the loop below waits for.

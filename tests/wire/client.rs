@@ -61,7 +61,7 @@ async fn play(mut stream: TcpStream, script: Vec<Step>, read: Rc<RefCell<Vec<Str
 }
 
 fn endpoint(addr: SocketAddr) -> Endpoint {
-    Endpoint { addrs: vec![addr], ..Endpoint::new("localhost", addr.port(), None) }
+    Endpoint::new("localhost", addr.port(), None).at(vec![addr])
 }
 
 fn soon() -> Instant {
@@ -247,7 +247,7 @@ fn a_server_that_cannot_be_reached_may_be_tried_again() {
         assert_eq!((error.kind, error.retry), (Kind::Unreachable, Retry::Safe));
         let server = scripted(&[&[Read, Send(OK)]]);
         let addrs = vec![nobody, server.addr];
-        let endpoint = Endpoint { addrs, ..endpoint(server.addr) };
+        let endpoint = endpoint(server.addr).at(addrs);
         let response = Client::new().send(&endpoint, &request(Method::Get, "/x"), soon()).await.unwrap();
         assert_eq!(response.status(), 200);
         let named = Endpoint::new("localhost", 1, None);
@@ -354,7 +354,7 @@ fn the_same_inside_tls() {
             }
         }));
         let client = Client::new();
-        let endpoint = Endpoint { tls: Some(trusting.clone()), ..endpoint(addr) };
+        let endpoint = Endpoint::new("localhost", addr.port(), Some(trusting.clone())).at(vec![addr]);
         for len in [0, 10, 100_000] {
             let request = Request { body: vec![b'x'; len].into(), ..request(Method::Post, "/echo") };
             let mut response = client.send(&endpoint, &request, soon()).await.unwrap();
@@ -368,7 +368,7 @@ fn the_same_inside_tls() {
         let waits = client.send(&endpoint, &gone, Clock::now() + Duration::from_millis(50)).await;
         assert_eq!(waits.map(|_| ()).unwrap_err().kind, Kind::Timeout);
         eventually("the client is gone", || log.borrow().iter().any(|line| line == "gone")).await;
-        let stranger = Endpoint { host: "127.0.0.1".into(), ..endpoint };
+        let stranger = Endpoint::new("127.0.0.1", addr.port(), Some(trusting)).at(vec![addr]);
         let refused = client.send(&stranger, &request(Method::Get, "/x"), soon()).await.map(|_| ()).unwrap_err();
         assert_eq!((refused.kind, refused.retry), (Kind::Unreachable, Retry::Safe));
     });

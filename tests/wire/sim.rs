@@ -131,7 +131,7 @@ async fn story(seed: u64, ends: Ends) {
     let addr = SocketAddr::from(([127, 0, 0, 1], 8080));
     let (runs, client) = (Runs::default(), Client::new());
     drop(task::spawn(accept(TcpListener::bind(addr).unwrap(), seed, runs.clone())));
-    let endpoint = Endpoint { addrs: vec![addr], ..Endpoint::new("localhost", addr.port(), None) };
+    let endpoint = Endpoint::new("localhost", addr.port(), None).at(vec![addr]);
     let start = |name| call_all(client.clone(), endpoint.clone(), seed, name, runs.clone(), ends.clone());
     let calls: Vec<_> = (0..CLIENTS).map(|name| task::spawn(start(name))).collect();
     for call in calls {

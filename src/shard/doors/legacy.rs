@@ -23,7 +23,7 @@ use crate::shard::exchange::Exchange;
 use crate::shard::lists::{array, respond_list};
 use crate::shard::messages::ToShard;
 use crate::shard::refuse;
-use crate::shard::relay::{self, Way, accepts_events};
+use crate::shard::relay::{self, Way};
 use crate::upstream::answer::Sink;
 use crate::wire::http::{Body, RequestHead, ServerConn};
 use crate::wire::rpc::{self, Message};
@@ -157,7 +157,7 @@ async fn tools_call<S: Stream>(
     let level = exchange.shard.log_levels.of(&session.id);
     let mut notices = Notices::new(params.meta.progress_token, Some(level));
     let cancel = Notify::new();
-    let way = Way { events: accepts_events(head), gone_is_cancel: false, cancel: &cancel };
+    let way = Way { events: head.accepts_events(), gone_is_cancel: false, cancel: &cancel };
     let (sink, mut events) = way.events();
     let (answer, streaming) = {
         let running = pin!(run(exchange, session, request, &params, &sink));

@@ -3,7 +3,6 @@
 use crate::base::buf::Piece;
 use crate::base::error::Result;
 use crate::base::phase::Phase;
-use crate::mcp::headers::HeaderValue;
 use crate::mcp::inbound::{self, Headers, Inbound};
 use crate::mcp::refusal::Refusal;
 use crate::rt::stream::Stream;
@@ -11,7 +10,7 @@ use crate::shard::doors::stream::After;
 use crate::shard::doors::{legacy, modern};
 use crate::shard::exchange::Exchange;
 use crate::shard::refuse;
-use crate::wire::http::{Body, RequestHead, ServerConn};
+use crate::wire::http::{Body, Header, RequestHead, ServerConn};
 use crate::wire::rpc;
 
 /// Answers a POST of a principal that is known.
@@ -51,11 +50,10 @@ fn inbound<'a>(body: &'a [u8], head: &'a RequestHead) -> std::result::Result<Inb
 
 /// The headers that say something about a message.
 pub(crate) fn headers(head: &RequestHead) -> Headers<'_> {
-    let of = |name| HeaderValue::collect(head.headers(name));
     Headers {
-        protocol_version: of("mcp-protocol-version"),
-        method: of("mcp-method"),
-        name: of("mcp-name"),
-        session: of("mcp-session-id"),
+        protocol_version: head.find(Header::McpVersion).into(),
+        method: head.find(Header::McpMethod).into(),
+        name: head.find(Header::McpName).into(),
+        session: head.find(Header::McpSession).into(),
     }
 }

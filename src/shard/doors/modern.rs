@@ -20,7 +20,7 @@ use crate::shard::doors::stream::{self, After, Script};
 use crate::shard::exchange::Exchange;
 use crate::shard::lists::respond_list;
 use crate::shard::refuse;
-use crate::shard::relay::{self, Way, accepts_events};
+use crate::shard::relay::{self, Way};
 use crate::wire::http::{RequestHead, ServerConn};
 use std::pin::pin;
 
@@ -81,7 +81,7 @@ async fn tools_call<S: Stream>(
     };
     let mut notices = Notices::new(params.meta.progress_token, params.meta.log_level);
     let cancel = Notify::new();
-    let way = Way { events: accepts_events(head) && notices.wanted(), gone_is_cancel: true, cancel: &cancel };
+    let way = Way { events: head.accepts_events() && notices.wanted(), gone_is_cancel: true, cancel: &cancel };
     let (sink, mut events) = way.events();
     let (answer, streaming) = {
         let mirrored = |tool: &_| check_mirrored(head, tool, params.arguments);

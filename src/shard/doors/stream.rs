@@ -13,7 +13,7 @@ use crate::mcp::refusal::Refusal;
 use crate::mcp::subscribe;
 use crate::rt::stream::Stream;
 use crate::shard::exchange::Exchange;
-use crate::shard::relay::{SSE_HEADERS, accepts_events, framed};
+use crate::shard::relay::{SSE_HEADERS, framed};
 use crate::shard::session::SessionKey;
 use crate::shard::streams::{Call, OpenStream};
 use crate::shard::{Shard, refuse};
@@ -74,7 +74,7 @@ enum Wake {
 /// GET: the stream of a legacy session on which messages come that belong to no request (2025-11-25 transports).
 pub(crate) async fn get<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<After> {
     let shard = &exchange.shard;
-    if !accepts_events(head) {
+    if !head.accepts_events() {
         let error = Error::new(Kind::MethodNotAllowed, "GET opens an event stream: send \"Accept: text/event-stream\"");
         return refuse::plain(shard, conn, &error).await.map(|()| After::Done);
     }

@@ -4,7 +4,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::HEAD_MAX;
 use crate::catalog::HeaderParam;
 use crate::mcp::headers;
-use crate::mcp::revision::{Era, Revision};
+use crate::mcp::revision::Era;
 use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
 use crate::upstream::http::exchange::{Exchange, ServerRequest, incomplete};
 use crate::upstream::http::reply::{Refusal, Reply};
@@ -14,7 +14,7 @@ use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
 use crate::upstream::probe::{Probed, judge_discover};
 use crate::upstream::wiring::Wiring;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -109,11 +109,12 @@ impl Modern<'_> {
 
     async fn send(&self, ask: &Ask<'_>, mirrored: &[Mirrored<'_>], patience: &Patience) -> Result<Reply> {
         let name = ask.name.map(headers::encode);
-        let mut headers: SmallVec<[(&str, &str); 8]> =
-            smallvec![("MCP-Protocol-Version", Revision::NEWEST_MODERN.as_str()), ("Mcp-Method", ask.method),];
+        let (prepared, method) = self.wire.modern(ask.method);
+        let mut headers: SmallVec<[(&str, &str); 8]> = SmallVec::new();
+        headers.extend(method.map(|method| ("Mcp-Method", method)));
         headers.extend(name.as_deref().map(|name| ("Mcp-Name", name)));
         headers.extend(mirrored.iter().map(|(name, value)| (*name, &**value)));
-        let response = pin!(self.wire.post(self.wire.bare(), &headers, ask.body.clone(), patience.cap()));
+        let response = pin!(self.wire.post(prepared, &headers, ask.body.clone(), patience.cap()));
         patience.wait(pin!(Reply::of(response, self.wiring.spec.answer_max))).await?
     }
 }

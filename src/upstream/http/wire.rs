@@ -3,6 +3,7 @@
 use crate::base::buf::Piece;
 use crate::base::clock::Instant;
 use crate::base::error::Result;
+use crate::mcp::revision::Revision;
 use crate::upstream::spec::{HttpSpec, Target};
 use crate::wire::http::{Client, Connect, Dial, Endpoint, HeaderBlock, Method, Request, Response};
 use crate::wire::tls::{self, ClientConfig};
@@ -43,6 +44,13 @@ pub(in crate::upstream) struct Wire {
     endpoint: Endpoint,
     path: Box<str>,
     bare: Rc<Prepared>,
+    modern: Modern,
+}
+
+/// What requests of the modern era carry: their revision, and with calls their method.
+struct Modern {
+    any: Prepared,
+    call: Prepared,
 }
 
 impl Wire {
@@ -55,12 +63,20 @@ impl Wire {
         let tls = target.tls.then(|| trust.of(spec)).transpose()?;
         let endpoint = Endpoint::new(&target.host, target.port, tls);
         let bare = Rc::new(prepare(spec, &[])?);
-        Ok(Self { client, spec: spec.clone(), endpoint, path: target.path, bare })
+        let revision = ("MCP-Protocol-Version", Revision::NEWEST_MODERN.as_str());
+        let modern =
+            Modern { any: prepare(spec, &[revision])?, call: prepare(spec, &[revision, ("Mcp-Method", CALL)])? };
+        Ok(Self { client, spec: spec.clone(), endpoint, path: target.path, bare, modern })
     }
 
     /// What every request carries: what we accept, and our credential.
     pub(super) fn bare(&self) -> &Rc<Prepared> {
         &self.bare
+    }
+
+    /// What a request of the modern era carries beside its name, and its method where that is not in it.
+    pub(super) fn modern(&self, method: &'static str) -> (&Prepared, Option<&'static str>) {
+        if method == CALL { (&self.modern.call, None) } else { (&self.modern.any, Some(method)) }
     }
 
     /// What every request of a session carries beside that.
@@ -135,4 +151,6 @@ fn prepare(spec: &HttpSpec, more: &[(&str, &str)]) -> Result<Prepared> {
     Ok(Prepared { post, other: block("text/event-stream")? })
 }
 
+/// The method that most requests have.
+const CALL: &str = "tools/call";
 const USER_AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));

@@ -7,6 +7,7 @@ use crate::base::buf;
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Retry, Side};
 use crate::base::limits::{CONNECT_DEADLINE_MS, INFORMATIONAL_MAX};
+use crate::rt::stream::Stream;
 use crate::rt::time;
 use crate::wire::http::conn::{Broken, Conn};
 use crate::wire::http::endpoint::{Connect, Dial, Endpoint};
@@ -76,7 +77,7 @@ impl<C: Connect> Client<C> {
         let mut kept = shelf.take();
         let was_sent = kept.is_some();
         if let Some(conn) = &mut kept {
-            match self.exchange(conn, request, mem::take(&mut head), deadline).await {
+            match self.exchange(conn, &shelf, request, mem::take(&mut head), deadline).await {
                 Ok(answer) => return Ok(Response::new(answer, kept, shelf, deadline)),
                 Err(failed) => {
                     if failed.unanswered {
@@ -107,7 +108,7 @@ impl<C: Connect> Client<C> {
         shelf: Rc<Shelf<C::Stream>>,
         deadline: Instant,
     ) -> Result<Response<C::Stream>> {
-        match self.exchange(&mut conn, request, head, deadline).await {
+        match self.exchange(&mut conn, &shelf, request, head, deadline).await {
             Ok(answer) => Ok(Response::new(answer, Some(conn), shelf, deadline)),
             Err(failed) => Err(failed.error),
         }
@@ -131,6 +132,7 @@ impl<C: Connect> Client<C> {
     async fn exchange(
         &self,
         conn: &mut Conn<C::Stream>,
+        shelf: &Shelf<C::Stream>,
         request: &Request<'_>,
         head: Vec<u8>,
         deadline: Instant,
@@ -140,7 +142,7 @@ impl<C: Connect> Client<C> {
         }
         // A server may answer and close before it has read everything: so the answer is looked for even after a write
         // that failed.
-        read_head(conn, request.method, &self.limits, deadline).await
+        read_head(conn, shelf, request.method, &self.limits, deadline).await
     }
 }
 
@@ -179,7 +181,7 @@ fn render(request: &Request<'_>, endpoint: &Endpoint) -> Result<Vec<u8>> {
 }
 
 /// Writes head and body, in one write unless the body is large.
-async fn send_request<S: crate::rt::stream::Stream>(
+async fn send_request<S: Stream>(
     conn: &mut Conn<S>,
     mut head: Vec<u8>,
     request: &Request<'_>,
@@ -194,40 +196,56 @@ async fn send_request<S: crate::rt::stream::Stream>(
 }
 
 /// Reads heads until one is not informational (RFC 9110 15.2).
-async fn read_head<S: crate::rt::stream::Stream>(
+async fn read_head<S: Stream>(
     conn: &mut Conn<S>,
+    shelf: &Shelf<S>,
     method: Method,
     limits: &HttpLimits,
     deadline: Instant,
 ) -> std::result::Result<ResponseHead, Failed> {
     for _ in 0..=INFORMATIONAL_MAX {
-        let bytes = read_head_bytes(conn, limits, deadline).await?;
-        let head = ResponseHead::parse(bytes, method)?;
+        if conn.buf.is_empty() {
+            read_more(conn, deadline).await?;
+        }
+        if let Some((head, len)) = shelf.known_head(&conn.buf, method, limits.head_max) {
+            conn.forget(len);
+            return Ok(head);
+        }
+        let len = read_head_len(conn, limits, deadline).await?;
+        let head = ResponseHead::parse(&conn.buf[..len], method)?;
+        conn.forget(len);
         match head.status() {
             101 => return Err(Fault::bad("the server switched protocols, which nobody asked for").into()),
             100..200 => {}
-            _ => return Ok(head),
+            _ => {
+                shelf.learn(&head);
+                return Ok(head);
+            }
         }
     }
     Err(Fault::bad("the server sends only informational answers").into())
 }
 
-async fn read_head_bytes<S: crate::rt::stream::Stream>(
+async fn read_head_len<S: Stream>(
     conn: &mut Conn<S>,
     limits: &HttpLimits,
     deadline: Instant,
-) -> std::result::Result<Vec<u8>, Failed> {
+) -> std::result::Result<usize, Failed> {
     let mut scanner = Scanner::default();
     loop {
         if let Some(end) = scanner.scan(&conn.buf, limits)? {
-            return Ok(conn.take(end));
+            return Ok(end);
         }
-        let begun = !conn.buf.is_empty();
-        match conn.fill(0, deadline).await {
-            Ok(1..) => {}
-            Ok(0) | Err(Broken::Io(_)) => return Err(Failed::ended(!begun)),
-            Err(Broken::Late) => return Err(Failed::late("the server did not answer in time")),
-        }
+        read_more(conn, deadline).await?;
+    }
+}
+
+async fn read_more<S: Stream>(conn: &mut Conn<S>, deadline: Instant) -> std::result::Result<(), Failed> {
+    let begun = !conn.buf.is_empty();
+    match conn.fill(0, deadline).await {
+        Ok(1..) => Ok(()),
+        Ok(0) | Err(Broken::Io(_)) => Err(Failed::ended(!begun)),
+        Err(Broken::Late) => Err(Failed::late("the server did not answer in time")),
     }
 }
 

@@ -13,44 +13,52 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Endpoint {
     /// Host name or address as it stands in the URL (an IPv6 address without brackets).
-    pub host: Arc<str>,
+    host: Arc<str>,
     /// Port.
-    pub port: u16,
+    port: u16,
     /// Addresses to try in order; when empty the host is looked up for each new connection.
-    pub addrs: Vec<SocketAddr>,
+    addrs: Vec<SocketAddr>,
     /// How to speak TLS, or not at all.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    /// The line that names it in a head; nothing where the host cannot stand in one.
+    line: Option<Arc<[u8]>>,
 }
 
 impl Endpoint {
     /// An endpoint looked up by name for each new connection.
     pub fn new(host: &str, port: u16, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
-        Self { host: host.into(), port, addrs: Vec::new(), tls }
+        let line = is_sendable(host).then(|| host_line(host, port, tls.is_some()).into_bytes().into());
+        Self { host: host.into(), port, addrs: Vec::new(), tls, line }
     }
 
-    /// Whether the host can stand in a head.
-    pub(crate) fn is_sendable(&self) -> bool {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b".-_:".contains(&b);
-        !self.host.is_empty() && self.host.bytes().all(fits)
+    /// The same endpoint at addresses that need not be looked up.
+    #[must_use]
+    pub fn at(self, addrs: Vec<SocketAddr>) -> Self {
+        Self { addrs, ..self }
     }
 
-    /// The value of `Host`: the port only where it is not the scheme's own.
-    pub(crate) fn push_authority(&self, out: &mut Vec<u8>) {
-        let own = if self.tls.is_some() { 443 } else { 80 };
-        let v6 = self.host.contains(':');
-        out.extend_from_slice(if v6 { b"[" } else { b"" });
-        out.extend_from_slice(self.host.as_bytes());
-        out.extend_from_slice(if v6 { b"]" } else { b"" });
-        if self.port != own {
-            out.push(b':');
-            super::writer::push_number(out, usize::from(self.port));
-        }
+    /// The `Host` header, its line's end included; nothing where the host cannot stand in a head.
+    pub(crate) fn line(&self) -> Option<&[u8]> {
+        self.line.as_deref()
     }
 
     /// The address of the TLS settings: connections made with other settings are not shared.
     fn tls_name(&self) -> usize {
         self.tls.as_ref().map_or(0, |tls| Arc::as_ptr(tls) as usize)
     }
+}
+
+/// Whether a host can stand in a head.
+fn is_sendable(host: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b".-_:".contains(&b);
+    !host.is_empty() && host.bytes().all(fits)
+}
+
+/// `Host`: the port only where it is not the scheme's own.
+fn host_line(host: &str, port: u16, tls: bool) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let own = if tls { 443 } else { 80 };
+    if port == own { format!("host: {host}\r\n") } else { format!("host: {host}:{port}\r\n") }
 }
 
 impl PartialEq for Endpoint {

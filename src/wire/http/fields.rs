@@ -1,17 +1,23 @@
-//! A head's text and where its headers lie in it: one buffer, no allocation a header.
+//! A head's text and where its headers lie in it, with the place of each header that is asked for by name.
 
-use crate::base::buf;
 use crate::base::limits;
 use crate::wire::http::fault::Fault;
+use crate::wire::http::names::Header;
 use smallvec::SmallVec;
+use std::mem;
+use zeroize::Zeroize;
 
-/// Headers that fit without a second allocation.
+/// Headers that fit without a further allocation.
 const INLINE: usize = 16;
+/// The place of a header that is not there.
+const NOWHERE: u8 = u8::MAX;
 
 const _: () = assert!(limits::HEAD_MAX <= u16::MAX as usize, "a place in a head is kept in 16 bits");
+const _: () = assert!(limits::HEADERS_MAX < NOWHERE as usize, "the number of a header is kept in 8 bits");
+const _: () = assert!(Header::COUNT <= 32, "which are repeated is kept in 32 bits");
 
 /// A piece of a head's text.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u16,
     len: u16,
@@ -32,35 +38,74 @@ impl Span {
         Ok(Self { start, len })
     }
 
+    /// Where it starts.
+    pub(crate) fn start(self) -> usize {
+        usize::from(self.start)
+    }
+
+    /// Where it ends.
+    pub(crate) fn end(self) -> usize {
+        self.start() + usize::from(self.len)
+    }
+
     /// The piece itself.
     pub(crate) fn text(self, whole: &str) -> &str {
-        let start = usize::from(self.start);
-        whole.get(start..start + usize::from(self.len)).unwrap_or("")
+        whole.get(self.start()..self.end()).unwrap_or("")
     }
 }
 
-/// The headers of one head, in the order they came. The text goes back to the thread's pool when dropped.
-#[derive(Debug, Default)]
+/// One header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    name: Span,
+    value: Span,
+    header: Option<Header>,
+}
+
+impl Line {
+    fn of(whole: &[u8], header: &httparse::Header<'_>) -> Result<Self, Fault> {
+        let name = Span::of(whole, header.name.as_bytes())?;
+        let value = if header.value.is_empty() { Span::default() } else { Span::of(whole, header.value)? };
+        Ok(Self { name, value, header: Header::of(header.name) })
+    }
+
+    /// Where the value lies.
+    pub(crate) fn value(&self) -> Span {
+        self.value
+    }
+
+    /// What it is, if anybody asks for it by name.
+    pub(crate) fn header(&self) -> Option<Header> {
+        self.header
+    }
+}
+
+/// The headers of one head, in the order they came. Secrets among them are wiped when it is dropped.
 pub(crate) struct Fields {
-    text: String,
-    spans: SmallVec<[(Span, Span); INLINE]>,
+    text: Box<str>,
+    lines: SmallVec<[Line; INLINE]>,
+    /// The first line of each known header.
+    places: [u8; Header::COUNT],
+    /// A bit for each known header that has more than one line.
+    repeated: u32,
 }
 
 impl Fields {
-    /// Takes a head's bytes and what httparse found in them.
-    pub(crate) fn spans(whole: &[u8], parsed: &[httparse::Header<'_>]) -> Result<Spans, Fault> {
-        let span = |header: &httparse::Header<'_>| {
-            let name = Span::of(whole, header.name.as_bytes())?;
-            let value = if header.value.is_empty() { Span::default() } else { Span::of(whole, header.value)? };
-            Ok((name, value))
-        };
-        parsed.iter().map(span).collect()
-    }
-
-    /// The head's bytes with their spans. A head that is not UTF-8 is refused.
-    pub(crate) fn new(bytes: Vec<u8>, spans: Spans) -> Result<Self, Fault> {
-        let text = String::from_utf8(bytes).map_err(|_| Fault::bad("the head is not utf-8"))?;
-        Ok(Self { text, spans })
+    /// Copies a head's bytes and keeps what httparse found in them. A head that is not UTF-8 is refused.
+    pub(crate) fn new(whole: &[u8], parsed: &[httparse::Header<'_>]) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(whole).map_err(|_| Fault::bad("the head is not utf-8"))?;
+        let lines = parsed.iter().map(|header| Line::of(whole, header)).collect::<Result<SmallVec<_>, _>>()?;
+        let mut fields = Self { text: text.into(), lines, places: [NOWHERE; Header::COUNT], repeated: 0 };
+        for (at, line) in (0..NOWHERE).zip(&fields.lines) {
+            let Some(header) = line.header else { continue };
+            let place = &mut fields.places[header as usize];
+            if *place == NOWHERE {
+                *place = at;
+            } else {
+                fields.repeated |= 1 << header as u32;
+            }
+        }
+        Ok(fields)
     }
 
     /// The head's text.
@@ -68,32 +113,49 @@ impl Fields {
         &self.text
     }
 
-    /// Names and values of the headers whose name is so long.
-    pub(crate) fn of_lengths(&self, lengths: &[u16]) -> impl Iterator<Item = (&str, &str)> {
-        let fits = move |(name, _): &&(Span, Span)| lengths.contains(&name.len);
-        self.spans.iter().filter(fits).map(|(name, value)| (name.text(&self.text), value.text(&self.text)))
+    /// Every line.
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
     }
 
-    /// Names and values.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.spans.iter().map(|(name, value)| (name.text(&self.text), value.text(&self.text)))
+    /// The value of a line; empty where there is no such line.
+    pub(crate) fn value(&self, line: usize) -> &str {
+        self.lines.get(line).map_or("", |line| line.value.text(&self.text))
     }
 
-    /// The values of one name, compared without case.
-    pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        // Lengths first: they tell most names apart.
-        let same = move |(other, _): &&(Span, Span)| {
-            usize::from(other.len) == name.len() && other.text(&self.text).eq_ignore_ascii_case(name)
-        };
-        self.spans.iter().filter(same).map(|(_, value)| value.text(&self.text))
+    /// The name of a line; empty where there is no such line.
+    pub(crate) fn name(&self, line: usize) -> &str {
+        self.lines.get(line).map_or("", |line| line.name.text(&self.text))
+    }
+
+    /// The first value of a header.
+    pub(crate) fn first(&self, header: Header) -> Option<&str> {
+        self.place(header).map(|line| self.value(line))
+    }
+
+    /// The values of the known headers.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (Header, &str)> {
+        self.lines.iter().filter_map(|line| line.header.map(|header| (header, line.value.text(&self.text))))
+    }
+
+    /// The first line of a header.
+    pub(crate) fn place(&self, header: Header) -> Option<usize> {
+        let place = self.places[header as usize];
+        (place != NOWHERE).then_some(usize::from(place))
+    }
+
+    /// Whether a header has more than one line.
+    pub(crate) fn is_repeated(&self, header: Header) -> bool {
+        self.repeated & (1 << header as u32) != 0
     }
 }
 
-/// Places of names and values.
-pub(crate) type Spans = SmallVec<[(Span, Span); INLINE]>;
-
 impl Drop for Fields {
     fn drop(&mut self) {
-        buf::give(std::mem::take(&mut self.text).into_bytes());
+        let mut bytes = String::from(mem::take(&mut self.text)).into_bytes();
+        let secrets = self.lines.iter().filter(|line| line.header.is_some_and(Header::is_secret));
+        for span in secrets.map(|line| line.value) {
+            bytes[span.start()..span.end()].zeroize();
+        }
     }
 }

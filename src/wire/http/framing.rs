@@ -2,6 +2,7 @@
 
 use crate::wire::http::fault::Fault;
 use crate::wire::http::fields::Fields;
+use crate::wire::http::names::Header;
 
 /// The length of a message's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,21 @@ pub enum Framing {
     Chunked,
     /// Everything until the connection closes (answers only).
     Close,
+}
+
+impl Framing {
+    /// A body of so many bytes.
+    pub(crate) fn of_length(length: u64) -> Self {
+        if length == 0 { Self::None } else { Self::Length(length) }
+    }
+}
+
+/// A `Content-Length`: digits and nothing else, and no more than nineteen, for nineteen nines fit 64 bits.
+pub(crate) fn plain_number(text: &[u8]) -> Option<u64> {
+    if !(1..=19).contains(&text.len()) {
+        return None;
+    }
+    text.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))
 }
 
 /// What the hop-by-hop headers of one head say.
@@ -39,15 +55,14 @@ impl<'a> Hop<'a> {
     /// Reads them in one pass; `old` is HTTP/1.0, which knows no transfer coding.
     pub(crate) fn read(fields: &'a Fields, old: bool) -> Result<Self, Fault> {
         let mut hop = Self::default();
-        // Lengths first: most headers are none of these, and comparing a length is cheaper than a name.
-        for (name, value) in fields.of_lengths(&[4, 6, 10, 14, 16, 17]) {
-            match name.len() {
-                4 if name.eq_ignore_ascii_case("host") => hop.host(value)?,
-                6 if name.eq_ignore_ascii_case("expect") => hop.expect = Some(value),
-                10 if name.eq_ignore_ascii_case("connection") => hop.connection(value),
-                14 if name.eq_ignore_ascii_case("content-length") => hop.length(value)?,
-                16 if name.eq_ignore_ascii_case("content-encoding") => hop.coding(value),
-                17 if name.eq_ignore_ascii_case("transfer-encoding") => hop.transfer(value, old)?,
+        for (header, value) in fields.known() {
+            match header {
+                Header::Host => hop.host(value)?,
+                Header::Expect => hop.expect = Some(value),
+                Header::Connection => hop.connection(value),
+                Header::ContentLength => hop.length(value)?,
+                Header::ContentEncoding => hop.coding(value),
+                Header::TransferEncoding => hop.transfer(value, old)?,
                 _ => {}
             }
         }
@@ -61,9 +76,7 @@ impl<'a> Hop<'a> {
     pub(crate) fn framing(&self) -> Option<Framing> {
         match (self.chunked, self.length) {
             (true, _) => Some(Framing::Chunked),
-            (false, Some(0)) => Some(Framing::None),
-            (false, Some(length)) => Some(Framing::Length(length)),
-            (false, None) => None,
+            (false, length) => length.map(Framing::of_length),
         }
     }
 
@@ -82,9 +95,7 @@ impl<'a> Hop<'a> {
     }
 
     fn length(&mut self, value: &str) -> Result<(), Fault> {
-        // Nineteen nines fit 64 bits. `str::parse` alone would take a sign.
-        let digits = (1..=19).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
-        let length = value.parse().ok().filter(|_| digits);
+        let length = plain_number(value.as_bytes());
         let length = length.ok_or(Fault::bad("content-length is not a plain decimal number"))?;
         match self.length.replace(length) {
             Some(_) => Err(Fault::bad("more than one content-length header")),

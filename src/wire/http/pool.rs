@@ -7,6 +7,7 @@ use crate::rt::stream::Stream;
 use crate::rt::{task, time};
 use crate::wire::http::conn::Conn;
 use crate::wire::http::endpoint::Endpoint;
+use crate::wire::http::head::{KnownResponse, Method, ResponseHead};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
@@ -40,6 +41,8 @@ struct Idle<S> {
 pub(crate) struct Shelf<S> {
     idle: RefCell<VecDeque<Idle<S>>>,
     pool: Weak<Pool<S>>,
+    /// The head of an answer that was parsed last: the server's next is likely to say the same.
+    known: RefCell<Option<Rc<KnownResponse>>>,
     /// Its server has closed a connection right behind an answer, without a word.
     abrupt: Cell<bool>,
 }
@@ -55,7 +58,12 @@ impl<S: Stream> Pool<S> {
         if let Some(shelf) = shelves.get(endpoint) {
             return shelf.clone();
         }
-        let shelf = Rc::new(Shelf { idle: RefCell::default(), pool: Rc::downgrade(self), abrupt: Cell::new(false) });
+        let shelf = Rc::new(Shelf {
+            idle: RefCell::default(),
+            pool: Rc::downgrade(self),
+            known: RefCell::default(),
+            abrupt: Cell::new(false),
+        });
         shelves.insert(endpoint.clone(), shelf.clone());
         shelf
     }
@@ -112,6 +120,16 @@ impl<S: Stream> Shelf<S> {
             self.abrupt.set(self.abrupt.get() || soon);
         }
         None
+    }
+
+    /// The head of an answer to `to` at the front of what arrived, if it says what the last one said, and its length.
+    pub(crate) fn known_head(&self, arrived: &[u8], to: Method, head_max: usize) -> Option<(ResponseHead, usize)> {
+        ResponseHead::like(self.known.borrow().as_ref()?, arrived, to, head_max)
+    }
+
+    /// Keeps a head that was parsed, to know the next by.
+    pub(crate) fn learn(&self, head: &ResponseHead) {
+        *self.known.borrow_mut() = head.known();
     }
 
     /// Its server closed a connection that was taken for good: from now on each is looked at.

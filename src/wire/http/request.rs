@@ -70,18 +70,13 @@ impl Request<'_> {
     /// # Errors
     /// A part holds a character that could end its line, or the method has no text.
     pub(crate) fn render(&self, endpoint: &Endpoint, out: &mut Vec<u8>) -> Result<()> {
-        if self.method == Method::Other || !is_path(self.path) || !endpoint.is_sendable() {
-            return Err(Error::new(
-                Kind::InvalidParams,
-                "a request to be sent has a method, host or path that is not one",
-            ));
-        }
-        for part in [self.method.as_str(), " ", self.path, " HTTP/1.1\r\nhost: "] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        endpoint.push_authority(out);
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&self.prepared.0);
+        let host = endpoint.line().filter(|_| self.method != Method::Other && is_path(self.path));
+        let Some(host) = host else {
+            let words = "a request to be sent has a method, host or path that is not one";
+            return Err(Error::new(Kind::InvalidParams, words));
+        };
+        let parts = [self.method.as_str(), " ", self.path, " HTTP/1.1\r\n"].map(str::as_bytes);
+        parts.into_iter().chain([host, &self.prepared.0]).for_each(|part| out.extend_from_slice(part));
         self.headers.iter().try_for_each(|(name, value)| push_checked(out, name, value))?;
         let tells_length = self.method == Method::Post || !self.body.is_empty();
         push_length(out, if tells_length { Length::Known(self.body.len()) } else { Length::Unsaid });

@@ -8,7 +8,7 @@ use crate::wire::http::chunk::ChunkDecoder;
 use crate::wire::http::conn::{Broken, Conn};
 use crate::wire::http::fault::Fault;
 use crate::wire::http::framing::Framing;
-use crate::wire::http::head::{ResponseHead, is_json};
+use crate::wire::http::head::ResponseHead;
 use crate::wire::http::pool::Shelf;
 use std::mem;
 use std::rc::Rc;
@@ -60,7 +60,7 @@ impl<S: Stream> Response<S> {
     }
 
     /// The first value of a header; names compare without case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub fn header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.head.header(name)
     }
 
@@ -71,13 +71,12 @@ impl<S: Stream> Response<S> {
 
     /// Whether the content type is JSON.
     pub fn is_json(&self) -> bool {
-        self.header("content-type").is_some_and(is_json)
+        self.head.is_json()
     }
 
     /// Whether the content type is `text/event-stream`.
     pub fn is_event_stream(&self) -> bool {
-        let essence = self.header("content-type").and_then(|value| value.split(';').next());
-        essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("text/event-stream"))
+        self.head.is_event_stream()
     }
 
     /// Moves the deadline, which from here on holds for every wait.
@@ -205,7 +204,7 @@ impl<S: Stream> Response<S> {
         let Some(conn) = self.conn.take() else { return };
         // Bytes behind the answer belong to nothing we asked for.
         if self.head.keep_alive() && conn.is_sound() && conn.buf.is_empty() {
-            self.shelf.put(conn, idle_hint(&self.head));
+            self.shelf.put(conn, self.head.kept_for().map(|kept| kept.saturating_sub(HINT_MARGIN)));
         }
     }
 }
@@ -238,13 +237,6 @@ fn next_piece<S: Stream>(rest: &mut Rest, conn: &mut Conn<S>) -> Result<Option<V
         return Ok(None);
     }
     Ok(Some(piece))
-}
-
-/// How long the server says it keeps an idle connection: `Keep-Alive: timeout=5`, as Node sends it.
-fn idle_hint(head: &ResponseHead) -> Option<Duration> {
-    let mut parameters = head.header("keep-alive")?.split(',');
-    let seconds = parameters.find_map(|parameter| parameter.trim().strip_prefix("timeout=")?.parse().ok())?;
-    Some(Duration::from_secs(seconds).saturating_sub(HINT_MARGIN))
 }
 
 fn cut_short() -> Error {

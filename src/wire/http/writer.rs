@@ -46,14 +46,20 @@ pub(crate) fn response_head(
     length: Length,
     connection: Option<&str>,
 ) -> Result<()> {
-    status_line(out, status);
-    out.extend_from_slice(b"date: ");
-    out.extend_from_slice(&date());
-    out.extend_from_slice(b"\r\n");
-    for (name, value) in headers {
-        push_header(out, name, value).map_err(|error| Error::new(Kind::Internal, error.context))?;
+    if let (200, [("content-type", "application/json")], Length::Known(bytes)) = (status, headers, length) {
+        out.extend_from_slice(&usual());
+        push_number(out, bytes);
+        out.extend_from_slice(b"\r\n");
+    } else {
+        status_line(out, status);
+        out.extend_from_slice(b"date: ");
+        out.extend_from_slice(&usual()[DATE_AT..DATE_AT + DATE_LEN]);
+        out.extend_from_slice(b"\r\n");
+        for (name, value) in headers {
+            push_header(out, name, value).map_err(|error| Error::new(Kind::Internal, error.context))?;
+        }
+        push_length(out, length);
     }
-    push_length(out, length);
     if let Some(connection) = connection {
         push_header(out, "connection", connection)?;
     }
@@ -91,10 +97,6 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: usize) {
 }
 
 fn status_line(out: &mut Vec<u8>, status: u16) {
-    if status == 200 {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
-    }
     out.extend_from_slice(b"HTTP/1.1 ");
     push_number(out, usize::from(status));
     out.push(b' ');
@@ -134,22 +136,28 @@ fn reason(status: u16) -> &'static str {
 
 /// Length of a date in a head (IMF-fixdate, RFC 9110 5.6.7).
 const DATE_LEN: usize = 29;
+/// Where it stands in the usual head.
+const DATE_AT: usize = 23;
+
+/// The head of nearly every answer, up to the number that is its length.
+type Usual = [u8; USUAL.len()];
+const USUAL: &[u8; 102] =
+    b"HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-type: application/json\r\ncontent-length: ";
 
 thread_local! {
-    /// The second last rendered and its text: rendering costs more than the rest of a head.
-    static DATE: Cell<(u64, [u8; DATE_LEN])> = const { Cell::new((u64::MAX, [b' '; DATE_LEN])) };
+    /// The second last rendered and the usual head in it: rendering a date costs more than the rest of a head.
+    static RENDERED: Cell<(u64, Usual)> = const { Cell::new((0, *USUAL)) };
 }
 
-/// Now, as `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn date() -> [u8; DATE_LEN] {
+/// The usual head now.
+fn usual() -> Usual {
     let second = Clock::recent_wall().0 / 1000;
-    let (rendered, text) = DATE.get();
-    if rendered == second {
-        return text;
+    let (rendered, mut head) = RENDERED.get();
+    if rendered != second {
+        head[DATE_AT..DATE_AT + DATE_LEN].copy_from_slice(&render_date(second));
+        RENDERED.set((second, head));
     }
-    let text = render_date(second);
-    DATE.set((second, text));
-    text
+    head
 }
 
 fn render_date(second: u64) -> [u8; DATE_LEN] {
@@ -203,6 +211,15 @@ mod tests {
         response_head(&mut out, 404, &headers, Length::Known(1070), Some("close")).unwrap();
         let text = "HTTP/1.1 404 Not Found\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
                     content-type: application/json\r\ncontent-length: 1070\r\nconnection: close\r\n\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), text);
+        let mut out = Vec::new();
+        let headers = [("content-type", "application/json")];
+        response_head(&mut out, 200, &headers, Length::Known(0), None).unwrap();
+        response_head(&mut out, 200, &[headers[0], ("a", "b")], Length::Known(12), None).unwrap();
+        let text = "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                    content-type: application/json\r\ncontent-length: 0\r\n\r\n\
+                    HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                    content-type: application/json\r\na: b\r\ncontent-length: 12\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), text);
         Clock::end_simulation();
         for (name, value) in [("a b", "c"), ("", "c"), ("a", "b\r\nx-evil: 1"), ("a", "b\nc"), ("a", "\0"), ("a:", "b")]

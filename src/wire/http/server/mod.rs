@@ -12,12 +12,13 @@ use crate::base::error::{Error, Result};
 use crate::rt::stream::Stream;
 use crate::wire::http::chunk::{ChunkDecoder, LAST_CHUNK, encode_chunk};
 use crate::wire::http::conn::Conn;
-use crate::wire::http::head::RequestHead;
+use crate::wire::http::head::{KnownRequest, RequestHead};
 use crate::wire::http::limits::HttpLimits;
 use crate::wire::http::writer::{Length, response_head};
 use bytes::Bytes;
 use std::future::pending;
 use std::mem;
+use std::rc::Rc;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ enum Streaming {
 pub struct ServerConn<S> {
     conn: Conn<S>,
     limits: HttpLimits,
+    /// The head that was parsed last: the next is likely to say the same.
+    known: Option<Rc<KnownRequest>>,
     unread: Unread,
     streaming: Streaming,
     /// The request being answered is HEAD.
@@ -87,6 +90,7 @@ impl<S: Stream> ServerConn<S> {
         Self {
             conn: Conn::new(stream),
             limits,
+            known: None,
             unread: Unread::Nothing,
             streaming: Streaming::No,
             head_only: false,
@@ -113,7 +117,10 @@ impl<S: Stream> ServerConn<S> {
             self.closing = true;
             return Ok(None);
         }
-        match self.head_bytes().await.and_then(RequestHead::parse) {
+        if let Some(head) = self.known_head() {
+            return Ok(Some(self.begin(head)));
+        }
+        match self.unknown_head().await {
             Ok(head) => Ok(Some(self.begin(head))),
             Err(fault) => Err(self.fail(fault)),
         }
@@ -245,6 +252,7 @@ impl<S: Stream> ServerConn<S> {
     /// Lets go of what only a connection with requests under way needs: before a long silence.
     pub fn rest(&mut self) {
         self.conn.rest();
+        self.known = None;
     }
 
     /// Ends a streamed answer. A stream that is not ended closes its connection, which tells the client so.

@@ -36,8 +36,25 @@ impl<S: Stream> ServerConn<S> {
         came
     }
 
-    /// Reads until the head's end and takes it.
-    pub(super) async fn head_bytes(&mut self) -> Faulty<Vec<u8>> {
+    /// Takes the next head off what has arrived if it says what the last one said, but for what changes from request to
+    /// request.
+    pub(super) fn known_head(&mut self) -> Option<RequestHead> {
+        let (head, len) = RequestHead::like(self.known.as_ref()?, &self.conn.buf, self.limits.head_max)?;
+        self.conn.forget(len);
+        Some(head)
+    }
+
+    /// Reads and parses a head, to know the next by.
+    pub(super) async fn unknown_head(&mut self) -> Faulty<RequestHead> {
+        let len = self.head_len().await?;
+        let head = RequestHead::parse(&self.conn.buf[..len])?;
+        self.conn.forget(len);
+        self.known = head.known();
+        Ok(head)
+    }
+
+    /// Reads until the head's end.
+    async fn head_len(&mut self) -> Faulty<usize> {
         let mut scanner = Scanner::default();
         let mut deadline = None;
         // RFC 9112 2.2: some clients send a line end behind a body.
@@ -49,7 +66,7 @@ impl<S: Stream> ServerConn<S> {
             }
             may_skip &= matches!(self.conn.buf[..], [] | [b'\r']);
             if !may_skip && let Some(end) = scanner.scan(&self.conn.buf, &self.limits)? {
-                return Ok(self.conn.take(end));
+                return Ok(end);
             }
             let deadline = *deadline.get_or_insert_with(|| Clock::recent() + self.limits.head_time);
             self.more(0, deadline, "the head did not arrive in time").await?;
