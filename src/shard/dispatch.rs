@@ -35,6 +35,7 @@ enum Route<'a> {
 /// Every request in flight keeps this future. So each thing is kept in it once: an `async fn` would keep its arguments
 /// twice, as what it was given and as what it works with, and what a `match` takes apart stands beside its parts. Hence
 /// a block that uses `head` where it was put, and references from here on down.
+#[allow(clippy::manual_async_fn, reason = "an async fn would keep the head twice")]
 pub(crate) fn answer<'a, S: Stream>(
     shard: &'a Rc<Shard>,
     conn: &'a mut ServerConn<S>,
