@@ -368,7 +368,7 @@ fn the_same_inside_tls() {
         let waits = client.send(&endpoint, &gone, Clock::now() + Duration::from_millis(50)).await;
         assert_eq!(waits.map(|_| ()).unwrap_err().kind, Kind::Timeout);
         eventually("the client is gone", || log.borrow().iter().any(|line| line == "gone")).await;
-        let stranger = Endpoint::new("127.0.0.1", addr.port(), Some(trusting)).at(vec![addr]);
+        let stranger = Endpoint::new("127.0.0.1", addr.port(), Some(trusting.clone())).at(vec![addr]);
         let refused = client.send(&stranger, &request(Method::Get, "/x"), soon()).await.map(|_| ()).unwrap_err();
         assert_eq!((refused.kind, refused.retry), (Kind::Unreachable, Retry::Safe));
     });
