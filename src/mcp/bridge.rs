@@ -2,27 +2,21 @@
 
 use super::meta::SERVER_INFO;
 use super::model::Model;
+use super::result::{Gist, ResultKind, Server};
 use super::revision::Era;
 use crate::base::buf;
 use crate::base::error::{Error, Kind};
-use crate::wire::rpc::{self, Edit, Envelope};
+use crate::wire::rpc::{self, Edit};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// A server's answer: raw `result` or raw `error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer<'a> {
-    /// The raw `result`.
-    Result(&'a [u8]),
+    /// The raw `result` and its gist.
+    Result(&'a [u8], Gist),
     /// The raw `error`, an object.
     Error(&'a [u8]),
-}
-
-impl<'a> Answer<'a> {
-    /// The answer a response carries; nothing if the message is no response.
-    pub fn of(response: &Envelope<'a>) -> Option<Self> {
-        response.result.map(Self::Result).or(response.error.map(Self::Error))
-    }
 }
 
 /// Who asked and who answered.
@@ -65,88 +59,66 @@ pub enum Outcome {
 /// Puts a server's answer into the client's era, under the client's raw id.
 pub fn call_answer(bridge: &Bridge<'_>, id: &[u8], answer: Answer<'_>) -> Bridged {
     match answer {
-        Answer::Result(raw) => bridge_result(bridge, id, raw),
+        Answer::Result(raw, gist) => bridge_result(bridge, id, raw, gist),
         Answer::Error(raw) => bridge_error(bridge, id, raw),
     }
 }
 
-/// The members of a tool result that decide anything.
-#[derive(Default)]
-struct Seen<'a> {
-    result_type: Option<&'a [u8]>,
-    structured: Option<&'a [u8]>,
-    meta: Option<&'a [u8]>,
-    is_error: bool,
-}
-
-impl<'a> Seen<'a> {
-    fn read(result: &'a [u8]) -> Self {
-        let mut seen = Self::default();
-        for field in rpc::object_fields(result) {
-            match &*field.key {
-                b"resultType" => seen.result_type = Some(field.value),
-                b"structuredContent" => seen.structured = Some(field.value),
-                b"_meta" => seen.meta = Some(field.value),
-                b"isError" => seen.is_error = field.value == b"true",
-                _ => (),
-            }
-        }
-        seen
-    }
-
-    /// What a modern server says it has sent; absent means complete. A legacy server's word has no such meaning.
-    fn kind(&self, upstream: Era) -> Option<Cow<'a, str>> {
-        match self.result_type {
-            Some(raw) if upstream == Era::Modern => rpc::string(raw),
-            _ => Some("complete".into()),
-        }
-    }
-}
-
-fn bridge_result(bridge: &Bridge<'_>, id: &[u8], raw: &[u8]) -> Bridged {
+fn bridge_result(bridge: &Bridge<'_>, id: &[u8], raw: &[u8], gist: Gist) -> Bridged {
     if !rpc::is_object(raw) {
         return unusable(id, "server answered a result that is not an object");
     }
-    let seen = Seen::read(raw);
-    match seen.kind(bridge.upstream).as_deref() {
-        Some("complete") => (),
-        Some("input_required") => {
+    match gist.kind {
+        // A legacy server's word has no such meaning.
+        _ if bridge.upstream == Era::Legacy => (),
+        ResultKind::Untold | ResultKind::Complete => (),
+        ResultKind::InputRequired => {
             return unusable(id, "server asks for input during the call, which is not carried yet");
         }
-        Some("task") => return unusable(id, "server answered with a task that was not asked for"),
-        _ => return unusable(id, "server answered a result of a type that is not known"),
+        ResultKind::Task => return unusable(id, "server answered with a task that was not asked for"),
+        ResultKind::Unknown => return unusable(id, "server answered a result of a type that is not known"),
     }
     let mut body = buf::take();
     rpc::result_of(&mut body, id, |body| match bridge.client {
-        Era::Modern => to_modern(bridge, raw, &seen, body),
-        Era::Legacy => to_legacy(bridge, raw, &seen, body),
+        Era::Modern => to_modern(bridge, raw, gist, body),
+        Era::Legacy => to_legacy(bridge, raw, body),
     });
-    let outcome = if seen.is_error { Outcome::ToolError } else { Outcome::Done };
+    let outcome = if gist.is_error { Outcome::ToolError } else { Outcome::Done };
     Bridged { body, status: 200, outcome }
 }
 
 /// Adds `resultType` where it is missing or a legacy server's own, and `serverInfo` where no server has said it.
-fn to_modern(bridge: &Bridge<'_>, raw: &[u8], seen: &Seen<'_>, out: &mut Vec<u8>) {
-    let complete = bridge.upstream == Era::Modern && seen.result_type.is_some();
-    let named = seen.meta.is_some_and(|meta| rpc::field(meta, SERVER_INFO).is_some());
-    if complete && named {
-        return out.extend_from_slice(raw);
+fn to_modern(bridge: &Bridge<'_>, raw: &[u8], gist: Gist, out: &mut Vec<u8>) {
+    let kind: (&str, &[u8]) = ("resultType", br#""complete""#);
+    let meta = ("_meta", bridge.model.result_meta());
+    match (gist.kind, gist.server) {
+        (ResultKind::Complete, Server::Named) if bridge.upstream == Era::Modern => out.extend_from_slice(raw),
+        (ResultKind::Complete, Server::NoMeta) if bridge.upstream == Era::Modern => rpc::append(out, raw, &[meta]),
+        (ResultKind::Untold, Server::NoMeta) => rpc::append(out, raw, &[kind, meta]),
+        _ => {
+            let meta = named_meta(bridge, raw, gist);
+            rpc::edit(out, raw, &[Edit::Set(kind.0, kind.1), Edit::Set("_meta", &meta)]);
+        }
     }
-    let meta = match seen.meta.filter(|meta| rpc::is_object(meta)) {
-        Some(meta) if named => Cow::Borrowed(meta),
+}
+
+/// The `_meta` of a result, with the gate as the server where it names none.
+fn named_meta<'a>(bridge: &Bridge<'a>, raw: &'a [u8], gist: Gist) -> Cow<'a, [u8]> {
+    match rpc::field(raw, "_meta").filter(|meta| rpc::is_object(meta)) {
+        Some(meta) if gist.server == Server::Named => Cow::Borrowed(meta),
         Some(meta) => Cow::Owned(edited(meta, &[Edit::Set(SERVER_INFO, bridge.model.info())])),
         None => Cow::Borrowed(bridge.model.result_meta()),
-    };
-    rpc::edit(out, raw, &[Edit::Set("resultType", br#""complete""#), Edit::Set("_meta", &meta)]);
+    }
 }
 
 /// Takes out what strict legacy parsers trip over, and wraps structured content they cannot hold.
-fn to_legacy(bridge: &Bridge<'_>, raw: &[u8], seen: &Seen<'_>, out: &mut Vec<u8>) {
+fn to_legacy(bridge: &Bridge<'_>, raw: &[u8], out: &mut Vec<u8>) {
     if bridge.upstream == Era::Legacy {
         return out.extend_from_slice(raw);
     }
-    let meta = seen.meta.map(|meta| edited(meta, &[Edit::Remove(SERVER_INFO)]));
-    let wrapped = seen.structured.filter(|raw| !rpc::is_object(raw)).map(|raw| [br#"{"result":"#, raw, b"}"].concat());
+    let meta = rpc::field(raw, "_meta").map(|meta| edited(meta, &[Edit::Remove(SERVER_INFO)]));
+    let structured = rpc::field(raw, "structuredContent").filter(|raw| !rpc::is_object(raw));
+    let wrapped = structured.map(|raw| [br#"{"result":"#, raw, b"}"].concat());
     let mut edits: SmallVec<[Edit<'_>; 5]> =
         ["resultType", "ttlMs", "cacheScope"].map(Edit::Remove).into_iter().collect();
     match meta.as_deref() {
@@ -252,7 +224,7 @@ mod tests {
     }
 
     fn result(client: Era, upstream: Era, raw: &str) -> (Bridged, Value) {
-        run(client, upstream, Answer::Result(raw.as_bytes()), None)
+        run(client, upstream, Answer::Result(raw.as_bytes(), Gist::read(raw.as_bytes())), None)
     }
 
     fn error(client: Era, upstream: Era, raw: &str) -> (Bridged, Value) {
@@ -399,16 +371,5 @@ mod tests {
             let (bridged, value) = error(Modern, Legacy, raw);
             assert_eq!((bridged.outcome, &value["error"]["code"]), (Outcome::Unusable, &json!(-31103)));
         }
-    }
-
-    #[test]
-    fn an_answer_is_taken_from_a_response_only() {
-        let of = |body: &'static [u8]| match rpc::parse(body).unwrap() {
-            rpc::Message::Single(envelope) => Answer::of(&envelope),
-            rpc::Message::Batch(_) => None,
-        };
-        assert_eq!(of(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Some(Answer::Result(b"{}")));
-        assert_eq!(of(br#"{"jsonrpc":"2.0","error":{}}"#), Some(Answer::Error(b"{}")));
-        assert_eq!(of(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), None);
     }
 }

@@ -100,7 +100,7 @@ pub fn classify<'a>(headers: &Headers<'a>, message: Message<'a>) -> Result<Inbou
 
 /// Whether `_meta` has the key that makes a message modern, whatever its value.
 fn is_modern(envelope: &Envelope<'_>) -> bool {
-    envelope.meta.iter().any(|(key, _)| **key == *meta::PROTOCOL_VERSION.as_bytes())
+    envelope.meta.iter().any(|(name, _)| *name.text() == *meta::PROTOCOL_VERSION.as_bytes())
 }
 
 fn names_modern(headers: &Headers<'_>) -> bool {

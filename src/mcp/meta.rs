@@ -51,7 +51,7 @@ impl<'a> Params<'a> {
     /// The `params` of a message.
     pub fn of(message: &Envelope<'a>) -> Self {
         let mut params = Self::default();
-        message.members.iter().for_each(|(key, value)| params.note(key, value));
+        message.members.iter().for_each(|(name, value)| params.note(&name.text(), value));
         params
     }
 
@@ -120,7 +120,7 @@ impl<'a> Meta<'a> {
     /// `Kind::InvalidParams` if one of the members has the wrong type.
     pub fn of(message: &Envelope<'a>) -> Result<Self> {
         let mut meta = Self::default();
-        message.meta.iter().try_for_each(|(key, value)| meta.note(key, value))?;
+        message.meta.iter().try_for_each(|(name, value)| meta.note(&name.text(), value))?;
         Ok(meta)
     }
 
@@ -157,8 +157,15 @@ impl<'a> ClientInfo<'a> {
     /// # Errors
     /// `Kind::InvalidParams` if it is no object with a `name` and a `version`, both strings.
     pub fn read(raw: &'a [u8]) -> Result<Self> {
-        let part = |key| rpc::field(raw, key).and_then(rpc::string);
-        let (Some(name), Some(version)) = (part("name"), part("version")) else {
+        let (mut name, mut version) = (None, None);
+        for field in rpc::object_fields(raw) {
+            match &*field.key {
+                b"name" => name = rpc::string(field.value),
+                b"version" => version = rpc::string(field.value),
+                _ => (),
+            }
+        }
+        let (Some(name), Some(version)) = (name, version) else {
             return Err(wrong("clientInfo must have a name and a version"));
         };
         Ok(Self { name, version })

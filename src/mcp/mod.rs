@@ -13,6 +13,7 @@
 //! | `model.rs` | what the gate says of itself |
 //! | `list.rs` | a `tools/list` answer around the rendered list |
 //! | `call.rs` | what a `tools/call` asks |
+//! | `result.rs` | a server's raw result, and what of it decides how it is carried on |
 //! | `bridge.rs` | a server's answer in the client's era |
 //! | `subscribe.rs` | listen streams and `list_changed` |
 //! | `progress.rs` | which notifications of a call reach its client, under which token |
@@ -29,6 +30,7 @@ pub mod meta;
 pub mod model;
 pub mod progress;
 pub mod refusal;
+pub mod result;
 pub mod revision;
 pub mod session;
 pub mod subscribe;

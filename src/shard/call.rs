@@ -14,7 +14,6 @@ use crate::shard::session::SessionKey;
 use crate::telemetry::{CallOutcome, ServerSlot};
 use crate::upstream::answer::{self, Answer, CallMeta, Sink, UpstreamCall};
 use crate::upstream::upstreams::scope_key;
-use crate::wire::rpc;
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::pin;
@@ -175,15 +174,16 @@ fn unserved() -> Error {
 fn status(answer: &Answer) -> Status {
     match &answer.outcome {
         answer::Outcome::Error(_) => Status::Error,
-        answer::Outcome::Result(raw) => match rpc::field(raw, "isError").and_then(rpc::boolean) {
-            Some(true) => Status::ToolError,
-            _ => Status::Ok,
-        },
+        answer::Outcome::Result(result) if result.gist().is_error => Status::ToolError,
+        answer::Outcome::Result(_) => Status::Ok,
     }
 }
 
 fn measured(answer: &Answer) -> (Digest, u64) {
-    let (answer::Outcome::Result(raw) | answer::Outcome::Error(raw)) = &answer.outcome;
+    let raw: &[u8] = match &answer.outcome {
+        answer::Outcome::Result(result) => result,
+        answer::Outcome::Error(error) => error,
+    };
     (audit::digest(raw), raw.len() as u64)
 }
 

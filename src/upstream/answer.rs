@@ -7,6 +7,7 @@ use crate::base::limits::{RELAY_BYTES_MAX, RELAY_EVENTS_MAX};
 
 use crate::catalog::HeaderParam;
 use crate::mcp::meta::LogLevel;
+use crate::mcp::result::RawResult;
 use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
 use crate::rt::local::Notify;
@@ -112,7 +113,7 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The raw value of `result`.
-    Result(Piece),
+    Result(RawResult),
     /// The raw value of `error`: an object with `code` and `message`.
     Error(Piece),
 }

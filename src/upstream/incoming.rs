@@ -2,6 +2,7 @@
 
 use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result};
+use crate::mcp::result::RawResult;
 use crate::upstream::answer::{EventKind, Outcome};
 use crate::wire::rpc::{self, Envelope, Message, MessageKind};
 use smallvec::{SmallVec, smallvec};
@@ -64,7 +65,7 @@ fn sort(text: &Piece, envelope: &Envelope<'_>) -> Incoming {
         MessageKind::Response => Incoming::Answer {
             id: envelope.id.and_then(rpc::integer).and_then(|id| u64::try_from(id).ok()),
             outcome: match envelope.result {
-                Some(_) => Outcome::Result(raw(envelope.result)),
+                Some(_) => Outcome::Result(RawResult::of(envelope, text)),
                 None => Outcome::Error(raw(envelope.error)),
             },
         },
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn answers_carry_their_raw_outcome() {
         let result = one(r#"{"jsonrpc":"2.0","id":7,"result":{ "x" : 1.50 }}"#);
-        let outcome = Outcome::Result(Piece::from(r#"{ "x" : 1.50 }"#));
+        let outcome = Outcome::Result(r#"{ "x" : 1.50 }"#.into());
         assert_eq!(result, Incoming::Answer { id: Some(7), outcome });
         let error = one(r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"no\u001b"}}"#);
         let Incoming::Answer { id: None, outcome: Outcome::Error(error) } = error else { panic!("{error:?}") };

@@ -5,9 +5,20 @@ use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VER
 use crate::mcp::revision::{Era, Revision};
 use crate::upstream::answer::{CallMeta, UpstreamCall};
 use crate::wire::rpc;
+use std::sync::LazyLock;
 
 /// Who we are, to servers.
 const INFO: &str = concat!(r#"{"name":"tollgate","title":"Tollgate","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+
+/// What every modern request says in `_meta`: members without braces.
+static MODERN_META: LazyLock<Box<[u8]>> = LazyLock::new(|| {
+    let mut out = vec![b'{'];
+    text(&mut out, PROTOCOL_VERSION, Revision::NEWEST_MODERN.as_str());
+    // No capability is declared, as no request of a server is carried on.
+    raw(&mut out, CLIENT_CAPABILITIES, b"{}");
+    raw(&mut out, CLIENT_INFO, INFO.as_bytes());
+    out[1..].into()
+});
 
 /// A request of ours.
 pub(super) struct Ask<'a> {
@@ -143,10 +154,7 @@ fn meta(out: &mut Vec<u8>, era: Era, id: u64, call: Option<&CallMeta<'_>>) {
     out.push(b'{');
     let empty = out.len();
     if era == Era::Modern {
-        text(out, PROTOCOL_VERSION, Revision::NEWEST_MODERN.as_str());
-        // No capability is declared, as no request of a server is carried on.
-        raw(out, CLIENT_CAPABILITIES, b"{}");
-        raw(out, CLIENT_INFO, INFO.as_bytes());
+        out.extend_from_slice(&MODERN_META);
     }
     if let Some(call) = call {
         call_meta(out, era, id, call);

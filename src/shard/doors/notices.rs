@@ -53,7 +53,7 @@ pub(crate) fn finish(bridge: &Bridge<'_>, id: &[u8], answer: &Result<Answer>) ->
     match answer {
         Ok(answer) => {
             let raw = match &answer.outcome {
-                Outcome::Result(raw) => bridge::Answer::Result(raw),
+                Outcome::Result(result) => bridge::Answer::Result(result, result.gist()),
                 Outcome::Error(raw) => bridge::Answer::Error(raw),
             };
             bridge::call_answer(bridge, id, raw)

@@ -1,10 +1,12 @@
 //! A body → JSON-RPC messages: requests, notifications, responses, alone or in a batch.
 
+use super::keys::Name;
+use super::members::{Members, can_note};
 use super::scan::{Scanner, Stumbled};
-use super::{is_object, is_string, string, text};
+use super::walk::natural;
+use super::{is_object, is_string, string};
 use crate::base::error::{Error, Kind};
 use crate::base::limits::{RPC_BATCH_MAX, RPC_ID_MAX};
-use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// Largest magnitude of a number used as id: beyond it, readers with doubles disagree (2^53).
@@ -31,9 +33,6 @@ pub enum MessageKind {
     Response,
 }
 
-/// Members of one object in order: the text of each key, and its raw value.
-pub type Members<'a> = SmallVec<[(Cow<'a, [u8]>, &'a [u8]); 4]>;
-
 /// One message; spans are raw JSON out of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
@@ -46,9 +45,9 @@ pub struct Envelope<'a> {
     pub method: Option<Cow<'a, str>>,
     /// The raw `params`, always an object.
     pub params: Option<&'a [u8]>,
-    /// The members of `params`, noted on the way: nobody need look for them again.
+    /// The members of `result` where there is one, else of `params`, noted on the way: nobody need look for them again.
     pub members: Members<'a>,
-    /// The members of the `_meta` in `params`, where that is an object.
+    /// The members of the `_meta` among them, where that is an object.
     pub meta: Members<'a>,
     /// The raw `result`, any value. There on a response without `error`.
     pub result: Option<&'a [u8]>,
@@ -85,11 +84,15 @@ impl From<Error> for RpcFault {
 /// wrong `jsonrpc`, an id out of bounds, `params` that are no object, both `result` and `error`, an empty or too long
 /// batch.
 pub fn parse(body: &[u8]) -> Result<Message<'_>, RpcFault> {
-    let (mut scanner, start) = Scanner::new(body)?;
-    if scanner.byte(start) == Some(b'[') {
-        return batch(&mut scanner, start);
+    if !can_note(body) {
+        return Err(Error::new(Kind::Parse, "not JSON we accept: a text of 4 GiB or more").into());
     }
-    let mut members = Top::default();
+    let mut scanner = Scanner::new(body);
+    let start = scanner.start();
+    if scanner.byte(start) == Some(b'[') {
+        return batch(body, &mut scanner, start);
+    }
+    let mut members = Top::new(body);
     let read = members.read(&mut scanner, start).and_then(|end| scanner.end(end));
     read.map_err(|stumbled| scanner.error(stumbled))?;
     if scanner.byte(start) == Some(b'{') { members.envelope().map(Message::Single) } else { Err(not_object().into()) }
@@ -99,12 +102,12 @@ fn not_object() -> Error {
     invalid("a message is an object")
 }
 
-fn batch<'a>(scanner: &mut Scanner<'a>, start: usize) -> Result<Message<'a>, RpcFault> {
+fn batch<'a>(body: &'a [u8], scanner: &mut Scanner<'a>, start: usize) -> Result<Message<'a>, RpcFault> {
     let mut all = Vec::new();
     let mut count = 0;
     let read = scanner.array(start, |scanner, at| {
         count += 1;
-        let mut members = Top::default();
+        let mut members = Top::new(body);
         let end = members.read(scanner, at)?;
         if count <= RPC_BATCH_MAX {
             all.push(members);
@@ -121,7 +124,6 @@ fn batch<'a>(scanner: &mut Scanner<'a>, start: usize) -> Result<Message<'a>, Rpc
 }
 
 /// The members JSON-RPC names, as they came. Names are compared exactly, without escapes; others are passed over.
-#[derive(Default)]
 struct Top<'a> {
     jsonrpc: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
@@ -134,33 +136,48 @@ struct Top<'a> {
 }
 
 impl<'a> Top<'a> {
+    fn new(body: &'a [u8]) -> Self {
+        let (members, meta) = (Members::new(body), Members::new(body));
+        Self { jsonrpc: None, id: None, method: None, params: None, result: None, error: None, members, meta }
+    }
+
     /// Reads one value; of an object, keeps the members.
     fn read(&mut self, scanner: &mut Scanner<'a>, at: usize) -> Result<usize, Stumbled> {
         if scanner.byte(at) != Some(b'{') {
             return scanner.value(at);
         }
-        scanner.object_by(at, |scanner, key, start| {
-            let key = plain(key);
-            let end = match &*key {
-                b"params" if scanner.byte(start) == Some(b'{') => self.read_params(scanner, start)?,
-                _ => scanner.value(start)?,
+        scanner.object_by(at, |scanner, name, start| {
+            let key = name.text();
+            let end = match self.wants_members(&key) && scanner.byte(start) == Some(b'{') {
+                true => self.read_members(scanner, start)?,
+                false => scanner.value(start)?,
             };
             self.note(&key, scanner.span(start, end));
             Ok(end)
         })
     }
 
-    fn read_params(&mut self, scanner: &mut Scanner<'a>, at: usize) -> Result<usize, Stumbled> {
+    /// Whether the members of this one are to be noted. A result's own take the place of what `params` has left.
+    fn wants_members(&mut self, key: &[u8]) -> bool {
+        match key {
+            b"params" => self.result.is_none(),
+            b"result" => {
+                self.members.clear();
+                self.meta.clear();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn read_members(&mut self, scanner: &mut Scanner<'a>, at: usize) -> Result<usize, Stumbled> {
         let Self { members, meta, .. } = self;
-        scanner.object_by(at, |scanner, key, start| {
-            let key = plain(key);
-            let end = match &*key {
-                b"_meta" if scanner.byte(start) == Some(b'{') => {
-                    scanner.object(start, |key, value| meta.push((plain(key), value)))?
-                }
-                _ => scanner.value(start)?,
+        scanner.object_by(at, |scanner, name, start| {
+            let end = match is_meta(name) && scanner.byte(start) == Some(b'{') {
+                true => read_into(meta, scanner, start)?,
+                false => scanner.value(start)?,
             };
-            members.push((key, scanner.span(start, end)));
+            members.note(name, scanner.span(start, end));
             Ok(end)
         })
     }
@@ -228,25 +245,28 @@ fn invalid(why: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Kind::InvalidRequest, why)
 }
 
-/// The text of a key that stands between its quotes.
-fn plain(inside: &[u8]) -> Cow<'_, [u8]> {
-    match text::has_escape(inside) {
-        false => Cow::Borrowed(inside),
-        true => Cow::Owned(text::unescape(inside).unwrap_or_default().into_owned().into_bytes()),
-    }
+fn is_meta(name: Name<'_>) -> bool {
+    *name.text() == *b"_meta"
+}
+
+/// Reads an object and notes its members.
+fn read_into<'a>(members: &mut Members<'a>, scanner: &mut Scanner<'a>, at: usize) -> Result<usize, Stumbled> {
+    scanner.object_by(at, |scanner, name, start| {
+        let end = scanner.value(start)?;
+        members.note(name, scanner.span(start, end));
+        Ok(end)
+    })
 }
 
 /// Whether a raw value may be an id: a string within bounds, or an integer written as one within ±2^53.
 fn id_fits(raw: &[u8]) -> bool {
     match raw.first() {
         Some(b'"') => raw.len() <= RPC_ID_MAX,
-        Some(b'-' | b'0'..=b'9') => integer_fits(raw.strip_prefix(b"-").unwrap_or(raw)),
+        Some(b'-' | b'0'..=b'9') => {
+            natural(raw.strip_prefix(b"-").unwrap_or(raw)).is_some_and(|number| number <= ID_NUMBER_MAX)
+        }
         _ => false,
     }
-}
-
-fn integer_fits(digits: &[u8]) -> bool {
-    std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u64>().ok()).is_some_and(|n| n <= ID_NUMBER_MAX)
 }
 
 #[cfg(test)]
@@ -282,6 +302,31 @@ mod tests {
         assert_eq!(single(r#"{"jsonrpc":"2.0","id":1,"met\u0068od":"pin\u0067"}"#).method_name(), "ping");
         assert_eq!(fault(r#"{"jsonrpc":"2.0","id":1,"Method":"ping"}"#), (-32600, Some("1".into())));
         assert_eq!(fault(r#"{"jsonrpc":"2.0","id":1,"method":"a","met\u0068od":"b"}"#).0, -32700);
+    }
+
+    fn noted(members: &Members<'_>) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        members.iter().map(|(name, value)| (text(&name.text()), text(value))).collect()
+    }
+
+    #[test]
+    fn members_of_params_and_result_are_noted_on_the_way() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let call = single(r#"{"jsonrpc":"2.0","method":"m","params":{"a": 1 ,"\u005fmeta":{"x":[] }}}"#);
+        assert_eq!(noted(&call.members), [pair("a", "1"), pair("_meta", r#"{"x":[] }"#)]);
+        assert_eq!(noted(&call.meta), [pair("x", "[]")]);
+        for (body, members, meta) in [
+            (r#""result":{"b":2}"#, &[pair("b", "2")][..], &[][..]),
+            (r#""params":{"a":1,"_meta":{"x":0}},"result":{"b":2}"#, &[pair("b", "2")], &[]),
+            (r#""result":{"_meta":{"y":3}},"params":{"a":1}"#, &[pair("_meta", r#"{"y":3}"#)], &[pair("y", "3")]),
+            (r#""params":{"a":1,"_meta":{"x":0}},"result":7"#, &[], &[]),
+            (r#""result":7,"params":{"a":1}"#, &[], &[]),
+            (r#""result":{"_meta":[1]}"#, &[pair("_meta", "[1]")], &[]),
+        ] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,{body}}}"#);
+            let envelope = single(&body);
+            assert_eq!((&noted(&envelope.members)[..], &noted(&envelope.meta)[..]), (members, meta), "{body}");
+        }
     }
 
     #[test]

@@ -12,7 +12,32 @@ const PAIRWISE_MAX: usize = 16;
 /// Keys held without allocating, over all open objects.
 const INLINE: usize = 48;
 
-/// A key as it stands in the text, between its quotes.
+/// A key of an accepted text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a> {
+    /// As it stands between its quotes.
+    pub(super) inside: &'a [u8],
+    /// Whether that has an escape.
+    pub(super) escaped: bool,
+}
+
+impl<'a> Name<'a> {
+    /// The key that stands like this between its quotes.
+    pub(super) fn new(inside: &'a [u8]) -> Self {
+        Self { inside, escaped: text::has_escape(inside) }
+    }
+
+    /// Its text, escapes read.
+    #[inline]
+    pub fn text(&self) -> Cow<'a, [u8]> {
+        if !self.escaped {
+            return Cow::Borrowed(self.inside);
+        }
+        Cow::Owned(text::unescape(self.inside).unwrap_or_default().into_owned().into_bytes())
+    }
+}
+
+/// A key with its print.
 #[derive(Clone, Copy)]
 struct Key<'a> {
     print: u64,
@@ -20,17 +45,20 @@ struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    fn new(inside: &'a [u8], escaped: bool) -> Self {
-        let print = if escaped { print(read(inside).as_bytes()) } else { print(inside) };
-        Self { print, inside }
+    #[inline]
+    fn new(name: Name<'a>) -> Self {
+        let print = if name.escaped { print(&name.text()) } else { print(name.inside) };
+        Self { print, inside: name.inside }
     }
 
+    #[inline]
     fn same(&self, other: &Self) -> bool {
         self.print == other.print && read(self.inside) == read(other.inside)
     }
 }
 
 /// A key without its escapes.
+#[cold]
 fn read(inside: &[u8]) -> Cow<'_, str> {
     crate::invariant!(text::unescape(inside), "the pass accepts a key before it is kept")
 }
@@ -43,24 +71,32 @@ pub(super) struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     /// Where the next object's keys begin.
+    #[inline]
     pub(super) fn open(&self) -> usize {
         self.stack.len()
     }
 
-    /// Adds an accepted key, as it stands between its quotes, to the innermost object.
-    pub(super) fn push(&mut self, inside: &'a [u8], escaped: bool) {
-        self.stack.push(Key::new(inside, escaped));
+    /// Adds an accepted key to the innermost object.
+    #[inline]
+    pub(super) fn push(&mut self, name: Name<'a>) {
+        self.stack.push(Key::new(name));
     }
 
     /// Keys in the object that began at `base`.
+    #[inline]
     pub(super) fn count(&self, base: usize) -> usize {
         self.stack.len() - base
     }
 
     /// Ends the object that began at `base`; whether all its keys differ.
+    #[inline]
     pub(super) fn close(&mut self, base: usize) -> bool {
         let keys = &mut self.stack[base..];
-        let distinct = if keys.len() <= PAIRWISE_MAX { pairwise_distinct(keys) } else { sorted_distinct(keys) };
+        let distinct = match keys.len() {
+            0 | 1 => true,
+            2..=PAIRWISE_MAX => pairwise_distinct(keys),
+            _ => sorted_distinct(keys),
+        };
         self.stack.truncate(base);
         distinct
     }
@@ -76,6 +112,7 @@ fn sorted_distinct(keys: &mut [Key<'_>]) -> bool {
 }
 
 /// Length, first and last bytes folded into one word; equal texts give equal prints.
+#[inline]
 fn print(text: &[u8]) -> u64 {
     let (head, tail) = match (text.first_chunk(), text.last_chunk()) {
         (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
@@ -85,6 +122,7 @@ fn print(text: &[u8]) -> u64 {
 }
 
 /// Up to seven bytes as one word.
+#[inline]
 fn short(text: &[u8]) -> u64 {
     match (text.first_chunk(), text.last_chunk()) {
         (Some(head), Some(tail)) => u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32,
@@ -98,10 +136,10 @@ mod tests {
 
     fn distinct(texts: &[String]) -> bool {
         let mut keys = Keys::default();
-        keys.push(b"outer", false);
+        keys.push(Name::new(b"outer"));
         let base = keys.open();
         for text in texts {
-            keys.push(text.as_bytes(), text::has_escape(text.as_bytes()));
+            keys.push(Name::new(text.as_bytes()));
         }
         assert_eq!(keys.count(base), texts.len());
         let answer = keys.close(base);

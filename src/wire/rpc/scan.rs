@@ -4,7 +4,7 @@
 //! letter, UTF-8 without a byte order mark, no key twice in an object at any depth (compared without escapes), no half
 //! surrogate, nesting up to `JSON_DEPTH_MAX`, objects up to `JSON_KEYS_MAX` keys.
 
-use super::keys::Keys;
+use super::keys::{Keys, Name};
 use super::text;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{JSON_DEPTH_MAX, JSON_KEYS_MAX};
@@ -21,10 +21,13 @@ type Scan = std::result::Result<usize, Stumbled>;
 /// # Errors
 /// `Kind::Parse` with the byte and the reason.
 pub fn validate(text: &[u8]) -> Result<&[u8]> {
-    let (mut scanner, start) = Scanner::new(text)?;
+    let mut scanner = Scanner::new(text);
+    let start = scanner.start();
     let end = scanner.value(start).and_then(|end| scanner.end(end).map(|_| end));
     end.map(|end| &text[start..end]).map_err(|stumbled| scanner.error(stumbled))
 }
+
+const NOT_UTF_8: &str = "bytes that are not UTF-8";
 
 fn refused(why: &str, at: usize) -> Error {
     Error::new(Kind::Parse, format!("not JSON we accept: {why} at byte {at}"))
@@ -39,17 +42,15 @@ pub(super) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Starts a pass; also gives the place of the first byte that is not white space.
-    pub(super) fn new(text: &'a [u8]) -> Result<(Self, usize)> {
-        if text.starts_with(b"\xEF\xBB\xBF") {
-            return Err(refused("a byte order mark", 0));
-        }
-        if let Err(error) = std::str::from_utf8(text) {
-            return Err(refused("bytes that are not UTF-8", error.valid_up_to()));
-        }
-        let scanner = Self { text, depth: 0, keys: Keys::default(), stumble: ("", 0) };
-        let start = scanner.blank(0);
-        Ok((scanner, start))
+    /// A pass that has not begun.
+    #[inline]
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { text, depth: 0, keys: Keys::default(), stumble: ("", 0) }
+    }
+
+    /// The place of the first byte that is not white space.
+    pub(super) fn start(&self) -> usize {
+        self.blank(0)
     }
 
     /// The byte at a place.
@@ -64,9 +65,17 @@ impl<'a> Scanner<'a> {
         if at == self.text.len() { Ok(at) } else { self.stumble(at, "more than one value") }
     }
 
-    /// What the pass stumbled over, and where.
+    /// What the pass stumbled over, and where. Bytes that are no text at all are named before anything else: the pass
+    /// itself looks at them only where it comes to them.
+    #[cold]
     pub(super) fn error(&self, _: Stumbled) -> Error {
-        refused(self.stumble.0, self.stumble.1)
+        if self.text.starts_with(b"\xEF\xBB\xBF") {
+            return refused("a byte order mark", 0);
+        }
+        match std::str::from_utf8(self.text) {
+            Ok(_) => refused(self.stumble.0, self.stumble.1),
+            Err(error) => refused(NOT_UTF_8, error.valid_up_to()),
+        }
     }
 
     #[cold]
@@ -76,10 +85,15 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads one value of any kind.
+    #[inline]
     pub(super) fn value(&mut self, at: usize) -> Scan {
+        if self.byte(at) == Some(b'"') { self.string(at) } else { self.other(at) }
+    }
+
+    /// Reads one value that is no string.
+    fn other(&mut self, at: usize) -> Scan {
         match self.byte(at) {
-            Some(b'"') => self.string(at),
-            Some(b'{') => self.object(at, |_, _| ()),
+            Some(b'{') => self.object_by(at, |scanner, _, start| scanner.value(start)),
             Some(b'[') => self.array(at, Self::value),
             Some(b't') => self.word(at, b"true"),
             Some(b'f') => self.word(at, b"false"),
@@ -90,28 +104,20 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads an object; `visit` gets each key, as it stands between its quotes, with its value's span.
-    pub(super) fn object(&mut self, at: usize, mut visit: impl FnMut(&'a [u8], &'a [u8])) -> Scan {
-        self.object_by(at, |scanner, key, start| {
-            let end = scanner.value(start)?;
-            visit(key, scanner.span(start, end));
-            Ok(end)
-        })
-    }
-
     /// A piece of the text.
     pub(super) fn span(&self, start: usize, end: usize) -> &'a [u8] {
         &self.text[start..end]
     }
 
-    /// Reads an object; `member` gets each key, as it stands between its quotes, and reads the value that begins there.
-    pub(super) fn object_by(&mut self, at: usize, mut member: impl FnMut(&mut Self, &'a [u8], usize) -> Scan) -> Scan {
+    /// Reads an object; `member` gets each key, and reads the value that begins there.
+    #[inline]
+    pub(super) fn object_by(&mut self, at: usize, mut member: impl FnMut(&mut Self, Name<'a>, usize) -> Scan) -> Scan {
         let mut at = self.enter(at)?;
         let base = self.keys.open();
         while self.byte(at) != Some(b'}') {
-            let key_end = self.key(at, base)?;
-            let start = self.colon(key_end)?;
-            let end = member(self, self.span(at + 1, key_end - 1), start)?;
+            let name = self.key(at, base)?;
+            let start = self.colon(at + name.inside.len() + 2)?;
+            let end = member(self, name, start)?;
             at = self.next(end, b'}')?;
         }
         self.depth -= 1;
@@ -159,17 +165,23 @@ impl<'a> Scanner<'a> {
 
     /// Reads a key and keeps it for the comparison.
     #[inline]
-    fn key(&mut self, at: usize, base: usize) -> Scan {
+    fn key(&mut self, at: usize, base: usize) -> std::result::Result<Name<'a>, Stumbled> {
         if self.byte(at) != Some(b'"') {
-            return self.stumble(at, "a key that is not a string");
+            self.stumble(at, "a key that is not a string")?;
         }
         if self.keys.count(base) == JSON_KEYS_MAX {
-            return self.stumble(at, "an object with too many keys");
+            self.stumble(at, "an object with too many keys")?;
         }
-        let run = text::plain_run_end(self.text, at + 1);
-        let end = self.string_from(run)?;
-        self.keys.push(&self.text[at + 1..end - 1], end != run + 1);
-        Ok(end)
+        let run = text::ascii_run_end(self.text, at + 1);
+        let name = match self.byte(run) {
+            Some(b'"') => Name { inside: self.span(at + 1, run), escaped: false },
+            _ => {
+                let end = self.string_from(run)?;
+                Name::new(self.span(at + 1, end - 1))
+            }
+        };
+        self.keys.push(name);
+        Ok(name)
     }
 
     /// From behind a key to its value.
@@ -181,26 +193,35 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn string(&mut self, at: usize) -> Scan {
-        let run = text::plain_run_end(self.text, at + 1);
-        self.string_from(run)
+        let run = text::ascii_run_end(self.text, at + 1);
+        if self.byte(run) == Some(b'"') { Ok(run + 1) } else { self.string_from(run) }
     }
 
-    /// Reads the rest of a string from the end of a plain run.
-    #[inline]
-    fn string_from(&mut self, at: usize) -> Scan {
-        if self.byte(at) == Some(b'"') { Ok(at + 1) } else { self.escapes(at) }
-    }
-
-    fn escapes(&mut self, mut at: usize) -> Scan {
+    /// Reads the rest of a string from the end of a run of plain ASCII.
+    #[inline(never)]
+    fn string_from(&mut self, mut at: usize) -> Scan {
         loop {
-            match self.byte(at) {
+            let after = match self.byte(at) {
                 Some(b'"') => return Ok(at + 1),
-                Some(b'\\') => (),
+                Some(b'\\') => match text::escape(self.text, at) {
+                    Some((_, after)) => after,
+                    None => return self.stumble(at, "a wrong escape"),
+                },
+                Some(0x80..) => self.beyond_ascii(at)?,
                 Some(_) => return self.stumble(at, "a control character in a string"),
                 None => return self.stumble(at, "a string without end"),
-            }
-            let Some((_, after)) = text::escape(self.text, at) else { return self.stumble(at, "a wrong escape") };
-            at = text::plain_run_end(self.text, after);
+            };
+            at = text::ascii_run_end(self.text, after);
+        }
+    }
+
+    /// Reads a run with characters beyond ASCII from the first of them on. No such character has a byte that ends a
+    /// run, so none reaches over its end.
+    fn beyond_ascii(&mut self, at: usize) -> Scan {
+        let end = text::plain_run_end(self.text, at);
+        match std::str::from_utf8(self.span(at, end)) {
+            Ok(_) => Ok(end),
+            Err(error) => self.stumble(at + error.valid_up_to(), NOT_UTF_8),
         }
     }
 
@@ -236,7 +257,11 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn blank(&self, mut at: usize) -> usize {
-        while matches!(self.byte(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        // One comparison tells nearly every byte that is no blank.
+        while let Some(byte) = self.byte(at).filter(|byte| *byte <= b' ') {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                break;
+            }
             at += 1;
         }
         at

@@ -10,12 +10,15 @@ const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGHS
 }
 
-/// Bytes of `word` that end a plain run (`"`, `\`, below 0x20); exact up to and including the first.
-const fn stops(word: u64) -> u64 {
-    let quote = zeros(word ^ (ONES * b'"' as u64));
-    let backslash = zeros(word ^ (ONES * b'\\' as u64));
-    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-    quote | backslash | control
+/// Bytes of `word` that end a run (`"`, `\`, below 0x20; beyond ASCII too in a run of ASCII), marked in their high bit;
+/// exact up to and including the first.
+const fn stops<const ASCII: bool>(word: u64) -> u64 {
+    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    let control = word.wrapping_sub(ONES * 0x20);
+    let found = quote | backslash | control;
+    // All three leave the high bit of a byte beyond ASCII undecided, which is all it takes to tell one.
+    if ASCII { (found | word) & HIGHS } else { found & !word & HIGHS }
 }
 
 /// Bytes looked at in one step of a long run; the compiler turns the step into vector instructions.
@@ -23,17 +26,28 @@ const BLOCK: usize = 32;
 
 /// The first place at or after `at` that holds `"`, `\` or a control character; the length if there is none.
 #[inline]
-pub(super) fn plain_run_end(text: &[u8], mut at: usize) -> usize {
+pub(super) fn plain_run_end(text: &[u8], at: usize) -> usize {
+    run_end::<false>(text, at)
+}
+
+/// The same, but a byte beyond ASCII ends the run too: what it passes over is UTF-8 without another look.
+#[inline]
+pub(super) fn ascii_run_end(text: &[u8], at: usize) -> usize {
+    run_end::<true>(text, at)
+}
+
+#[inline]
+fn run_end<const ASCII: bool>(text: &[u8], mut at: usize) -> usize {
     // Two words first, as most strings end there; then blocks.
     for _ in 0..2 {
-        let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else { return short_run_end(text, at) };
-        let found = stops(u64::from_le_bytes(*chunk));
+        let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else { return tail_end::<ASCII>(text, at) };
+        let found = stops::<ASCII>(u64::from_le_bytes(*chunk));
         if found != 0 {
             return at + found.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
-    long_run_end(text, at)
+    long_run_end::<ASCII>(text, at)
 }
 
 /// The first place at or after `at` that holds `"` or `\`; the length if there is none.
@@ -52,32 +66,33 @@ pub(super) fn quote_or_backslash(text: &[u8], mut at: usize) -> usize {
     memchr::memchr2(b'"', b'\\', rest).map_or(text.len(), |found| at + found)
 }
 
-fn long_run_end(text: &[u8], mut at: usize) -> usize {
+fn long_run_end<const ASCII: bool>(text: &[u8], mut at: usize) -> usize {
     while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-        if block.iter().fold(false, |any, &byte| any | is_stop(byte)) {
+        if block.iter().fold(false, |any, &byte| any | is_stop::<ASCII>(byte)) {
             break;
         }
         at += BLOCK;
     }
     while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = stops(u64::from_le_bytes(*chunk));
+        let found = stops::<ASCII>(u64::from_le_bytes(*chunk));
         if found != 0 {
             return at + found.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
-    short_run_end(text, at)
+    tail_end::<ASCII>(text, at)
 }
 
-fn short_run_end(text: &[u8], mut at: usize) -> usize {
-    while at < text.len() && !is_stop(text[at]) {
-        at += 1;
-    }
-    at
+/// The end of a run where less than a word is left.
+fn tail_end<const ASCII: bool>(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    rest.iter().position(|&byte| is_stop::<ASCII>(byte)).map_or(text.len(), |found| at + found)
 }
 
-const fn is_stop(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+const fn is_stop<const ASCII: bool>(byte: u8) -> bool {
+    // As a signed number, a byte beyond ASCII is below 0x20 too.
+    let low = if ASCII { byte.cast_signed() < 0x20 } else { byte < 0x20 };
+    low || byte == b'"' || byte == b'\\'
 }
 
 /// The value of four hex digits at `at`; nothing if they are not there.
@@ -149,17 +164,24 @@ pub(super) fn has_escape(inside: &[u8]) -> bool {
 /// Appends `text` as a JSON string, quotes included.
 pub(super) fn quote(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
     out.push(b'"');
-    let mut at = 0;
-    while at < bytes.len() {
-        let run = plain_run_end(bytes, at);
-        out.extend_from_slice(&bytes[at..run]);
-        if let Some(&byte) = bytes.get(run) {
-            write_escape(out, byte);
-        }
-        at = run + 1;
+    let run = plain_run_end(bytes, 0);
+    out.extend_from_slice(&bytes[..run]);
+    if run < bytes.len() {
+        escape_rest(out, &bytes[run..]);
     }
     out.push(b'"');
+}
+
+/// Appends what begins with a byte that needs an escape.
+fn escape_rest(out: &mut Vec<u8>, mut rest: &[u8]) {
+    while let Some((&byte, after)) = rest.split_first() {
+        write_escape(out, byte);
+        let (run, more) = after.split_at(plain_run_end(after, 0));
+        out.extend_from_slice(run);
+        rest = more;
+    }
 }
 
 fn write_escape(out: &mut Vec<u8>, byte: u8) {
@@ -187,10 +209,26 @@ mod tests {
                 let mut text = vec![b'a'; 40];
                 text[place] = stop;
                 assert_eq!(plain_run_end(&text, 0), place, "{stop:#x} at {place}");
+                assert_eq!(ascii_run_end(&text, 0), place, "{stop:#x} at {place}");
             }
         }
         let high = "é".repeat(20) + " !#[]~\u{7f}";
         assert_eq!(plain_run_end(high.as_bytes(), 0), high.len());
+        for place in 0..40 {
+            let text = "a".repeat(place) + &high;
+            assert_eq!(ascii_run_end(text.as_bytes(), 0), place);
+        }
+    }
+
+    #[test]
+    fn runs_end_where_a_look_at_each_byte_says() {
+        bolero::check!().with_type::<(Vec<u8>, u8)>().for_each(|(text, from)| {
+            let from = usize::from(*from).min(text.len());
+            let plain = |byte: &u8| *byte >= 0x20 && !matches!(byte, b'"' | b'\\');
+            let expected = |plain: &dyn Fn(&u8) -> bool| from + text[from..].iter().take_while(|b| plain(b)).count();
+            assert_eq!(plain_run_end(text, from), expected(&plain));
+            assert_eq!(ascii_run_end(text, from), expected(&|byte| byte.is_ascii() && plain(byte)));
+        });
     }
 
     #[test]

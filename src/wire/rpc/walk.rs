@@ -4,6 +4,7 @@
 
 use super::text::{has_escape, quote_or_backslash, unescape};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// One member of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +55,14 @@ pub fn field(raw: &[u8], key: impl AsRef<[u8]>) -> Option<&[u8]> {
     None
 }
 
-/// Whether a raw string is this text; escapes are read only where it has any.
+/// Whether a raw string is this text. Every escape is longer than what it says, so the length tells nearly all apart.
 fn is_text(quoted: &[u8], text: &[u8]) -> bool {
-    key_text(quoted).is_some_and(|read| *read == *text)
+    let inside = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+    match inside.len().cmp(&text.len()) {
+        Ordering::Less => false,
+        Ordering::Equal => inside == text && !has_escape(inside),
+        Ordering::Greater => has_escape(inside) && key_text(quoted).is_some_and(|read| *read == *text),
+    }
 }
 
 /// The text of a key that stands in its quotes. Keys are compared byte by byte, so the UTF-8 in them is not looked at
@@ -76,7 +82,19 @@ pub fn string(raw: &[u8]) -> Option<Cow<'_, str>> {
 
 /// The value of an integer that fits 64 bits; nothing for anything else, `1.0` and `1e3` included.
 pub fn integer(raw: &[u8]) -> Option<i64> {
-    std::str::from_utf8(raw).ok().filter(|text| !text.starts_with('+'))?.parse().ok()
+    match raw.strip_prefix(b"-") {
+        None => natural(raw).and_then(|value| value.try_into().ok()),
+        Some(digits) => natural(digits).and_then(|value| 0_i64.checked_sub_unsigned(value)),
+    }
+}
+
+/// The value of a text of digits alone, if it fits.
+pub(super) fn natural(digits: &[u8]) -> Option<u64> {
+    let value = digits.iter().try_fold(0_u64, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 { None } else { value.checked_mul(10)?.checked_add(digit.into()) }
+    });
+    value.filter(|_| !digits.is_empty())
 }
 
 /// The value of a boolean; nothing for anything else.
@@ -228,12 +246,43 @@ mod tests {
     #[test]
     fn values_read_as_what_they_are() {
         assert_eq!(integer(b"-42"), Some(-42));
-        for no in [&b"1.0"[..], b"1e3", b"\"1\"", b"null", b"+1", b"99999999999999999999"] {
+        assert_eq!((integer(b"-9223372036854775808"), integer(b"0")), (Some(i64::MIN), Some(0)));
+        for no in [
+            &b"1.0"[..],
+            b"",
+            b"-",
+            b"--1",
+            b"9223372036854775808",
+            b"-9223372036854775809",
+            b"1e3",
+            b"\"1\"",
+            b"null",
+            b"+1",
+            b"99999999999999999999",
+        ] {
             assert_eq!(integer(no), None);
         }
         assert_eq!((boolean(b"true"), boolean(b"false"), boolean(b"1")), (Some(true), Some(false), None));
         assert_eq!(string(br#""a\tb""#).as_deref(), Some("a\tb"));
         assert_eq!((string(b"1"), string(b"\""), string(b"")), (None, None, None));
+    }
+
+    #[test]
+    fn numbers_read_as_the_standard_library_reads_them() {
+        bolero::check!().with_type::<(i64, u8)>().for_each(|&(number, shift)| {
+            let text = (number >> (shift % 64)).to_string();
+            assert_eq!(integer(text.as_bytes()), text.parse().ok());
+            assert_eq!(natural(text.as_bytes()), text.parse().ok());
+        });
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_text_alone() {
+        let raw = br#"{"a\\b":1,"\u0061b":2,"longer":3,"":4}"#;
+        for (key, value) in [(r"a\b", Some(b"1")), ("ab", Some(b"2")), ("longer", Some(b"3")), ("", Some(b"4"))] {
+            assert_eq!(field(raw, key), value.map(|value| &value[..]), "{key}");
+        }
+        assert_eq!((field(raw, r"a\\b"), field(raw, r"\u0061b"), field(raw, "longes")), (None, None, None));
     }
 
     fn rebuild(raw: &[u8]) -> Value {
