@@ -271,6 +271,7 @@ impl<'a> Scanner<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
     fn accepts(text: &[u8]) -> bool {
         validate(text).is_ok()
@@ -535,5 +536,142 @@ mod tests {
                 Err(_) => assert!(oracle.is_none_or(|value| !within_bounds(&value, 0)), "{text}"),
             }
         });
+    }
+
+    /// The rules once more, plainly: serde_json reads, and this counts levels and keys. It holds how many levels are
+    /// open around the value.
+    #[derive(Clone, Copy)]
+    struct Rules(usize);
+
+    impl<'de> DeserializeSeed<'de> for Rules {
+        type Value = ();
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+
+    impl Rules {
+        fn deeper<E: de::Error>(self) -> std::result::Result<Self, E> {
+            if self.0 < JSON_DEPTH_MAX { Ok(Self(self.0 + 1)) } else { Err(E::custom("depth")) }
+        }
+    }
+
+    impl<'de> Visitor<'de> for Rules {
+        type Value = ();
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("any value")
+        }
+        fn visit_unit<E>(self) -> std::result::Result<(), E> {
+            Ok(())
+        }
+        fn visit_bool<E>(self, _: bool) -> std::result::Result<(), E> {
+            Ok(())
+        }
+        fn visit_i64<E>(self, _: i64) -> std::result::Result<(), E> {
+            Ok(())
+        }
+        fn visit_u64<E>(self, _: u64) -> std::result::Result<(), E> {
+            Ok(())
+        }
+        fn visit_f64<E>(self, _: f64) -> std::result::Result<(), E> {
+            Ok(())
+        }
+        fn visit_str<E>(self, _: &str) -> std::result::Result<(), E> {
+            Ok(())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<(), A::Error> {
+            let inner = self.deeper()?;
+            while items.next_element_seed(inner)?.is_some() {}
+            Ok(())
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> std::result::Result<(), A::Error> {
+            let inner = self.deeper()?;
+            let mut keys = std::collections::HashSet::new();
+            while let Some(key) = members.next_key::<String>()? {
+                members.next_value_seed(inner)?;
+                if !keys.insert(key) || keys.len() > JSON_KEYS_MAX {
+                    return Err(de::Error::custom("keys"));
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn rules_accept(text: &[u8]) -> bool {
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        std::str::from_utf8(text).is_ok() && Rules(0).deserialize(&mut reader).is_ok() && reader.end().is_ok()
+    }
+
+    /// Pieces of objects, arrays and strings of every kind, some of them wrong.
+    const PIECES: &[&[u8]] = &[
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b" ",
+        b"\"",
+        b"\\n",
+        b"\\u0061",
+        b"\\ud83d",
+        b"\\ude00",
+        b"\\",
+        b"\n",
+        b"a",
+        b"longer-than-a-word",
+        b"\xc3\xa9",
+        b"\xf0\x9f\x98\x80",
+        b"\xc3",
+        b"\xa9",
+        b"\xed\xa0\x80",
+        b"1",
+        b"-0.5",
+        b"\"a\":",
+        b"\"\\u0061\":",
+        b"\"b\":1,",
+        b"null",
+        b"\"\xc3\xa9\":0",
+        b"\"\xc3\":0",
+        b"{\"a\":1}",
+    ];
+
+    #[test]
+    fn the_pass_judges_exactly_as_the_plain_rules_do() {
+        bolero::check!().with_type::<Vec<u8>>().for_each(|picks| {
+            let joined =
+                picks.iter().map(|pick| PIECES[usize::from(*pick) % PIECES.len()]).collect::<Vec<_>>().concat();
+            // As they come; as the inside of a string, where most are fine; and as the inside of an object.
+            for (open, close) in [("", ""), ("\"", "\""), ("{\"a\":\"", "\"}"), ("{\"k\":[0", "]}"), ("{\"", "\":0}")] {
+                let text = [open.as_bytes(), &joined, close.as_bytes()].concat();
+                assert_eq!(accepts(&text), rules_accept(&text), "{}", text.escape_ascii());
+            }
+        });
+    }
+
+    #[test]
+    fn an_accepted_text_with_one_byte_changed_is_judged_as_the_plain_rules_do() {
+        let text = concat!(
+            r#"{"jsonrpc":"2.0","id":1,"params":{"name":"größe","a\u0062":[1,{"x":"\n😀"},true],"#,
+            r#""_meta":{"io.m/v":"2","ab":{}}}}"#
+        );
+        bolero::check!().with_type::<(u16, u8)>().for_each(|&(place, byte)| {
+            let mut text = text.as_bytes().to_vec();
+            let place = usize::from(place) % text.len();
+            text[place] = byte;
+            assert_eq!(accepts(&text), rules_accept(&text), "{}", text.escape_ascii());
+        });
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_named_before_anything_else() {
+        for (text, why) in [
+            (&b"{oops \xff"[..], "bytes that are not UTF-8 at byte 6"),
+            (b"\"aaaaaaaaaaaaaaaaaaaaaaa\xc3\"", "bytes that are not UTF-8 at byte 24"),
+            (b"\xef\xbb\xbf{\xff", "a byte order mark at byte 0"),
+        ] {
+            let error = validate(text).unwrap_err().to_string();
+            assert!(error.ends_with(why), "{error}");
+        }
     }
 }
