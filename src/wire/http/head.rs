@@ -7,54 +7,12 @@ use crate::wire::http::fields::{Fields, Span};
 use crate::wire::http::framing::{Framing, Hop};
 use crate::wire::http::host;
 use crate::wire::http::known::{Head, Known};
+use crate::wire::http::method::Method;
 use crate::wire::http::names::{Found, Header};
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// A request method we tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// GET
-    Get,
-    /// POST
-    Post,
-    /// DELETE
-    Delete,
-    /// HEAD
-    Head,
-    /// OPTIONS
-    Options,
-    /// Any other token; answer 405.
-    Other,
-}
-
-impl Method {
-    fn parse(token: &str) -> Result<Self, Fault> {
-        Ok(match token {
-            "GET" => Self::Get,
-            "POST" => Self::Post,
-            "DELETE" => Self::Delete,
-            "HEAD" => Self::Head,
-            "OPTIONS" => Self::Options,
-            "CONNECT" | "TRACE" => return Err(Fault::with(405, "the method is not served here")),
-            _ => Self::Other,
-        })
-    }
-
-    /// The method as it stands in a request line; `Other` has no text of its own.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
-            Self::Head => "HEAD",
-            Self::Options => "OPTIONS",
-            Self::Other => "",
-        }
-    }
-}
 
 /// The head of one request.
 #[derive(Debug)]

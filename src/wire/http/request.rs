@@ -3,7 +3,7 @@
 use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result};
 use crate::wire::http::endpoint::Endpoint;
-use crate::wire::http::head::Method;
+use crate::wire::http::method::Method;
 use crate::wire::http::writer::{Length, push_header, push_length};
 
 /// Headers that say how a message is framed or what a connection does: only this module writes them.

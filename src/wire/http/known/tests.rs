@@ -2,13 +2,15 @@
 
 use crate::base::ids::{Epoch, KeyId};
 use crate::base::limits::HEAD_MAX;
-use crate::wire::http::head::{Method, RequestHead, ResponseHead};
+use crate::wire::http::head::{RequestHead, ResponseHead};
 use crate::wire::http::limits::HttpLimits;
+use crate::wire::http::method::Method;
 use crate::wire::http::names::Header;
 use crate::wire::http::scan::Scanner;
 use std::rc::Rc;
 
-const REQUEST: &str = "POST /mcp/x?y=1 HTTP/1.1\r\nHost: gate.example:80\r\nAccept: application/json, text/event-stream\r\n\
+const REQUEST: &str = "POST /mcp/x?y=1 HTTP/1.1\r\nHost: gate.example:80\r\n\
+    Accept: application/json, text/event-stream\r\n\
     Content-Type: application/json\r\nAuthorization: Bearer secret-one\r\nMCP-Protocol-Version: 2026-07-28\r\n\
     Mcp-Method: tools/call\r\nMcp-Name: one__echo\r\nmcp-param-region: west\r\nX-Empty: \r\n\
     traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nContent-Length: 300\r\n\r\n";
