@@ -9,8 +9,9 @@ export const require = createRequire(new URL('../.cache/npm/', import.meta.url))
 export const job = JSON.parse(readFileSync(0, 'utf8'));
 export const headers = job.key ? { Authorization: `Bearer ${job.key}` } : {};
 
-/** Walks every page, makes every call, prints the report. */
-export async function drive(client, version, callTool) {
+/** Walks every page, makes every call, runs every step, prints the report. */
+export async function drive(client, version, sdk) {
+    const { asked, runSteps } = await import('./steps.mjs');
     const tools = [];
     let cursor;
     do {
@@ -19,17 +20,19 @@ export async function drive(client, version, callTool) {
         cursor = page.nextCursor;
     } while (cursor !== undefined);
     const results = [];
-    for (const each of job.calls) {
+    for (const each of job.calls ?? []) {
         const progress = [];
         const onprogress = ({ progress: done, total }) => progress.push([done, total]);
         try {
-            results.push({ name: each.name, result: await callTool(each, { onprogress, timeout: 60_000 }), progress });
+            const result = await sdk.callTool(each, { onprogress, timeout: 60_000 });
+            results.push({ name: each.name, result, progress });
         } catch (error) {
             if (typeof error.code !== 'number') throw error;
             results.push({ name: each.name, error: { code: error.code, message: error.message } });
         }
     }
-    const report = JSON.stringify({ version: version(), tools, results });
+    const steps = await runSteps(client, sdk);
+    const report = JSON.stringify({ version: version(), tools, results, steps, asked });
     await client.close();
     console.log(report);
 }

@@ -1,19 +1,61 @@
-"""Drives a server with the official Python SDK 1.30: the handshake only. See README.md for the job format."""
+"""Drives a server with the official Python SDK 1.30: the handshake only, over HTTP+SSE where the transport is
+"sse". See README.md for the job format."""
 
 import asyncio
 import json
 import sys
 from datetime import timedelta
 
-from mcp import ClientSession, McpError, StdioServerParameters
+import anyio
+from mcp import ClientSession, McpError, StdioServerParameters, types
+from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
+
+from steps import Answers, Steps, dump
 
 TIMEOUT = timedelta(seconds=60)
 
 
-def dump(model):
-    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+class Sdk:
+    """What the steps need of this SDK."""
+
+    Error = McpError
+
+    def __init__(self):
+        self.told = []
+        self.news = anyio.Event()
+
+    async def hear(self, message):
+        """The session's handler for everything the server says unasked."""
+        if isinstance(message, types.ServerNotification):
+            self.told.append(message.root)
+            self.news.set()
+            self.news = anyio.Event()
+
+    async def call(self, session, step, on_progress):
+        return await session.call_tool(step["name"], step.get("arguments"), TIMEOUT, on_progress)
+
+    async def cancelled(self, session, step):
+        """This SDK never says that it no longer wants something; so it is said for it, under the id it used."""
+        with anyio.move_on_after(step["cancel_ms"] / 1000):
+            await session.call_tool(step["name"], step.get("arguments"))
+            return False
+        params = types.CancelledNotificationParams(requestId=session._request_id - 1)
+        await session.send_notification(types.ClientNotification(types.CancelledNotification(params=params)))
+        return True
+
+    async def watch(self, session, step):
+        uri = step.get("uri")
+        if uri is not None:
+            await session.subscribe_resource(uri)
+        method = "notifications/resources/updated" if uri else f"notifications/{step['list']}/list_changed"
+        self.told.clear()
+        await session.call_tool(step["call"], {})
+        while not any(told.method == method and (uri is None or str(told.params.uri) == uri) for told in self.told):
+            await self.news.wait()
+        if uri is not None:
+            await session.unsubscribe_resource(uri)
 
 
 async def call(session, job):
@@ -37,12 +79,15 @@ async def run(job):
         async with stdio_client(target) as (read, write):
             return await drive(read, write, job)
     headers = {"Authorization": f"Bearer {job['key']}"} if job.get("key") else {}
-    async with streamablehttp_client(job["url"], headers=headers) as (read, write, _):
+    connect = sse_client if job.get("transport") == "sse" else streamablehttp_client
+    async with connect(job["url"], headers=headers) as (read, write, *_):
         return await drive(read, write, job)
 
 
 async def drive(read, write, job):
-    async with ClientSession(read, write, read_timeout_seconds=TIMEOUT) as session:
+    answers, sdk = Answers(job, types), Sdk()
+    more = {"message_handler": sdk.hear, **answers.callbacks()}
+    async with ClientSession(read, write, read_timeout_seconds=TIMEOUT, **more) as session:
         hello = await session.initialize()
         tools, cursor = [], None
         while True:
@@ -52,8 +97,10 @@ async def drive(read, write, job):
             if cursor is None:
                 break
         await session.send_ping()
-        results = [await call(session, each) for each in job["calls"]]
-        return {"version": hello.protocolVersion, "tools": tools, "results": results}
+        results = [await call(session, each) for each in job.get("calls", [])]
+        steps = await Steps(session, types, sdk).run(job.get("steps", []))
+        report = {"version": hello.protocolVersion, "tools": tools, "results": results}
+        return {**report, "steps": steps, "asked": answers.asked}
 
 
 print(json.dumps(asyncio.run(run(json.load(sys.stdin)))))

@@ -4,15 +4,59 @@ import asyncio
 import json
 import sys
 
+import anyio
 import httpx2
+import mcp_types as types
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+
+from steps import Answers, Steps, dump
 
 TIMEOUT_S = 60
 
 
-def dump(model):
-    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+class Sdk:
+    """What the steps need of this SDK."""
+
+    Error = MCPError
+
+    def __init__(self):
+        self.told = []
+        self.news = anyio.Event()
+
+    async def hear(self, message):
+        """The client's handler for everything the server says unasked."""
+        if not isinstance(message, Exception):
+            self.told.append(message)
+            self.news.set()
+            self.news = anyio.Event()
+
+    async def call(self, client, step, on_progress):
+        return await client.call_tool(step["name"], step.get("arguments"), progress_callback=on_progress)
+
+    async def cancelled(self, client, step):
+        with anyio.move_on_after(step["cancel_ms"] / 1000):
+            await client.call_tool(step["name"], step.get("arguments"))
+            return False
+        return True
+
+    async def watch(self, client, step):
+        uri = step.get("uri")
+        if client.protocol_version >= "2026":
+            wanted = {"resource_subscriptions": [uri]} if uri else {f"{step['list']}_list_changed": True}
+            async with client.listen(**wanted) as events:
+                await client.call_tool(step["call"], {})
+                await anext(events)
+            return
+        method = "notifications/resources/updated" if uri else f"notifications/{step['list']}/list_changed"
+        if uri is not None:
+            await client.subscribe_resource(uri)
+        self.told.clear()
+        await client.call_tool(step["call"], {})
+        while not any(told.method == method and (uri is None or str(told.params.uri) == uri) for told in self.told):
+            await self.news.wait()
+        if uri is not None:
+            await client.unsubscribe_resource(uri)
 
 
 async def call(client, job):
@@ -41,7 +85,9 @@ async def run(job):
 
 async def drive(target, job):
     mode = {"auto": "auto", "legacy": "legacy", "modern": "2026-07-28"}[job["era"]]
-    async with Client(target, mode=mode, read_timeout_seconds=TIMEOUT_S) as client:
+    answers, sdk = Answers(job, types), Sdk()
+    more = {"message_handler": sdk.hear, **answers.callbacks()}
+    async with Client(target, mode=mode, read_timeout_seconds=TIMEOUT_S, **more) as client:
         tools, cursor = [], None
         while True:
             page = await client.list_tools(cursor=cursor)
@@ -49,8 +95,10 @@ async def drive(target, job):
             cursor = page.next_cursor
             if cursor is None:
                 break
-        results = [await call(client, each) for each in job["calls"]]
-        return {"version": client.protocol_version, "tools": tools, "results": results}
+        results = [await call(client, each) for each in job.get("calls", [])]
+        steps = await Steps(client, types, sdk).run(job.get("steps", []))
+        report = {"version": client.protocol_version, "tools": tools, "results": results}
+        return {**report, "steps": steps, "asked": answers.asked}
 
 
 print(json.dumps(asyncio.run(run(json.load(sys.stdin)))))
