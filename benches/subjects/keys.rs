@@ -62,6 +62,6 @@ fn stranger(number: usize) -> KeyId {
 }
 
 fn entry(id: KeyId, mac: Mac) -> KeyEntry {
-    let key = VirtualKey { id, name: "agent".into(), mac, expires: None, revoked: false, allow: [].into() };
+    let key = VirtualKey { id, name: "agent".into(), mac, expires: None, revoked: false, rights: Default::default() };
     KeyEntry { key, grant: GrantId(0) }
 }

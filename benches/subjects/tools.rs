@@ -9,7 +9,7 @@ use catalogue::Listed;
 use tollgate::base::clock::WallTime;
 use tollgate::base::ids::{GrantId, ServerId};
 use tollgate::base::limits::LIST_TTL_MS;
-use tollgate::catalog::{Catalog, Door, Grant, Grants, Leg, Pattern, ServerList, View, Views};
+use tollgate::catalog::{Catalog, Door, Grant, Grants, ListKind, Pattern, ServerList, View, Views};
 use tollgate::mcp::list::{self, Around};
 use tollgate::mcp::model::Model;
 use tollgate::mcp::revision::Era;
@@ -61,9 +61,10 @@ impl Tools {
 
     /// The parts of a `tools/list` answer: the view rendered before, with the client's id in front.
     pub(crate) fn answer(&self) -> [Bytes; 3] {
-        let view = self.views.get(&self.catalog, &self.grants, self.everything, Door::All);
-        let Around { head, tail } = list::around(&self.model, Era::Modern, b"1234", LIST_TTL_MS);
-        [head.into(), view.array.clone(), tail.into()]
+        let view = self.views.get(&self.catalog, &self.grants, self.everything, Door::All, ListKind::Tools);
+        let Around { head, tail } =
+            list::around(&self.model, Era::Modern, ListKind::Tools, b"1234", (LIST_TTL_MS, None));
+        [head.into(), view.pages[0].array.clone(), tail.into()]
     }
 }
 
@@ -78,7 +79,7 @@ impl Tools {
 
     /// Renders the view of all tools.
     pub(crate) fn render(&self) -> View {
-        View::render(&self.catalog, self.grants.get(self.everything), Door::All)
+        View::render(&self.catalog, self.grants.get(self.everything), Door::All, ListKind::Tools)
     }
 }
 
@@ -88,5 +89,5 @@ fn pattern(text: &str) -> Pattern {
 
 fn list(listed: &Listed) -> ServerList {
     let tools = listed.tools.iter().map(|tool| tool.clone().into()).collect();
-    ServerList { server: listed.server.as_str().into(), leg: Leg::Modern, fetched_at: WallTime(1), stale: false, tools }
+    ServerList { fetched_at: WallTime(1), stale: false, tools, ..ServerList::empty(&listed.server) }
 }

@@ -49,24 +49,66 @@ pub const SERVER_NAME_MAX: usize = 32;
 pub const SERVERS_MAX: usize = 1024;
 /// Most tools taken from one server; more is refused with a warning.
 pub const SERVER_TOOLS_MAX: usize = 8192;
+/// Most prompts taken from one server; more is refused with a warning.
+pub const SERVER_PROMPTS_MAX: usize = 4096;
+/// Most resources taken from one server; more is refused with a warning.
+pub const SERVER_RESOURCES_MAX: usize = 8192;
+/// Most resource templates taken from one server; more is refused with a warning.
+pub const SERVER_TEMPLATES_MAX: usize = 512;
+/// Longest URI or URI template of a resource, in bytes.
+pub const URI_MAX: usize = 4096;
+/// Longest URI template that URIs are matched against, in bytes.
+pub const TEMPLATE_MAX: usize = 1024;
+/// Most expressions of a URI template that URIs are matched against.
+pub const TEMPLATE_EXPRESSIONS_MAX: usize = 16;
+/// Most bytes looked at to match one URI against all templates.
+pub const TEMPLATE_WORK_MAX: usize = 4 * 1024 * 1024;
 /// Most pages walked of one upstream's list.
 pub const LIST_PAGES_MAX: usize = 256;
-/// Longest single tool definition kept, in bytes.
-pub const TOOL_DEFINITION_MAX: usize = 256 * 1024;
+/// Most entries of one page of our own lists.
+pub const LIST_PAGE_MAX: usize = 1000;
+/// Longest single definition of a tool, prompt, resource or template kept, in bytes.
+pub const DEFINITION_MAX: usize = 256 * 1024;
 /// Bytes of rendered lists that one snapshot keeps; lists beyond it are rendered for each request.
 pub const VIEWS_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Most items in one request's `x-tollgate-tools` header.
 pub const NARROWING_ITEMS_MAX: usize = 64;
 /// Longest sealed session id, in bytes (visible ASCII).
 pub const SESSION_ID_MAX: usize = 1024;
+/// Longest sealed cursor, in bytes (visible ASCII).
+pub const CURSOR_MAX: usize = 256;
+/// Life of a cursor, in seconds.
+pub const CURSOR_TTL_S: u64 = 60 * 60;
 /// Longest client name or version kept from a handshake, in bytes.
 pub const CLIENT_INFO_MAX: usize = 64;
 /// Ended sessions remembered by each shard until they would have expired.
 pub const ENDED_SESSIONS_MAX: usize = 65_536;
+/// Resources that one stream or legacy session may be subscribed to.
+pub const SUBSCRIPTIONS_MAX: usize = 256;
+/// Resources that all legacy sessions, and all open streams of one shard, may be subscribed to.
+pub const SUBSCRIPTIONS_PER_SHARD_MAX: usize = 16_384;
+/// Time a client that subscribes waits for the server's word that it will tell, in milliseconds.
+pub const SUBSCRIBE_WAIT_MS: u64 = 1_000;
+/// Time between two changes of what a server is asked to tell of, in milliseconds.
+pub const SUBSCRIBE_SPACING_MS: u64 = 100;
 /// Log levels of legacy sessions remembered by each shard.
 pub const LOG_LEVELS_MAX: usize = 16_384;
 /// Life of a legacy session without renewal, in seconds.
 pub const SESSION_TTL_S: u64 = 24 * 60 * 60;
+/// Most things a server asks of a client at once.
+pub const INPUT_REQUESTS_MAX: usize = 16;
+/// Longest key that a server gives such a thing, in bytes.
+pub const INPUT_KEY_MAX: usize = 256;
+/// Longest `requestState` taken from a server, in bytes.
+pub const UPSTREAM_STATE_MAX: usize = 64 * 1024;
+/// Longest `requestState` given to a client: a server's, or a parked call's, sealed; in bytes.
+pub const REQUEST_STATE_MAX: usize = 96 * 1024;
+/// Time a client has to answer what a server asks during a call, in milliseconds.
+pub const INPUT_TTL_MS: u64 = 10 * 60_000;
+/// Longest task id taken from a server, in bytes.
+pub const UPSTREAM_TASK_ID_MAX: usize = 256;
+/// Longest task id given to a client: a server's, sealed; in bytes (visible ASCII).
+pub const TASK_ID_MAX: usize = 512;
 /// Default for the most connections of one shard; more are closed as they come. Configurable.
 pub const CONNECTIONS_PER_SHARD_MAX: usize = 16_384;
 /// Most idle upstream connections kept by one shard to one endpoint.
@@ -79,8 +121,12 @@ pub const LIST_TTL_MS: u64 = 5_000;
 pub const DISCOVER_TTL_MS: u64 = 60_000;
 /// Default for the most open listen and GET streams of one key on one shard. Configurable.
 pub const STREAMS_PER_KEY_MAX: usize = 256;
-/// Calls in flight to one stdio server.
+/// Calls in flight to one stdio server, or in one HTTP+SSE session of a server.
 pub const STDIO_IN_FLIGHT_MAX: usize = 256;
+/// Messages under way at once to an HTTP+SSE server that nobody waits for: answers to its own requests, cancellations.
+pub const SSE_ASIDES_MAX: usize = 64;
+/// Requests under way at once in one downstream HTTP+SSE session.
+pub const SSE_SESSION_REQUESTS_MAX: usize = 64;
 /// Messages waiting in one shard's mailbox.
 pub const MAILBOX_MAX: usize = 4096;
 /// Events of one relayed answer waiting for a slow client before it is cut.
@@ -101,6 +147,16 @@ pub const WRITE_DEADLINE_MS: u64 = 30_000;
 pub const CALL_DEADLINE_MS: u64 = 60_000;
 /// Hard cap of a call whose idle timer progress keeps resetting, in milliseconds.
 pub const CALL_CAP_MS: u64 = 15 * 60_000;
+/// Questions of servers that legacy clients of one shard have open.
+pub const QUESTIONS_MAX: usize = 4_096;
+/// Calls of one shard that wait for their modern clients' answers.
+pub const PARKED_MAX: usize = 4_096;
+/// Those of one key among them.
+pub const PARKED_PER_KEY_MAX: usize = 64;
+/// Time in which questions of one call are gathered into one answer to a modern client, in milliseconds.
+pub const GATHER_MS: u64 = 25;
+/// Rounds of questions that one request of a legacy client may lead to.
+pub const INPUT_ROUNDS_MAX: usize = 8;
 /// Time a `server/discover` probe may take, in milliseconds. Configurable per server.
 pub const PROBE_DEADLINE_MS: u64 = 3_000;
 /// Default time between two listings of a server that announces no changes, in milliseconds. Configurable per server.
@@ -134,8 +190,13 @@ pub const LIST_DEBOUNCE_MS: u64 = 50;
 pub const LIST_SPACING_MS: u64 = 1_000;
 /// Time one whole listing of a server may take, all pages, in milliseconds.
 pub const LIST_DEADLINE_MS: u64 = 60_000;
+/// Time the lists beside the tools may take, all pages of each, in milliseconds: a server that hangs in one of them
+/// delays its tools by no more.
+pub const SIDE_LIST_DEADLINE_MS: u64 = 15_000;
 /// Bytes of all tool definitions taken from one server.
 pub const SERVER_LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of all prompts, of all resources, and of all templates taken from one server.
+pub const SIDE_LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Time an upstream connection may take to open, in milliseconds.
 pub const CONNECT_DEADLINE_MS: u64 = 5_000;
 /// Idle time after which a pooled upstream connection is closed, in milliseconds.
@@ -172,13 +233,19 @@ pub const PATTERNS_PER_KEY_MAX: usize = 256;
 
 const _: () = assert!(REQUEST_LINE_MAX < HEAD_MAX);
 const _: () = assert!(SESSION_ID_MAX < HEAD_MAX / 4, "a session id must fit a head beside everything else");
+const _: () = assert!(TASK_ID_MAX < HEAD_MAX / 4, "a task id is repeated in a header");
+const _: () = assert!(REQUEST_STATE_MAX < BODY_MAX / 4, "a state must fit a body beside everything else");
 const _: () = assert!(BODY_MAX <= UPSTREAM_BODY_MAX, "an upstream may echo what a client sent");
 const _: () = assert!(SERVER_NAME_MAX + 2 < TOOL_NAME_MAX, "a prefix must leave room for a name");
 const _: () = assert!(JOURNAL_RECORD_MAX * 64 <= JOURNAL_RING_BYTES, "the ring must hold a burst");
 const _: () = assert!(JOURNAL_RING_BYTES as u64 <= JOURNAL_SEGMENT_BYTES, "a full ring must fit one segment");
+const _: () = assert!(URI_MAX * 4 < HEAD_MAX, "a URI, encoded, must fit a head beside everything else");
+const _: () = assert!(TEMPLATE_MAX <= URI_MAX);
+const _: () = assert!(SIDE_LIST_DEADLINE_MS < LIST_DEADLINE_MS);
 const _: () = assert!(HEAD_DEADLINE_MS < IDLE_DEADLINE_MS);
 const _: () = assert!(SSE_EVENT_MAX <= RELAY_BYTES_MAX);
 const _: () = assert!(CALL_DEADLINE_MS < CALL_CAP_MS);
+const _: () = assert!(INPUT_TTL_MS < CALL_CAP_MS);
 const _: () = assert!(BACKOFF_MIN_MS < BACKOFF_MAX_MS);
 const _: () =
     assert!(KEYS_MAX as u64 * 512 <= KEYS_FILE_BYTES_MAX, "all keys fit their file, with a few patterns each");

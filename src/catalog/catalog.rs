@@ -1,15 +1,15 @@
-//! All tools of all servers: their order, their names, and the maps that resolve a name. Built whole, never changed.
+//! All tools, prompts and resources of all servers: their order, their names, and the maps that resolve a name. Built
+//! whole, never changed.
 
-use super::{Grant, Leg, ServerList, Tool};
+use super::resolve::{NameMaps, Names};
+use super::uris::Owners;
+use super::{Grant, Leg, ListKind, Offers, Prompt, Resource, ServerList, Template, Tool};
 use crate::base::clock::WallTime;
-use crate::base::ids::{ServerId, ToolId};
-use crate::base::limits::SERVER_TOOLS_MAX;
+use crate::base::ids::{PromptId, ResourceId, ServerId, TemplateId, ToolId};
 use crate::invariant;
+use bytes::Bytes;
 use foldhash::HashMap;
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::ops::Range;
 
 /// The way by which a client came in, which settles what tools are called.
@@ -34,18 +34,22 @@ pub struct ServerEntry {
     pub fetched_at: WallTime,
     /// Whether its list is a last good one and the server does not answer now.
     pub stale: bool,
-    tools: Range<u32>,
-    own_names: Index,
+    /// What it offers beside tools.
+    pub offers: Offers,
+    /// Its entries in each list.
+    ranges: [Range<u32>; ListKind::ALL.len()],
 }
 
-/// What is wrong with a tool that a server listed, and what was done about it.
+/// What is wrong with an entry that a server listed, and what was done about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Warning {
     /// The server's name.
     pub server: Box<str>,
-    /// Which of the tools it listed, counted from 0.
+    /// In which of its lists.
+    pub kind: ListKind,
+    /// Which of the entries it listed, counted from 0.
     pub position: usize,
-    /// Whether the tool is listed all the same.
+    /// Whether the entry is listed all the same.
     pub listed: bool,
     /// What is wrong with it, with its name where it has one.
     pub text: Box<str>,
@@ -54,79 +58,121 @@ pub struct Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = if self.listed { "mended" } else { "left out" };
-        write!(f, "server {}: tool {} is {outcome}: {}", self.server, self.position, self.text)
+        write!(f, "server {}: {} {} is {outcome}: {}", self.server, self.kind, self.position, self.text)
     }
 }
 
-/// Tools by a name they bear themselves, so that a look-up reads no other copy of it.
-type Index = HashTable<ToolId>;
-
 /// All tools in a fixed order (servers as configured, each server's tools as it listed them) with the maps by which
-/// names resolve.
+/// names resolve; prompts, resources and their templates likewise.
 #[derive(Debug, Default)]
 pub struct Catalog {
     tools: Vec<Tool>,
+    pub(super) prompts: Vec<Prompt>,
+    pub(super) resources: Vec<Resource>,
+    pub(super) templates: Vec<Template>,
     servers: Vec<ServerEntry>,
     /// Places in `servers` by `ServerId`.
     places: Vec<Option<u16>>,
     server_ids: HashMap<Box<str>, ServerId>,
-    exposed: Index,
-    /// Of the names in every [`Index`].
-    hasher: RandomState,
-    /// Every tool that bears an upstream name, whatever its server.
-    bare: HashMap<Box<str>, Vec<ToolId>>,
+    tool_names: NameMaps<ToolId>,
+    pub(super) prompt_names: NameMaps<PromptId>,
+    pub(super) resource_owners: Owners<ResourceId>,
+    pub(super) template_owners: Owners<TemplateId>,
     warnings: Vec<Warning>,
 }
 
+/// A server whose lists are being added.
+type Server<'a> = (ServerId, &'a str);
+
 impl Catalog {
-    /// Builds a catalogue. Tools that break a rule are left out, each with a warning; they never cost another tool
-    /// its place.
+    /// Builds a catalogue. Entries that break a rule are left out, each with a warning; they never cost another its
+    /// place.
     pub fn build(servers: &[(ServerId, &str, &ServerList)]) -> Self {
         let mut catalog = Self::default();
         for (id, name, list) in servers {
-            catalog.add_server(*id, name, list);
+            catalog.add_server((*id, name), list);
         }
         catalog
     }
 
-    fn add_server(&mut self, id: ServerId, name: &str, list: &ServerList) {
-        let start = self.end();
-        let mut own_names = Index::with_capacity(list.tools.len().min(SERVER_TOOLS_MAX));
-        for (position, definition) in list.tools.iter().take(SERVER_TOOLS_MAX).enumerate() {
-            match Tool::parse(id, name, definition).and_then(|tool| self.add_tool(tool, &mut own_names)) {
-                Ok(None) => {}
-                Ok(Some(mended)) => self.warn(name, position, true, mended),
-                Err(text) => self.warn(name, position, false, text),
-            }
-        }
-        if list.tools.len() > SERVER_TOOLS_MAX {
-            let text = format!("so are all after it: more than {SERVER_TOOLS_MAX} tools");
-            self.warn(name, SERVER_TOOLS_MAX, false, text);
-        }
-        let tools = start..self.end();
-        let (leg, fetched_at, stale) = (list.leg, list.fetched_at, list.stale);
-        self.add_entry(ServerEntry { id, name: name.into(), leg, fetched_at, stale, tools, own_names });
+    fn add_server(&mut self, server: Server<'_>, list: &ServerList) {
+        let ranges = [
+            self.add_all(server, ListKind::Tools, &list.tools, Self::add_tool),
+            self.add_all(server, ListKind::Prompts, &list.prompts, Self::add_prompt),
+            self.add_all(server, ListKind::Resources, &list.resources, Self::add_resource),
+            self.add_all(server, ListKind::Templates, &list.templates, Self::add_template),
+        ];
+        let (id, name) = (server.0, server.1.into());
+        let (leg, fetched_at, stale, offers) = (list.leg, list.fetched_at, list.stale, list.offers);
+        self.add_entry(ServerEntry { id, name, leg, fetched_at, stale, offers, ranges });
     }
 
-    fn warn(&mut self, server: &str, position: usize, listed: bool, text: String) {
-        self.warnings.push(Warning { server: server.into(), position, listed, text: text.into() });
+    /// Adds a server's entries of one kind; their places.
+    fn add_all(
+        &mut self,
+        server: Server<'_>,
+        kind: ListKind,
+        definitions: &[Bytes],
+        add: fn(&mut Self, Server<'_>, &Bytes) -> Result<Option<String>, String>,
+    ) -> Range<u32> {
+        let start = self.end(kind);
+        for (position, definition) in definitions.iter().take(kind.most()).enumerate() {
+            match add(self, server, definition) {
+                Ok(None) => {}
+                Ok(Some(mended)) => self.warn(server, kind, position, true, mended),
+                Err(text) => self.warn(server, kind, position, false, text),
+            }
+        }
+        if definitions.len() > kind.most() {
+            let text = format!("so are all after it: more than {} {}", kind.most(), kind.plural());
+            self.warn(server, kind, kind.most(), false, text);
+        }
+        start..self.end(kind)
+    }
+
+    fn warn(&mut self, server: Server<'_>, kind: ListKind, position: usize, listed: bool, text: String) {
+        self.warnings.push(Warning { server: server.1.into(), kind, position, listed, text: text.into() });
     }
 
     /// Adds a tool, or says why not; also says what was mended.
-    fn add_tool(&mut self, tool: Tool, own_names: &mut Index) -> Result<Option<String>, String> {
-        let exposed_before = self.look_up(&self.exposed, tool.exposed(), Tool::exposed);
-        if exposed_before.or_else(|| self.look_up(own_names, tool.unprefixed(), Tool::unprefixed)).is_some() {
+    fn add_tool(&mut self, (id, server): Server<'_>, definition: &Bytes) -> Result<Option<String>, String> {
+        let tool = Tool::parse(id, server, definition)?;
+        let names = Names { exposed: tool.exposed(), unprefixed: tool.unprefixed(), upstream: tool.name() };
+        if !self.tool_names.add(id, names, ToolId(self.end(ListKind::Tools))) {
             return Err(format!("{:?}: an earlier tool has this name", tool.name()));
         }
         let mended = tool.forms().are_mended();
         let mended = mended.then(|| format!("{:?}: its inputSchema has no type, listed as \"object\"", tool.name()));
-        let id = ToolId(self.end());
-        self.bare.entry(tool.name().into()).or_default().push(id);
         self.tools.push(tool);
-        let (tools, hasher) = (&self.tools, &self.hasher);
-        enter(&mut self.exposed, tools, hasher, id, Tool::exposed);
-        enter(own_names, tools, hasher, id, Tool::unprefixed);
         Ok(mended)
+    }
+
+    fn add_prompt(&mut self, (id, server): Server<'_>, definition: &Bytes) -> Result<Option<String>, String> {
+        let prompt = Prompt::parse(id, server, definition)?;
+        let names = Names { exposed: &prompt.exposed, unprefixed: &prompt.unprefixed, upstream: &prompt.name };
+        if !self.prompt_names.add(id, names, PromptId(self.end(ListKind::Prompts))) {
+            return Err(format!("{:?}: an earlier prompt has this name", prompt.name));
+        }
+        self.prompts.push(prompt);
+        Ok(None)
+    }
+
+    fn add_resource(&mut self, server: Server<'_>, definition: &Bytes) -> Result<Option<String>, String> {
+        let resource = Resource::parse(server.0, definition)?;
+        let id = ResourceId(self.end(ListKind::Resources));
+        let listed = self.resource_owners.add(&resource.uri, server, id);
+        let listed = listed.ok_or_else(|| format!("{:?}: an earlier resource has this URI", resource.uri))?;
+        self.resources.push(Resource { listed, ..resource });
+        Ok(None)
+    }
+
+    fn add_template(&mut self, server: Server<'_>, definition: &Bytes) -> Result<Option<String>, String> {
+        let template = Template::parse(server.0, definition)?;
+        let id = TemplateId(self.end(ListKind::Templates));
+        let listed = self.template_owners.add(&template.text, server, id);
+        let listed = listed.ok_or_else(|| format!("{:?}: an earlier template is the same", template.text))?;
+        self.templates.push(Template { listed, ..template });
+        Ok(None)
     }
 
     fn add_entry(&mut self, entry: ServerEntry) {
@@ -138,8 +184,19 @@ impl Catalog {
         self.servers.push(entry);
     }
 
-    fn end(&self) -> u32 {
-        invariant!(u32::try_from(self.tools.len()), "servers times tools per server fit 32 bits")
+    /// How many entries there are of a kind.
+    pub fn len(&self, kind: ListKind) -> usize {
+        match kind {
+            ListKind::Tools => self.tools.len(),
+            ListKind::Prompts => self.prompts.len(),
+            ListKind::Resources => self.resources.len(),
+            ListKind::Templates => self.templates.len(),
+        }
+    }
+
+    /// One more than the greatest place of a kind.
+    fn end(&self, kind: ListKind) -> u32 {
+        invariant!(u32::try_from(self.len(kind)), "servers times entries per server fit 32 bits")
     }
 
     /// All tools, in order.
@@ -149,7 +206,7 @@ impl Catalog {
 
     /// All tools with their ids, in order.
     pub fn tools_with_ids(&self) -> impl Iterator<Item = (ToolId, &Tool)> {
-        (0..self.end()).map(ToolId).zip(&self.tools)
+        (0..self.end(ListKind::Tools)).map(ToolId).zip(&self.tools)
     }
 
     /// A tool by an id of this catalogue.
@@ -188,13 +245,17 @@ impl Catalog {
         &self.warnings
     }
 
+    /// The places of the entries of a kind behind a door, in order.
+    pub(super) fn range(&self, door: Door, kind: ListKind) -> Range<u32> {
+        match door {
+            Door::All => 0..self.end(kind),
+            Door::Server(id) => self.server(id).map_or(0..0, |server| server.ranges[kind as usize].clone()),
+        }
+    }
+
     /// The tools behind a door, in order.
     pub fn behind(&self, door: Door) -> impl Iterator<Item = ToolId> + use<> {
-        let range = match door {
-            Door::All => 0..self.end(),
-            Door::Server(id) => self.server(id).map_or(0..0, |server| server.tools.clone()),
-        };
-        range.map(ToolId)
+        self.range(door, ListKind::Tools).map(ToolId)
     }
 
     /// The name under which a tool is listed at a door.
@@ -210,42 +271,15 @@ impl Catalog {
     /// among the tools the grant allows. Other tools count only where none of those bears the name, so that they
     /// neither disturb nor show. What is found may still be denied: that is for `policy::decide` to say.
     pub fn resolve(&self, door: Door, name: &str, grant: &Grant) -> Option<ToolId> {
-        let listed = match door {
-            Door::All => self.look_up(&self.exposed, name, Tool::exposed),
-            Door::Server(id) => self.look_up(&self.server(id)?.own_names, name, Tool::unprefixed),
-        };
-        listed.or_else(|| self.resolve_bare(door, name, grant))
+        self.tool_names.resolve(door, name, |id| grant.allows(id))
     }
-
-    fn look_up(&self, index: &Index, name: &str, name_of: NameOf) -> Option<ToolId> {
-        index.find(self.hasher.hash_one(name), |id| name_of(self.tool(*id)) == name).copied()
-    }
-
-    fn resolve_bare(&self, door: Door, name: &str, grant: &Grant) -> Option<ToolId> {
-        let here = |id: &ToolId| door == Door::All || door == Door::Server(self.tool(*id).server);
-        let mut bearers = self.bare.get(name)?.iter().copied().filter(here);
-        let mut allowed = bearers.clone().filter(|id| grant.allows(*id));
-        match (allowed.next(), allowed.next()) {
-            (Some(id), None) => Some(id),
-            (Some(_), Some(_)) => None,
-            (None, _) => bearers.next(),
-        }
-    }
-}
-
-/// Which of a tool's names an index goes by.
-type NameOf = fn(&Tool) -> &str;
-
-/// Enters a tool whose name is not there yet.
-fn enter(index: &mut Index, tools: &[Tool], hasher: &RandomState, id: ToolId, name_of: NameOf) {
-    let hash = |id: &ToolId| hasher.hash_one(name_of(&tools[id.0 as usize]));
-    index.insert_unique(hash(&id), id, hash);
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{Pattern, catalogue, testing};
     use super::*;
+    use crate::base::limits::SERVER_TOOLS_MAX;
     use std::collections::BTreeSet;
 
     fn grant(catalog: &Catalog, patterns: &[&str]) -> Grant {

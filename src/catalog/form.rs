@@ -17,11 +17,12 @@ pub(super) struct Forms {
     mended: bool,
 }
 
+/// A definition, and the place of the one member that the gate gives another value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Form {
+pub(super) struct Form {
     json: Bytes,
-    /// Where the value of `name` stands, quotes included.
-    name_at: Range<usize>,
+    /// Where the member's value stands, quotes included.
+    value_at: Range<usize>,
 }
 
 impl Forms {
@@ -35,8 +36,8 @@ impl Forms {
         let mended = node.member("inputSchema").is_some_and(|schema| schema.member("type").is_none());
         let listed = if mended { with_input_type(definition) } else { definition.clone() };
         let refused = node.member("outputSchema").is_some_and(|schema| !is_object_schema(schema));
-        let legacy = refused.then(|| Form::of(edited(&listed, Edit::Remove("outputSchema"))));
-        Self { listed: Form::of(listed), legacy, mended }
+        let legacy = refused.then(|| Form::of(edited(&listed, Edit::Remove("outputSchema")), "name"));
+        Self { listed: Form::of(listed, "name"), legacy, mended }
     }
 
     /// Whether the definition was mended for all clients.
@@ -52,25 +53,47 @@ impl Forms {
     /// Appends the form for clients of an era under another name, everything else byte for byte. The name is written
     /// unescaped.
     pub(super) fn write(&self, name: &str, leg: Leg, out: &mut Vec<u8>) {
-        let form = self.legacy.as_ref().filter(|_| leg == Leg::Legacy).unwrap_or(&self.listed);
-        out.extend_from_slice(&form.json[..form.name_at.start]);
-        out.push(b'"');
-        out.extend_from_slice(name.as_bytes());
-        out.push(b'"');
-        out.extend_from_slice(&form.json[form.name_at.end..]);
+        self.legacy.as_ref().filter(|_| leg == Leg::Legacy).unwrap_or(&self.listed).write(name, out);
     }
 
     /// About how many bytes [`Self::write`] appends beside the name.
     pub(super) fn len(&self) -> usize {
-        self.listed.json.len()
+        self.listed.len()
     }
 }
 
 impl Form {
-    fn of(json: Bytes) -> Self {
-        let name = invariant!(rpc::field(&json, "name"), "a definition without a name is refused before");
-        let start = name.as_ptr() as usize - json.as_ptr() as usize;
-        Self { name_at: start..start + name.len(), json }
+    /// The form of a definition that has the member.
+    pub(super) fn of(json: Bytes, member: &str) -> Self {
+        let value = invariant!(rpc::field(&json, member), "a definition without its name or URI is refused before");
+        let start = value.as_ptr() as usize - json.as_ptr() as usize;
+        Self { value_at: start..start + value.len(), json }
+    }
+
+    /// Appends the definition with another value, everything else byte for byte. The value is written unescaped.
+    pub(super) fn write(&self, value: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.json[..self.value_at.start]);
+        out.push(b'"');
+        out.extend_from_slice(value.as_bytes());
+        out.push(b'"');
+        out.extend_from_slice(&self.json[self.value_at.end..]);
+    }
+
+    /// The same with a value that may need escapes.
+    pub(super) fn write_quoted(&self, value: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.json[..self.value_at.start]);
+        rpc::quote(out, value);
+        out.extend_from_slice(&self.json[self.value_at.end..]);
+    }
+
+    /// Appends the definition as it came.
+    pub(super) fn write_own(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.json);
+    }
+
+    /// How long the definition is, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.json.len()
     }
 }
 

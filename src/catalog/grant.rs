@@ -1,47 +1,78 @@
-//! What somebody may see: a set of tools and servers of one catalogue, as bits.
+//! What somebody may see: sets of tools, prompts, resources and servers of one catalogue, as bits.
 
-use super::{Catalog, Door, Narrowing, Pattern};
-use crate::base::ids::{GrantId, ServerId, ToolId};
+use super::bits::Bits;
+use super::{Catalog, Door, ListKind, Narrowing, Pattern, Rights, Sort};
+use crate::base::ids::{GrantId, PromptId, ResourceId, ServerId, TemplateId, ToolId};
 use crate::invariant;
 use foldhash::{HashMap, HashMapExt};
+use std::sync::Arc;
 
-/// A set of tools, and the servers its patterns speak of (a server may have listed nothing yet). Compiled for one
-/// catalogue and valid for that one only. Equal grants see the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What may be seen, and the servers that the patterns speak of (a server may have listed nothing yet). Compiled for
+/// one catalogue and valid for that one only. Equal grants see the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Grant {
-    tools: Bits,
+    /// By [`ListKind`].
+    seen: [Bits; ListKind::ALL.len()],
+    /// Servers that some pattern speaks of.
     servers: Bits,
+    /// Servers of whose prompts, and of whose resources, some pattern speaks.
+    of_prompts: Bits,
+    of_resources: Bits,
+    /// For URIs that nobody lists.
+    uris: Arc<[Pattern]>,
 }
 
 impl Grant {
     /// The grant that sees nothing.
     pub fn nothing() -> Self {
-        Self { tools: Bits::with_room(0), servers: Bits::with_room(0) }
+        Self::default()
     }
 
-    /// Everything that any of the patterns allows. No pattern, no tool.
+    /// Every tool that any of the patterns allows, and nothing else. No pattern, no tool.
     pub fn compile(patterns: &[Pattern], catalog: &Catalog) -> Self {
-        GrantCompiler::new(catalog).compile(patterns)
+        let rights = Rights { tools: patterns.into(), ..Rights::default() };
+        GrantCompiler::new(catalog).compile(&rights)
     }
 
     fn with_room(catalog: &Catalog) -> Self {
-        Self { tools: Bits::with_room(catalog.tools().len()), servers: Bits::with_room(catalog.servers_end()) }
-    }
-
-    /// Everything that one pattern allows: only the tools of servers it speaks of are looked at.
-    fn of_pattern(pattern: &Pattern, catalog: &Catalog) -> Self {
-        let mut grant = Self::with_room(catalog);
-        for server in catalog.servers().iter().filter(|server| pattern.covers_server(&server.name)) {
-            grant.servers.set(usize::from(server.id.0));
-            let covered = |id: &ToolId| pattern.covers(&server.name, catalog.tool(*id));
-            catalog.behind(Door::Server(server.id)).filter(covered).for_each(|id| grant.tools.set(id.0 as usize));
+        let servers = || Bits::with_room(catalog.servers_end());
+        Self {
+            seen: ListKind::ALL.map(|kind| Bits::with_room(catalog.len(kind))),
+            servers: servers(),
+            of_prompts: servers(),
+            of_resources: servers(),
+            uris: Arc::default(),
         }
-        grant
     }
 
     /// Whether this tool may be seen and called.
     pub fn allows(&self, tool: ToolId) -> bool {
-        self.tools.has(tool.0 as usize)
+        self.sees(ListKind::Tools, tool.0)
+    }
+
+    /// Whether this prompt may be seen and got.
+    pub fn allows_prompt(&self, prompt: PromptId) -> bool {
+        self.sees(ListKind::Prompts, prompt.0)
+    }
+
+    /// Whether this resource may be seen and read.
+    pub fn allows_resource(&self, resource: ResourceId) -> bool {
+        self.sees(ListKind::Resources, resource.0)
+    }
+
+    /// Whether this template may be seen. What comes of it may be read where [`Self::covers_uri`] says so.
+    pub fn allows_template(&self, template: TemplateId) -> bool {
+        self.sees(ListKind::Templates, template.0)
+    }
+
+    /// Whether an entry of a list may be seen, by its place in the catalogue.
+    pub(super) fn sees(&self, kind: ListKind, at: u32) -> bool {
+        self.seen[kind as usize].has(at as usize)
+    }
+
+    /// Whether a server may be asked for a URI of its own, listed or not.
+    pub fn covers_uri(&self, server: ServerId, name: &str, uri: &str) -> bool {
+        self.admits_resources(server) && self.uris.iter().any(|pattern| pattern.covers_uri(name, uri))
     }
 
     /// Whether some pattern speaks of this server, so that its door exists for the holder.
@@ -49,9 +80,19 @@ impl Grant {
         self.servers.has(usize::from(server.0))
     }
 
+    /// Whether some pattern speaks of this server's prompts.
+    pub fn admits_prompts(&self, server: ServerId) -> bool {
+        self.of_prompts.has(usize::from(server.0))
+    }
+
+    /// Whether some pattern speaks of this server's resources.
+    pub fn admits_resources(&self, server: ServerId) -> bool {
+        self.of_resources.has(usize::from(server.0))
+    }
+
     /// How many tools may be seen.
     pub fn len(&self) -> usize {
-        self.tools.count()
+        self.seen[ListKind::Tools as usize].count()
     }
 
     /// Whether no tool may be seen.
@@ -64,20 +105,57 @@ impl Grant {
         catalog.behind(door).filter(|id| self.allows(*id))
     }
 
-    /// What both see.
-    #[must_use]
-    pub fn intersect(&self, other: &Self) -> Self {
-        Self { tools: self.tools.and(&other.tools), servers: self.servers.and(&other.servers) }
-    }
-
-    /// What is left of it where the request asked for less. Never more than before.
+    /// What is left of it where the request asked for fewer tools. Never more than before.
     #[must_use]
     pub fn narrow(&self, narrowing: &Narrowing, catalog: &Catalog, door: Door) -> Self {
         let mut tools = Bits::with_room(catalog.tools().len());
         for id in self.tools(catalog, door).filter(|id| narrowing.covers(catalog, door, *id)) {
             tools.set(id.0 as usize);
         }
-        Self { tools, servers: self.servers.clone() }
+        let mut narrowed = self.clone();
+        narrowed.seen[ListKind::Tools as usize] = tools;
+        narrowed
+    }
+}
+
+/// What one pattern covers.
+#[derive(Debug)]
+struct Covered {
+    servers: Bits,
+    /// Of the lists that its sort speaks of.
+    lists: Vec<(ListKind, Bits)>,
+}
+
+impl Covered {
+    /// Only the entries of servers it speaks of are looked at.
+    fn by(pattern: &Pattern, sort: Sort, catalog: &Catalog) -> Self {
+        let kinds: &[ListKind] = match sort {
+            Sort::Tools => &[ListKind::Tools],
+            Sort::Prompts => &[ListKind::Prompts],
+            Sort::Resources => &[ListKind::Resources, ListKind::Templates],
+        };
+        let mut servers = Bits::with_room(catalog.servers_end());
+        let room = |kind: &ListKind| (*kind, Bits::with_room(catalog.len(*kind)));
+        let mut lists: Vec<_> = kinds.iter().map(room).collect();
+        for server in catalog.servers().iter().filter(|server| pattern.covers_server(&server.name)) {
+            servers.set(usize::from(server.id.0));
+            for (kind, bits) in &mut lists {
+                let range = catalog.range(Door::Server(server.id), *kind);
+                range
+                    .filter(|at| covers(pattern, catalog, &server.name, (*kind, *at)))
+                    .for_each(|at| bits.set(at as usize));
+            }
+        }
+        Self { servers, lists }
+    }
+}
+
+fn covers(pattern: &Pattern, catalog: &Catalog, server: &str, (kind, at): (ListKind, u32)) -> bool {
+    match kind {
+        ListKind::Tools => pattern.covers(server, catalog.tool(ToolId(at))),
+        ListKind::Prompts => pattern.covers_name(server, &catalog.prompt(PromptId(at)).name),
+        ListKind::Resources => pattern.covers_uri(server, &catalog.resource(ResourceId(at)).uri),
+        ListKind::Templates => pattern.covers_uri(server, &catalog.template(TemplateId(at)).text),
     }
 }
 
@@ -86,7 +164,7 @@ impl Grant {
 #[derive(Debug)]
 pub struct GrantCompiler<'a> {
     catalog: &'a Catalog,
-    covered: HashMap<&'a Pattern, Grant>,
+    covered: HashMap<(Sort, &'a Pattern), Covered>,
 }
 
 impl<'a> GrantCompiler<'a> {
@@ -95,13 +173,24 @@ impl<'a> GrantCompiler<'a> {
         Self { catalog, covered: HashMap::new() }
     }
 
-    /// Everything that any of the patterns allows. No pattern, no tool.
-    pub fn compile(&mut self, patterns: &'a [Pattern]) -> Grant {
+    /// Everything that any of the patterns allows. No pattern, nothing allowed.
+    pub fn compile(&mut self, rights: &'a Rights) -> Grant {
         let mut grant = Grant::with_room(self.catalog);
-        for pattern in patterns {
-            let covered = self.covered.entry(pattern).or_insert_with(|| Grant::of_pattern(pattern, self.catalog));
-            grant.tools.add(&covered.tools);
-            grant.servers.add(&covered.servers);
+        for sort in Sort::ALL {
+            for pattern in rights.of(sort) {
+                let covered = self.covered.entry((sort, pattern));
+                let covered = covered.or_insert_with(|| Covered::by(pattern, sort, self.catalog));
+                grant.servers.add(&covered.servers);
+                covered.lists.iter().for_each(|(kind, bits)| grant.seen[*kind as usize].add(bits));
+                match sort {
+                    Sort::Tools => {}
+                    Sort::Prompts => grant.of_prompts.add(&covered.servers),
+                    Sort::Resources => grant.of_resources.add(&covered.servers),
+                }
+            }
+        }
+        if !rights.resources.is_empty() {
+            grant.uris = rights.resources.clone().into();
         }
         grant
     }
@@ -144,37 +233,6 @@ impl Grants {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
-    }
-}
-
-/// A set of small numbers. Those beyond its room are not in it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Bits(Box<[u64]>);
-
-impl Bits {
-    fn with_room(count: usize) -> Self {
-        Self(vec![0; count.div_ceil(64)].into())
-    }
-
-    fn set(&mut self, bit: usize) {
-        self.0[bit / 64] |= 1 << (bit % 64);
-    }
-
-    fn has(&self, bit: usize) -> bool {
-        self.0.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
-    }
-
-    fn count(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    /// Takes in another set of the same room.
-    fn add(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(own, more)| *own |= more);
-    }
-
-    fn and(&self, other: &Self) -> Self {
-        Self(self.0.iter().zip(&other.0).map(|(one, two)| one & two).collect())
     }
 }
 
@@ -273,8 +331,9 @@ mod tests {
             let header = asked.iter().map(Pattern::to_string).collect::<Vec<_>>().join(",");
             let narrowing = Narrowing::parse([header.as_str()]).unwrap().unwrap();
             let narrowed = grant.narrow(&narrowing, &catalog, Door::All);
-            let both = grant.intersect(&Grant::compile(&asked, &catalog));
-            prop_assert_eq!(seen(&catalog, &narrowed), seen(&catalog, &both));
+            let asked = seen(&catalog, &Grant::compile(&asked, &catalog));
+            let both: Vec<_> = seen(&catalog, &grant).into_iter().filter(|name| asked.contains(name)).collect();
+            prop_assert_eq!(seen(&catalog, &narrowed), both);
             prop_assert!(narrowed.tools(&catalog, Door::All).all(|id| grant.allows(id)));
         }
     }

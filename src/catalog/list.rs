@@ -1,9 +1,10 @@
-//! What one server listed: its tool definitions as they came, and when. Also the form in which the last good list is
-//! kept on disk: `{"server","era","fetched_at_ms","tools":[…]}`.
+//! What one server listed: its definitions as they came, and when. Also the form in which the last good lists are kept
+//! on disk: `{"server","era","fetched_at_ms","tools":[…]}`, then `offers`, `prompts`, `resources` and `templates` where
+//! there are any.
 
+use super::{ListKind, Offers};
 use crate::base::clock::WallTime;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::limits::SERVER_TOOLS_MAX;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,7 +19,8 @@ pub enum Leg {
     Legacy,
 }
 
-/// The tools of one server as it listed them, all pages in order.
+/// The lists of one server as it gave them, all pages in order. Each definition is one JSON object exactly as the
+/// server wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerList {
     /// The server's name in the configuration.
@@ -29,8 +31,16 @@ pub struct ServerList {
     pub fetched_at: WallTime,
     /// Whether this is a last good list of a server that does not answer now.
     pub stale: bool,
-    /// The definitions, each one JSON object exactly as the server wrote it.
+    /// What it offers beside tools.
+    pub offers: Offers,
+    /// Its tools.
     pub tools: Vec<Bytes>,
+    /// Its prompts.
+    pub prompts: Vec<Bytes>,
+    /// Its resources.
+    pub resources: Vec<Bytes>,
+    /// Its templates of resources.
+    pub templates: Vec<Bytes>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,12 +51,56 @@ struct Stored<'a> {
     fetched_at_ms: u64,
     #[serde(borrow)]
     tools: Vec<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "Offers::is_nothing")]
+    offers: Offers,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    prompts: Vec<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    resources: Vec<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    templates: Vec<&'a RawValue>,
 }
 
 impl ServerList {
-    /// The list of a server that has not answered yet and left none on disk.
+    /// The lists of a server that has not answered yet and left none on disk.
     pub fn empty(server: &str) -> Self {
-        Self { server: server.into(), leg: Leg::Modern, fetched_at: WallTime(0), stale: true, tools: Vec::new() }
+        Self {
+            server: server.into(),
+            leg: Leg::Modern,
+            fetched_at: WallTime(0),
+            stale: true,
+            offers: Offers::default(),
+            tools: Vec::new(),
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
+        }
+    }
+
+    /// The definitions of one kind.
+    pub fn of(&self, kind: ListKind) -> &[Bytes] {
+        match kind {
+            ListKind::Tools => &self.tools,
+            ListKind::Prompts => &self.prompts,
+            ListKind::Resources => &self.resources,
+            ListKind::Templates => &self.templates,
+        }
+    }
+
+    /// The place of the definitions of one kind.
+    pub fn of_mut(&mut self, kind: ListKind) -> &mut Vec<Bytes> {
+        match kind {
+            ListKind::Tools => &mut self.tools,
+            ListKind::Prompts => &mut self.prompts,
+            ListKind::Resources => &mut self.resources,
+            ListKind::Templates => &mut self.templates,
+        }
+    }
+
+    /// Whether both list the same, whenever that was.
+    pub fn lists_same(&self, other: &Self) -> bool {
+        let same = |kind| self.of(kind) == other.of(kind);
+        self.leg == other.leg && self.offers == other.offers && ListKind::ALL.into_iter().all(same)
     }
 
     /// The form kept on disk. Definitions stay byte for byte; whether it is stale is not kept.
@@ -54,32 +108,42 @@ impl ServerList {
     /// # Errors
     /// `Kind::BadAnswer` if a definition is not JSON.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let raw = |tool| serde_json::from_slice::<&RawValue>(tool);
-        let tools = self.tools.iter().map(|tool| raw(tool.as_ref())).collect::<std::result::Result<_, _>>();
-        let stored = tools.map(|tools| Stored {
-            server: self.server.clone(),
-            era: self.leg,
-            fetched_at_ms: self.fetched_at.0,
-            tools,
-        });
-        let json = stored.and_then(|stored| serde_json::to_vec(&stored));
-        json.map_err(|error| Error::new(Kind::BadAnswer, format!("list of server {:?}: {error}", self.server)))
+        let raw = |kind| -> serde_json::Result<Vec<&RawValue>> {
+            self.of(kind).iter().map(|definition| serde_json::from_slice(definition)).collect()
+        };
+        let write = || {
+            let stored = Stored {
+                server: self.server.clone(),
+                era: self.leg,
+                fetched_at_ms: self.fetched_at.0,
+                tools: raw(ListKind::Tools)?,
+                offers: self.offers,
+                prompts: raw(ListKind::Prompts)?,
+                resources: raw(ListKind::Resources)?,
+                templates: raw(ListKind::Templates)?,
+            };
+            serde_json::to_vec(&stored)
+        };
+        write().map_err(|error| Error::new(Kind::BadAnswer, format!("list of server {:?}: {error}", self.server)))
     }
 
     /// Reads the form kept on disk; such a list is stale until the server answers again.
     ///
     /// # Errors
-    /// `Kind::Io` if it is not what [`Self::to_json`] writes, or holds more than `SERVER_TOOLS_MAX` tools.
+    /// `Kind::Io` if it is not what [`Self::to_json`] writes, or holds more entries than are taken from a server.
     pub fn from_json(json: &Bytes) -> Result<Self> {
-        let stored: Stored<'_> = serde_json::from_slice(json)
-            .map_err(|error| Error::new(Kind::Io, format!("stored tool list: {error}; delete the file to refetch")))?;
-        if stored.tools.len() > SERVER_TOOLS_MAX {
-            let context = format!("stored tool list: more than {SERVER_TOOLS_MAX} tools; delete the file to refetch");
-            return Err(Error::new(Kind::Io, context));
+        let wrong = |why: String| Error::new(Kind::Io, format!("stored list: {why}; delete the file to refetch"));
+        let stored: Stored<'_> = serde_json::from_slice(json).map_err(|error| wrong(error.to_string()))?;
+        let mut list = Self { leg: stored.era, offers: stored.offers, ..Self::empty(&stored.server) };
+        list.fetched_at = WallTime(stored.fetched_at_ms);
+        let raw = [stored.tools, stored.prompts, stored.resources, stored.templates];
+        for (kind, raw) in ListKind::ALL.into_iter().zip(raw) {
+            if raw.len() > kind.most() {
+                return Err(wrong(format!("more than {} {}", kind.most(), kind.plural())));
+            }
+            *list.of_mut(kind) = raw.iter().map(|raw| json.slice_ref(raw.get().as_bytes())).collect();
         }
-        let tools = stored.tools.iter().map(|raw| json.slice_ref(raw.get().as_bytes())).collect();
-        let fetched_at = WallTime(stored.fetched_at_ms);
-        Ok(Self { server: stored.server, leg: stored.era, fetched_at, stale: true, tools })
+        Ok(list)
     }
 }
 
@@ -97,11 +161,18 @@ mod tests {
             fetched_at: WallTime(1_790_000_000_000),
             stale: false,
             tools: vec![odd.clone(), Bytes::from_static(b"{}")],
+            ..ServerList::empty("")
         };
         let json = list.to_json().unwrap();
         assert!(json.starts_with(br#"{"server":"git\"hub","era":"legacy","fetched_at_ms":1790000000000,"tools":[{ "#));
+        assert!(json.ends_with(b"]}"), "nothing is written of what there is none of: earlier releases read it");
         let back = ServerList::from_json(&json.into()).unwrap();
-        assert_eq!(back, ServerList { stale: true, ..list });
+        assert_eq!(back, ServerList { stale: true, ..list.clone() });
+        let offers = Offers { prompts: true, ..Offers::default() };
+        let fuller = ServerList { offers, prompts: vec![odd.clone()], templates: vec![odd.clone()], ..list };
+        let back = ServerList::from_json(&fuller.to_json().unwrap().into()).unwrap();
+        assert!(back.lists_same(&fuller) && back.stale);
+        assert_eq!((back.prompts.len(), back.resources.len(), &back.templates[0]), (1, 0, &odd));
     }
 
     #[test]

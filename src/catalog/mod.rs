@@ -1,29 +1,46 @@
 //! Rank 3: tool definitions, names, grants and rendered views.
 //!
 //! A [`ServerList`] is what one server listed; a [`Catalog`] is all of them with names and maps; a [`Grant`] is the set
-//! of tools somebody may see; a [`View`] is that set as the bytes of a `tools/list` answer.
+//! of tools, prompts and resources somebody may see; a [`View`] is that set as the bytes of a list's answer.
 
+mod bits;
 mod canonical;
 #[allow(clippy::module_inception, reason = "the folder is named after its main type")]
 mod catalog;
+mod documents;
 mod form;
 mod grant;
 mod header_params;
+mod kind;
 mod list;
 pub mod names;
 mod narrow;
+mod paths;
 mod pattern;
+mod prompt;
+mod resolve;
+mod resource;
+mod rights;
+mod shape;
+mod template;
 mod tool;
+mod uris;
 mod view;
 
 pub use catalog::{Catalog, Door, ServerEntry, Warning};
+pub use documents::Owned;
 pub use grant::{Grant, GrantCompiler, Grants};
 pub use header_params::{HeaderKind, HeaderParam, HeaderParams};
+pub use kind::{ListKind, Offers};
 pub use list::{Leg, ServerList};
 pub use narrow::Narrowing;
 pub use pattern::Pattern;
+pub use prompt::Prompt;
+pub use resource::{Resource, Template};
+pub use rights::{Rights, Sort};
 pub use tool::Tool;
-pub use view::{View, Views};
+pub use uris::{original, rewrite};
+pub use view::{Page, View, Views};
 
 #[cfg(test)]
 #[path = "../../tests/support/catalogue.rs"]

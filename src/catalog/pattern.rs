@@ -1,8 +1,10 @@
-//! Allow patterns: `server/tool`, `server/*`, `server/get_*`, `*/*`. They speak of the upstream's own tool names.
+//! Allow patterns: `server/tool`, `server/*`, `server/get_*`, `*/*`. They speak of the upstream's own names, or of the
+//! upstream's own URIs: `server/file:///docs/*`.
 
-use super::{Catalog, Tool};
+use super::paths::has_dot_segment;
+use super::{Catalog, Sort, Tool};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::limits::{SERVER_NAME_MAX, UPSTREAM_TOOL_NAME_MAX};
+use crate::base::limits::{SERVER_NAME_MAX, UPSTREAM_TOOL_NAME_MAX, URI_MAX};
 use std::fmt;
 
 /// Characters of a wrong pattern that are repeated in an error.
@@ -13,36 +15,45 @@ const SHOWN_MAX: usize = 80;
 pub struct Pattern {
     /// The server's name; nothing for `*`.
     server: Option<Box<str>>,
-    tool: Box<str>,
+    /// A name, or a URI.
+    name: Box<str>,
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Reads a pattern of tools.
     ///
     /// # Errors
     /// `Kind::Config` that says what is wrong and how to write it.
     pub fn parse(text: &str) -> Result<Self> {
+        Self::parse_as(Sort::Tools, text)
+    }
+
+    /// Reads a pattern of one sort of things.
+    ///
+    /// # Errors
+    /// `Kind::Config` that says what is wrong and how to write it.
+    pub fn parse_as(sort: Sort, text: &str) -> Result<Self> {
         let wrong = |why: &str| {
             let shown: String = text.chars().take(SHOWN_MAX).collect();
-            let context =
-                format!("allow pattern {shown:?} {why}: write \"server/tool\", \"server/*\" or \"server/get_*\"");
+            let context = format!("{} pattern {shown:?} {why}: {}", sort.field(), sort.advice());
             Error::new(Kind::Config, context)
         };
-        let (server, tool) = text.split_once('/').ok_or_else(|| wrong("has no \"/\""))?;
-        if server.is_empty() || tool.is_empty() {
+        let name_max = if sort == Sort::Resources { URI_MAX } else { UPSTREAM_TOOL_NAME_MAX };
+        let (server, name) = text.split_once('/').ok_or_else(|| wrong("has no \"/\""))?;
+        if server.is_empty() || name.is_empty() {
             return Err(wrong("has an empty part"));
         }
         if server != "*" && server.contains('*') {
             return Err(wrong("has a \"*\" within the server's name"));
         }
-        if server.len() > SERVER_NAME_MAX || tool.len() > UPSTREAM_TOOL_NAME_MAX {
+        if server.len() > SERVER_NAME_MAX || name.len() > name_max {
             return Err(wrong("is longer than any name"));
         }
         if text.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
             return Err(wrong("holds a space or control character"));
         }
         let server = (server != "*").then(|| server.into());
-        Ok(Self { server, tool: tool.into() })
+        Ok(Self { server, name: name.into() })
     }
 
     /// The one server it speaks of; nothing if it speaks of all. For a check against the configured names.
@@ -57,7 +68,18 @@ impl Pattern {
 
     /// Whether it allows this tool of this server.
     pub fn covers(&self, server: &str, tool: &Tool) -> bool {
-        self.covers_server(server) && glob(self.tool.as_bytes(), tool.name().as_bytes())
+        self.covers_name(server, tool.name())
+    }
+
+    /// Whether it allows what bears this name at this server.
+    pub fn covers_name(&self, server: &str, name: &str) -> bool {
+        self.covers_server(server) && glob(self.name.as_bytes(), name.as_bytes())
+    }
+
+    /// Whether it allows this URI of this server. What walks up its path is in no folder that a pattern could name, so
+    /// only the pattern that allows everything covers it.
+    pub fn covers_uri(&self, server: &str, uri: &str) -> bool {
+        self.covers_name(server, uri) && (&*self.name == "*" || !has_dot_segment(uri))
     }
 
     /// Whether it allows any tool known now. One that does not is worth a warning, not an error: its server may be
@@ -69,7 +91,7 @@ impl Pattern {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.server().unwrap_or("*"), self.tool)
+        write!(f, "{}/{}", self.server().unwrap_or("*"), self.name)
     }
 }
 
@@ -110,6 +132,18 @@ mod tests {
         for good in ["a/b", "a/*", "a/get_*", "*/*", "*/get_*", "a/b/c", "a/*_issue*"] {
             assert_eq!(Pattern::parse(good).unwrap().to_string(), good);
         }
+    }
+
+    #[test]
+    fn a_pattern_of_resources_is_held_against_uris() {
+        let covers = |pattern, uri| Pattern::parse_as(Sort::Resources, pattern).unwrap().covers_uri("s", uri);
+        assert!(covers("s/file:///docs/*", "file:///docs/a/b") && covers("*/*", "x:y") && covers("s/a://b", "a://b"));
+        assert!(!covers("t/*", "a:b") && !covers("s/a://b", "a://b/c"));
+        assert!(!covers("s/file:///docs/*", "file:///docs/../keys") && covers("s/*", "file:///docs/../keys"));
+        let long = format!("s/a:{}", "x".repeat(300));
+        assert!(Pattern::parse_as(Sort::Resources, &long).is_ok() && Pattern::parse(&long).is_err());
+        let error = Pattern::parse_as(Sort::Resources, "x").unwrap_err();
+        assert!(error.context.starts_with("resources pattern \"x\" has no \"/\": write \"server/uri\""), "{error}");
     }
 
     #[test]

@@ -4,8 +4,9 @@ use super::canonical::Node;
 use super::form::{Forms, is_object_schema};
 use super::header_params::HeaderParams;
 use super::names;
+use super::shape::{self, COMMON, Rule};
 use crate::base::ids::ServerId;
-use crate::base::limits::{TOOL_DEFINITION_MAX, UPSTREAM_TOOL_NAME_MAX};
+use crate::base::limits::UPSTREAM_TOOL_NAME_MAX;
 use crate::invariant;
 use bytes::Bytes;
 
@@ -41,12 +42,8 @@ impl Tool {
     /// Reads a definition; the error says what is wrong with it. A tool whose definition would make a client refuse
     /// the whole list is refused here.
     pub(super) fn parse(server: ServerId, server_name: &str, definition: &Bytes) -> Result<Self, String> {
-        if definition.len() > TOOL_DEFINITION_MAX {
-            return Err(format!("its definition is longer than {TOOL_DEFINITION_MAX} bytes"));
-        }
-        let definition = definition.slice_ref(definition.trim_ascii());
-        let node = Node::parse(&definition)?;
-        let name = name_of(&node)?;
+        let (node, definition) = shape::read(definition)?;
+        let name = shape::name(&node, UPSTREAM_TOOL_NAME_MAX)?;
         let header_params = read_schema(&node).map_err(|text| format!("{name:?}: {text}"))?;
         let (exposed, unprefixed) = (names::expose(server_name, name), names::unprefixed(name));
         let len = |name: &str| invariant!(u8::try_from(name.len()), "the names we make are at most 64 bytes long");
@@ -95,45 +92,17 @@ impl Tool {
     }
 }
 
-fn name_of(definition: &Node) -> Result<&str, String> {
-    let name = definition.member("name").and_then(Node::text).ok_or("it has no name")?;
-    if name.is_empty() || name.len() > UPSTREAM_TOOL_NAME_MAX {
-        return Err(format!("its name is empty or longer than {UPSTREAM_TOOL_NAME_MAX} bytes"));
-    }
-    if name.chars().any(char::is_control) {
-        return Err("its name holds control characters".into());
-    }
-    Ok(name)
-}
-
 fn read_schema(definition: &Node) -> Result<HeaderParams, String> {
-    check_shape(definition)?;
+    shape::check(definition, &COMMON)?;
+    shape::check(definition, &SCHEMAS)?;
     HeaderParams::read(definition.member("inputSchema").ok_or("it has no inputSchema")?)
 }
 
-/// What the official clients check before they accept a list.
-fn check_shape(definition: &Node) -> Result<(), String> {
-    let is_input_schema =
-        |node: &Node| node.members().is_some() && (node.member("type").is_none() || is_object_schema(node));
-    let is_text = |node: &Node| node.text().is_some();
-    let is_object = |node: &Node| node.members().is_some();
-    let is_array = |node: &Node| matches!(node, Node::Array(_));
-    type Rule = (&'static str, fn(&Node) -> bool, &'static str);
-    let rules: [Rule; 7] = [
-        ("inputSchema", is_input_schema, "a schema of type \"object\""),
-        ("outputSchema", is_object, "an object"),
-        ("description", is_text, "a string"),
-        ("title", is_text, "a string"),
-        ("annotations", is_object, "an object"),
-        ("_meta", is_object, "an object"),
-        ("icons", is_array, "an array"),
-    ];
-    for (key, holds, what) in rules {
-        if definition.member(key).is_some_and(|member| !holds(member)) {
-            return Err(format!("its {key} is not {what}"));
-        }
-    }
-    Ok(())
+const SCHEMAS: [Rule; 2] =
+    [("inputSchema", is_input_schema, "a schema of type \"object\""), ("outputSchema", shape::is_object, "an object")];
+
+fn is_input_schema(node: &Node) -> bool {
+    node.members().is_some() && (node.member("type").is_none() || is_object_schema(node))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::base::clock::{Clock, WallTime};
 use crate::base::error::{Error, Kind, Result};
-use crate::catalog::Pattern;
+use crate::catalog::{Pattern, Sort};
 use crate::cli::{Failure, output};
 use crate::config::file::Key;
 use crate::config::state::StateDir;
@@ -45,9 +45,15 @@ enum KeyCommand {
 struct NewArgs {
     /// What people call it
     name: String,
-    /// Allowed tools: `server/tool`, `server/*`, `server/get_*`, `*/*`; without any it sees nothing
+    /// Allowed tools: `server/tool`, `server/*`, `server/get_*`, `*/*`; without any it sees none
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     allow: Vec<String>,
+    /// Allowed prompts: `server/prompt`, `server/*`, `*/*`; without any it sees none
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    prompt: Vec<String>,
+    /// Allowed resources, by URI: `server/file:///docs/*`, `server/*`, `*/*`; without any it sees none
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    resource: Vec<String>,
     /// How long it lasts: `90d`, `12h`, `4w`, a day such as `2027-02-20`, or `never`
     #[arg(long, value_name = "TIME", default_value = "90d")]
     expires: String,
@@ -77,6 +83,8 @@ fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> 
         name: args.name.clone(),
         mac,
         allow: args.allow.clone(),
+        prompts: args.prompt.clone(),
+        resources: args.resource.clone(),
         expires: expires.map(timestamp),
         created: Some(timestamp(Clock::wall())),
         revoked: false,
@@ -88,7 +96,7 @@ fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> 
     let told = tell_the_gate(state);
     if args.json {
         let line = json!({"key": token.reveal(), "id": key.id, "name": key.name, "allow": key.allow,
-            "expires": key.expires, "mac": key.mac});
+            "prompts": key.prompts, "resources": key.resources, "expires": key.expires, "mac": key.mac});
         return output::print_json(&line);
     }
     output::complain(&format!("key {} ({}) is made; it is shown this once{told}\n", key.id, output::tame(&key.name)));
@@ -101,42 +109,49 @@ fn check_new(args: &NewArgs, compiled: &Compiled) -> Result<()> {
     if args.name.is_empty() || args.name.chars().count() > NAME_MAX || args.name.chars().any(char::is_control) {
         return Err(wrong(format!("the name must be 1 to {NAME_MAX} characters on one line")));
     }
-    for text in &args.allow {
-        let pattern = Pattern::parse(text).map_err(|error| wrong(error.context.into_owned()))?;
-        let unknown = pattern.server().filter(|name| !compiled.written.servers.contains_key(*name));
-        if let Some(name) = unknown {
-            let known: Vec<&str> = compiled.written.servers.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "none yet".into() } else { known.join(", ") };
-            return Err(wrong(format!("--allow {text}: no server is called {name}; configured: {known}")));
-        }
+    let given = [("--allow", &args.allow), ("--prompt", &args.prompt), ("--resource", &args.resource)];
+    for (sort, (option, patterns)) in Sort::ALL.into_iter().zip(given) {
+        patterns.iter().try_for_each(|text| check_pattern(sort, option, text, compiled))?;
     }
-    if args.allow.is_empty() {
-        output::complain("tollgate: warning: without --allow the key sees no tool\n");
+    if given.iter().all(|(_, patterns)| patterns.is_empty()) {
+        output::complain("tollgate: warning: without --allow, --prompt or --resource the key sees nothing\n");
     }
     Ok(())
+}
+
+fn check_pattern(sort: Sort, option: &str, text: &str, compiled: &Compiled) -> Result<()> {
+    let wrong = |what: String| Error::new(Kind::InvalidParams, what);
+    let pattern = Pattern::parse_as(sort, text).map_err(|error| wrong(error.context.into_owned()))?;
+    let unknown = pattern.server().filter(|name| !compiled.written.servers.contains_key(*name));
+    let Some(name) = unknown else { return Ok(()) };
+    let known: Vec<&str> = compiled.written.servers.keys().map(String::as_str).collect();
+    let known = if known.is_empty() { "none yet".into() } else { known.join(", ") };
+    Err(wrong(format!("{option} {text}: no server is called {name}; configured: {known}")))
 }
 
 fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
     let now = Clock::wall();
     if json {
         let one = |key: &VirtualKey| {
-            json!({"id": key.id.as_str(), "name": key.name, "state": word(key, now), "allow": patterns(key),
-                "expires": key.expires.map(timestamp)})
+            json!({"id": key.id.as_str(), "name": key.name, "state": word(key, now),
+                "allow": patterns(key, Sort::Tools), "prompts": patterns(key, Sort::Prompts),
+                "resources": patterns(key, Sort::Resources), "expires": key.expires.map(timestamp)})
         };
         return output::print_json(&compiled.keys.iter().map(one).collect());
     }
-    let head = ["ID", "NAME", "STATE", "EXPIRES", "ALLOW"].map(str::to_owned).to_vec();
+    let head = ["ID", "NAME", "STATE", "EXPIRES", "ALLOW", "PROMPTS", "RESOURCES"].map(str::to_owned).to_vec();
     let row = |key: &VirtualKey| {
         let expires = key.expires.map_or("never".into(), timestamp);
         let name = output::tame(&key.name);
-        vec![key.id.to_string(), name, word(key, now).into(), expires, patterns(key).join(" ")]
+        let [allow, prompts, resources] = Sort::ALL.map(|sort| output::tame(&patterns(key, sort).join(" ")));
+        vec![key.id.to_string(), name, word(key, now).into(), expires, allow, prompts, resources]
     };
     let rows: Vec<_> = std::iter::once(head).chain(compiled.keys.iter().map(row)).collect();
     output::print(&output::table(&rows))
 }
 
-fn patterns(key: &VirtualKey) -> Vec<String> {
-    key.allow.iter().map(ToString::to_string).collect()
+fn patterns(key: &VirtualKey, sort: Sort) -> Vec<String> {
+    key.rights.of(sort).iter().map(ToString::to_string).collect()
 }
 
 fn word(key: &VirtualKey, now: WallTime) -> &'static str {
@@ -224,13 +239,22 @@ mod tests {
         let config = dir.path().join("t.toml");
         let good = "state.directory = \"s\"\n[servers.a]\nurl = \"https://h\"\nheaders = { x = \"${env:NO_SUCH}\" }\n";
         std::fs::write(&config, good).expect("write");
-        let args =
-            |allow: &str| NewArgs { name: "n".into(), allow: vec![allow.into()], expires: "90d".into(), json: true };
+        let args = |allow: &str| NewArgs {
+            name: "n".into(),
+            allow: vec![allow.into()],
+            prompt: vec!["a/*".into()],
+            resource: vec!["a/file:///x/*".into()],
+            expires: "90d".into(),
+            json: true,
+        };
         let compiled = || Compiled::load(&config, Purpose::Look).expect("a look needs no secrets");
         new(&args("a/*"), &compiled()).expect("made");
         assert!(new(&args("b/*"), &compiled()).is_err(), "no such server");
+        let stray = NewArgs { resource: vec!["b/x:*".into()], ..args("a/*") };
+        assert!(new(&stray, &compiled()).is_err(), "no such server");
         let keys = compiled().keys;
         assert_eq!((keys.len(), word(&keys[0], Clock::wall())), (1, "valid"));
+        assert_eq!(Sort::ALL.map(|sort| patterns(&keys[0], sort).join(" ")), ["a/*", "a/*", "a/file:///x/*"]);
         std::fs::write(&config, format!("x = 1\n{good}")).expect("write");
         revoke(keys[0].id.as_str(), &config).expect("revoked");
         assert!(revoke("nobody", &config).is_err());

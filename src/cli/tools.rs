@@ -3,7 +3,7 @@
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind};
 use crate::base::ids::{Epoch, KeyId, ToolId};
-use crate::catalog::{Door, Grant, ServerList};
+use crate::catalog::{Catalog, Door, Grant, ListKind, ServerList, View};
 use crate::cli::{Failure, output};
 use crate::config::{Compiled, Purpose, Snapshot, state};
 use crate::policy::Credential;
@@ -30,9 +30,10 @@ pub(crate) fn run(args: &ToolsArgs, config: &Path) -> Result<(), Failure> {
     let compiled = Compiled::load(config, Purpose::Look)?;
     let lists = lists(&compiled)?;
     let snapshot = Snapshot::build(&compiled, &lists, Epoch(1), None);
-    let shown = match &args.key {
-        Some(id) => grant_of(id, &snapshot)?.tools(&snapshot.catalog, Door::All).collect(),
-        None => snapshot.catalog.behind(Door::All).collect::<Vec<ToolId>>(),
+    let grant = args.key.as_ref().map(|id| grant_of(id, &snapshot)).transpose()?;
+    let shown: Vec<ToolId> = match grant {
+        Some(grant) => grant.tools(&snapshot.catalog, Door::All).collect(),
+        None => snapshot.catalog.behind(Door::All).collect(),
     };
     for warning in snapshot.catalog.warnings() {
         output::complain(&format!("tollgate: warning: {}\n", output::tame(&warning.to_string())));
@@ -44,7 +45,21 @@ pub(crate) fn run(args: &ToolsArgs, config: &Path) -> Result<(), Failure> {
         output::complain("tollgate: no server has been listed yet; lists are kept when the gate has run\n");
     }
     let rows: Vec<_> = shown.iter().map(|id| as_row(*id, &snapshot)).collect();
-    output::print(&output::table(&rows))
+    output::print(&output::table(&rows))?;
+    tell_of_others(&snapshot.catalog, grant);
+    Ok(())
+}
+
+/// How much there is beside tools, where there is anything.
+fn tell_of_others(catalog: &Catalog, grant: Option<&Grant>) {
+    let counts = [ListKind::Prompts, ListKind::Resources, ListKind::Templates].map(|kind| {
+        let view = grant.map(|grant| View::render(catalog, grant, Door::All, kind).len);
+        (kind, view.unwrap_or_else(|| catalog.len(kind)))
+    });
+    if counts.iter().any(|(_, count)| *count > 0) {
+        let words = counts.map(|(kind, count)| format!("{count} {}", kind.plural()));
+        output::complain(&format!("beside them {}\n", words.join(", ")));
+    }
 }
 
 /// The last good lists of the enabled servers. One that cannot be read is left out with a warning.

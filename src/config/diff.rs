@@ -99,7 +99,7 @@ fn by_id(keys: &[VirtualKey]) -> BTreeMap<KeyId, &VirtualKey> {
 }
 
 fn same_key(a: &VirtualKey, b: &VirtualKey) -> bool {
-    (&a.name, a.mac, a.expires, a.revoked, &a.allow) == (&b.name, b.mac, b.expires, b.revoked, &b.allow)
+    (&a.name, a.mac, a.expires, a.revoked, &a.rights) == (&b.name, b.mac, b.expires, b.revoked, &b.rights)
 }
 
 /// The first names of a list, and how many more there are.

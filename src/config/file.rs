@@ -210,6 +210,12 @@ impl Default for Journal {
 pub struct Anonymous {
     /// Patterns of allowed tools: `server/tool`, `server/*`, `server/get_*`, `*/*`.
     pub allow: Vec<String>,
+    /// Patterns of allowed prompts: `server/prompt`, `server/*`, `*/*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
+    /// Patterns of allowed resources, held against their URIs: `server/file:///docs/*`, `server/*`, `*/*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
 }
 
 /// One MCP server: either `url` (Streamable HTTP) or `command` (a child process that speaks over stdin and stdout).
@@ -248,6 +254,12 @@ pub struct Server {
     /// Time the probe for its era may take, in milliseconds.
     #[schemars(range(min = 1, max = 60_000))]
     pub probe_timeout_ms: u64,
+    /// Whether it may ask a client's user for input during a call (`elicitation/create`).
+    pub elicitation: bool,
+    /// Whether it may use a client's model during a call (`sampling/createMessage`): at the client's cost.
+    pub sampling: bool,
+    /// Whether it may ask a client for its roots (`roots/list`), which name folders on the client's machine.
+    pub roots: bool,
     /// Time between two looks at its tool list when nothing else asks for one, in milliseconds.
     #[schemars(range(min = 1_000, max = 86_400_000))]
     pub refresh_ms: u64,
@@ -278,6 +290,9 @@ impl Default for Server {
             session_scope: SessionScope::Shared,
             call_timeout_ms: None,
             probe_timeout_ms: limits::PROBE_DEADLINE_MS,
+            elicitation: true,
+            sampling: false,
+            roots: false,
             refresh_ms: limits::LIST_REFRESH_MS,
             enabled: true,
         }
@@ -295,6 +310,8 @@ pub enum Era {
     Modern,
     /// 2025-11-25 and earlier, with `initialize`.
     Legacy,
+    /// 2024-11-05 over HTTP+SSE, whose `url` is that of the event stream. Only with `url`.
+    Sse,
 }
 
 /// Who shares one legacy session or one child process.
@@ -322,6 +339,13 @@ pub struct Key {
     pub mac: String,
     /// Patterns of allowed tools: `server/tool`, `server/*`, `server/get_*`. None allows nothing.
     pub allow: Vec<String>,
+    /// Patterns of allowed prompts: `server/prompt`, `server/*`. None allows nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
+    /// Patterns of allowed resources, held against their URIs: `server/file:///docs/*`, `server/*`. None allows
+    /// nothing. A URI with a `..` in its path is covered by `server/*` alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
     /// When it ends, as `2027-02-20T00:00:00Z`; never where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,

@@ -4,7 +4,7 @@
 //! where no list changed, and views are rendered when first asked for.
 
 use crate::base::ids::{Epoch, GrantId, ServerId};
-use crate::catalog::{Catalog, Door, Grant, GrantCompiler, Grants, Pattern, ServerList, View, Views};
+use crate::catalog::{Catalog, Door, Grant, GrantCompiler, Grants, ListKind, Offers, Rights, ServerList, View, Views};
 use crate::config::compile::Compiled;
 use crate::config::settings::Settings;
 use crate::policy::{KeyEntry, KeyRing, Pepper};
@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// Enabled servers; a server's place is its [`ServerId`].
     pub servers: Vec<Arc<ServerSpec>>,
-    /// All tools.
+    /// All tools, prompts and resources.
     pub catalog: Arc<Catalog>,
     /// All keys.
     pub keys: KeyRing,
@@ -43,9 +43,9 @@ impl Snapshot {
     ) -> Self {
         let (catalog, sources) = catalog(&compiled.servers, lists, previous);
         let mut grants = Interned::new(&catalog);
-        let anonymous = compiled.anonymous.as_ref().map(|allow| grants.of(allow));
+        let anonymous = compiled.anonymous.as_ref().map(|rights| grants.of(rights));
         let keys = compiled.keys.iter();
-        let entries = keys.map(|key| KeyEntry { key: key.clone(), grant: grants.of(&key.allow) }).collect();
+        let entries = keys.map(|key| KeyEntry { key: key.clone(), grant: grants.of(&key.rights) }).collect();
         let grants = grants.grants;
         let mut pepper = *compiled.pepper.0;
         let ring = KeyRing::new(Pepper::new(&mut pepper), entries, anonymous);
@@ -61,12 +61,17 @@ impl Snapshot {
         }
     }
 
-    /// What a grant sees at a door, rendered once for all who ask, as far as there is room to keep it.
-    pub fn view(&self, grant: GrantId, door: Door) -> View {
-        self.views.get(&self.catalog, &self.grants, grant, door)
+    /// What a grant sees of a list at a door, rendered once for all who ask, as far as there is room to keep it.
+    pub fn view(&self, grant: GrantId, door: Door, kind: ListKind) -> Arc<View> {
+        self.views.get(&self.catalog, &self.grants, grant, door, kind)
     }
 
-    /// The tools of a grant of this snapshot.
+    /// What the servers behind a door offer of what a grant shows.
+    pub fn offers(&self, grant: GrantId, door: Door) -> Offers {
+        self.catalog.offers(door, self.grant(grant))
+    }
+
+    /// What a grant of this snapshot shows.
     pub fn grant(&self, grant: GrantId) -> &Grant {
         self.grants.get(grant)
     }
@@ -118,7 +123,7 @@ fn same_names(previous: &Snapshot, servers: &[Arc<ServerSpec>]) -> bool {
 struct Interned<'a> {
     compiler: GrantCompiler<'a>,
     grants: Grants,
-    known: HashMap<&'a [Pattern], GrantId>,
+    known: HashMap<&'a Rights, GrantId>,
 }
 
 impl<'a> Interned<'a> {
@@ -126,12 +131,12 @@ impl<'a> Interned<'a> {
         Self { compiler: GrantCompiler::new(catalog), grants: Grants::new(), known: HashMap::new() }
     }
 
-    fn of(&mut self, allow: &'a [Pattern]) -> GrantId {
-        if let Some(id) = self.known.get(allow) {
+    fn of(&mut self, rights: &'a Rights) -> GrantId {
+        if let Some(id) = self.known.get(rights) {
             return *id;
         }
-        let id = self.grants.intern(self.compiler.compile(allow));
-        self.known.insert(allow, id);
+        let id = self.grants.intern(self.compiler.compile(rights));
+        self.known.insert(rights, id);
         id
     }
 }
@@ -140,7 +145,6 @@ impl<'a> Interned<'a> {
 mod tests {
     use super::*;
     use crate::base::clock::{Clock, WallTime};
-    use crate::catalog::Leg;
     use crate::config::{Lookup, Purpose};
     use crate::policy::Credential;
     use bytes::Bytes;
@@ -161,8 +165,7 @@ mod tests {
             Bytes::from(format!(r#"{{"name":"tool_{at}","description":"{words}","inputSchema":{schema}}}"#))
         };
         let tools = (0..tools).map(tool).collect();
-        let (leg, fetched_at) = (Leg::Modern, WallTime(1));
-        (server.into(), ServerList { server: server.into(), leg, fetched_at, stale: false, tools })
+        (server.into(), ServerList { fetched_at: WallTime(1), stale: false, tools, ..ServerList::empty(server) })
     }
 
     fn key(id: usize, allow: &str) -> String {
@@ -179,15 +182,16 @@ mod tests {
         let snapshot = Snapshot::build(&compiled, &lists, Epoch(7), None);
         let grants: Vec<GrantId> = snapshot.keys.entries().iter().map(|entry| entry.grant).collect();
         assert_eq!(grants[0], grants[2], "equal rights share one grant");
-        let seen: Vec<usize> = grants.iter().map(|grant| snapshot.view(*grant, Door::All).len).collect();
+        let tools = |grant, door| snapshot.view(grant, door, ListKind::Tools);
+        let seen: Vec<usize> = grants.iter().map(|grant| tools(*grant, Door::All).len).collect();
         assert_eq!(seen, [3, 5, 3]);
         let (b, _) = snapshot.server_by_name("b").expect("b");
-        assert_eq!(snapshot.view(grants[0], Door::Server(b)).len, 0);
-        assert_eq!(snapshot.view(grants[1], Door::Server(b)).len, 2);
+        assert_eq!(tools(grants[0], Door::Server(b)).len, 0);
+        assert_eq!(tools(grants[1], Door::Server(b)).len, 2);
         let nobody = snapshot.keys.authenticate(&Credential::None, WallTime(0)).expect("anonymous");
         assert_eq!(snapshot.grant(nobody.grant).len(), 1);
         assert!(snapshot.server_by_name("c").is_none() && snapshot.server(ServerId(2)).is_none());
-        let place = |grant| snapshot.view(grant, Door::All).array.as_ptr();
+        let place = |grant| tools(grant, Door::All).pages[0].array.as_ptr();
         assert_eq!(place(grants[0]), place(grants[2]), "a view is rendered once");
     }
 

@@ -1,7 +1,7 @@
 //! The last good list of every server: in memory for the next snapshot, on disk for the next start.
 
 use crate::base::error::Result;
-use crate::catalog::{Leg, ServerList};
+use crate::catalog::{Leg, ListKind, ServerList};
 use crate::config::Compiled;
 use crate::config::state::StateDir;
 use crate::telemetry::events;
@@ -55,10 +55,14 @@ impl Lists {
         Ok(Some(ServerList { stale: true, ..list }))
     }
 
-    /// Takes a fresh list; says whether anything but its age changed.
-    pub fn renew(&mut self, server: &str, list: ServerList) -> bool {
+    /// Takes fresh lists; of the kinds that could not be listed the last good ones stay. Says whether anything but
+    /// their age changed.
+    pub fn renew(&mut self, server: &str, mut list: ServerList, failed: &[ListKind]) -> bool {
         let before = self.known.get(server);
-        let is_news = before.is_none_or(|old| old.stale || old.tools != list.tools || old.leg != list.leg);
+        let is_news = before.is_none_or(|old| {
+            failed.iter().for_each(|kind| *list.of_mut(*kind) = old.of(*kind).to_vec());
+            old.stale || !old.lists_same(&list)
+        });
         let written = list.to_json().and_then(|json| self.state.write_list(server, &json));
         if let Err(error) = written {
             tracing::warn!(server, %error, "the list of tools could not be kept for the next start");

@@ -120,11 +120,15 @@ impl<F: Fleet> Control<F> {
     fn hear(&mut self, report: Report) {
         self.silent.remove(&report.server);
         let is_news = match report.news {
-            News::Listed { verdict, about, list } => {
+            News::Listed { verdict, about, list, failed } => {
                 let name = about.name.as_ref().map(|(name, version)| format!("{name} {version}"));
                 tracing::debug!(server = &*report.server, name, revision = about.revision.as_str(), "listed");
                 self.fleet.learn(&report.server, verdict);
-                self.compiled.server(&report.server).is_some() && self.lists.renew(&report.server, list)
+                self.compiled.server(&report.server).is_some() && self.lists.renew(&report.server, *list, &failed)
+            }
+            News::Learned(verdict) => {
+                self.fleet.learn(&report.server, verdict);
+                false
             }
             News::Down(error) => {
                 events::upstream_down(&report.server, &error);
@@ -197,7 +201,7 @@ async fn serve_admin(listener: TcpListener, readings: Readings) {
     }
 }
 
-/// Tells once of each tool that the catalogue had to mend or leave out.
+/// Tells once of each entry that the catalogue had to mend or leave out.
 fn report_dropped(before: &Snapshot, now: &Snapshot) {
     if Arc::ptr_eq(&before.catalog, &now.catalog) {
         return;

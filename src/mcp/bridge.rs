@@ -1,9 +1,10 @@
 //! A server's answer to a `tools/call` in the client's era (docs/protocol.md 3). What need not change is copied.
 
+use super::caps::ClientCaps;
 use super::meta::SERVER_INFO;
 use super::model::Model;
 use super::result::{Gist, ResultKind, Server};
-use super::revision::Era;
+use super::revision::{Era, Revision};
 use crate::base::buf;
 use crate::base::error::{Error, Kind};
 use crate::wire::rpc::{self, Edit};
@@ -30,6 +31,8 @@ pub struct Bridge<'a> {
     pub model: &'a Model,
     /// The client's raw capabilities, where it declared any on this request.
     pub client_caps: Option<&'a [u8]>,
+    /// Whether it is what `resources/read` answers, which modern clients are told how long to keep.
+    pub reads: bool,
 }
 
 /// An answer ready for the client.
@@ -72,12 +75,15 @@ fn bridge_result(bridge: &Bridge<'_>, id: &[u8], raw: &[u8], gist: Gist) -> Brid
         // A legacy server's word has no such meaning.
         _ if bridge.upstream == Era::Legacy => (),
         ResultKind::Untold | ResultKind::Complete => (),
-        ResultKind::InputRequired => {
-            return unusable(id, "server asks for input during the call, which is not carried yet");
-        }
+        // Sealed for this client before it came here. A legacy client was asked instead.
+        ResultKind::InputRequired if bridge.client == Era::Modern => return as_it_is(id, raw),
+        ResultKind::InputRequired => return unusable(id, "server asks for input that its client cannot be asked for"),
+        ResultKind::Task if takes_tasks(bridge) => return as_it_is(id, raw),
         ResultKind::Task => return unusable(id, "server answered with a task that was not asked for"),
         ResultKind::Unknown => return unusable(id, "server answered a result of a type that is not known"),
     }
+    let kept = (bridge.reads && bridge.client == Era::Modern).then(|| private(raw));
+    let raw = kept.as_deref().unwrap_or(raw);
     let mut body = buf::take();
     rpc::result_of(&mut body, id, |body| match bridge.client {
         Era::Modern => to_modern(bridge, raw, gist, body),
@@ -85,6 +91,24 @@ fn bridge_result(bridge: &Bridge<'_>, id: &[u8], raw: &[u8], gist: Gist) -> Brid
     });
     let outcome = if gist.is_error { Outcome::ToolError } else { Outcome::Done };
     Bridged { body, status: 200, outcome }
+}
+
+fn takes_tasks(bridge: &Bridge<'_>) -> bool {
+    let declared = |raw| ClientCaps::read(raw, Revision::NEWEST_MODERN).has(ClientCaps::TASKS);
+    bridge.client == Era::Modern && bridge.client_caps.is_some_and(declared)
+}
+
+/// What was read, for this key alone to keep: who else may see it is for the gate to say, and not for its server
+/// (2026-07-28 server/utilities/caching). A legacy server says nothing of how long it stays fresh.
+fn private(raw: &[u8]) -> Vec<u8> {
+    let ttl = rpc::field(raw, "ttlMs").filter(|ttl| rpc::integer(ttl).is_some()).unwrap_or(b"0");
+    edited(raw, &[Edit::Set("ttlMs", ttl), Edit::Set("cacheScope", br#""private""#)])
+}
+
+fn as_it_is(id: &[u8], raw: &[u8]) -> Bridged {
+    let mut body = buf::take();
+    rpc::result(&mut body, id, raw);
+    Bridged { body, status: 200, outcome: Outcome::Done }
 }
 
 /// Adds `resultType` where it is missing or a legacy server's own, and `serverInfo` where no server has said it.
@@ -153,10 +177,18 @@ fn bridge_error(bridge: &Bridge<'_>, id: &[u8], raw: &[u8]) -> Bridged {
         // Codes the modern revision forbids (docs/protocol.md 2).
         (Era::Modern, _, -32002) => (message_with(id, -32602, &fault.message, fault.data), 200),
         (Era::Modern, _, -32042) => (internal(id, "server asks to visit a URL, which is not carried yet", &fault), 200),
+        // A resource that is not there: the one error of the two that carries its URI.
+        (Era::Legacy, Era::Modern, -32602) if names_uri(&fault) => {
+            (message_with(id, -32002, &fault.message, fault.data), 200)
+        }
         (Era::Modern, _, -32601) => (verbatim(id, raw), 404),
         _ => (verbatim(id, raw), 200),
     };
     Bridged { body, status, outcome: Outcome::RpcError(code) }
+}
+
+fn names_uri(fault: &Fault<'_>) -> bool {
+    fault.data.and_then(|data| rpc::field(data, "uri")).is_some_and(rpc::is_string)
 }
 
 /// Passed on only if the client too does not have what is missing; if it has, the gate is what lacks it.
@@ -216,7 +248,7 @@ mod tests {
 
     fn run(client: Era, upstream: Era, answer: Answer<'_>, caps: Option<&[u8]>) -> (Bridged, Value) {
         let model = Model::new("1", None);
-        let bridge = Bridge { client, upstream, model: &model, client_caps: caps };
+        let bridge = Bridge { client, upstream, model: &model, client_caps: caps, reads: false };
         let bridged = call_answer(&bridge, br#""c1""#, answer);
         let value: Value = serde_json::from_slice(&bridged.body).unwrap();
         assert_eq!((&value["jsonrpc"], &value["id"]), (&json!("2.0"), &json!("c1")));
@@ -298,7 +330,6 @@ mod tests {
     fn results_that_cannot_be_carried_are_clear_errors() {
         for client in [Modern, Legacy] {
             for (raw, word) in [
-                (r#"{"resultType":"input_required","inputRequests":{}}"#, "input"),
                 (r#"{"resultType":"task","taskId":"t"}"#, "task"),
                 (r#"{"resultType":"new"}"#, "type"),
                 (r#"{"resultType":7}"#, "type"),
@@ -310,6 +341,16 @@ mod tests {
                 assert!(value["error"]["message"].as_str().unwrap().contains(word), "{raw}: {value}");
             }
         }
+    }
+
+    /// A modern client takes it in the answer, whose state was sealed before; a legacy one was asked.
+    #[test]
+    fn what_asks_for_input_passes_to_modern_clients_alone() {
+        let raw = r#"{"resultType":"input_required","requestState":"s"}"#;
+        let (bridged, value) = result(Modern, Modern, raw);
+        assert_eq!((bridged.outcome, &value["result"]["requestState"]), (Outcome::Done, &json!("s")));
+        let (bridged, value) = result(Legacy, Modern, raw);
+        assert_eq!((bridged.outcome, &value["error"]["code"]), (Outcome::Unusable, &json!(-31103)));
     }
 
     #[test]

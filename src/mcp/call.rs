@@ -1,53 +1,81 @@
-//! A `tools/call` as the client asked it.
+//! A request that goes to a server, as the client asked it.
 
-use super::inbound::ModernRequest;
-use super::legacy::LegacyRequest;
-use super::meta::{Meta, Params, wrong};
-use super::trace::TraceContext;
+use super::meta::{Params, wrong};
+use super::task::TaskMethod;
 use crate::base::error::Result;
 use crate::wire::rpc;
 use std::borrow::Cow;
 
-/// A `tools/call` as asked; spans borrow from the body.
+/// The methods that a server answers, in either era.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallMethod {
+    /// `tools/call`.
+    Tool,
+    /// `prompts/get`.
+    Prompt,
+    /// `resources/read`.
+    Resource,
+    /// `completion/complete`.
+    Complete,
+    /// `tasks/get`, `tasks/update`, `tasks/cancel`; modern only.
+    Task(TaskMethod),
+}
+
+impl CallMethod {
+    /// The method of that name that both eras have.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "tools/call" => Some(Self::Tool),
+            "prompts/get" => Some(Self::Prompt),
+            "resources/read" => Some(Self::Resource),
+            "completion/complete" => Some(Self::Complete),
+            _ => None,
+        }
+    }
+}
+
+/// The members of `params` that say what is asked; spans borrow from the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallParams<'a> {
-    /// The name asked for.
+    /// The method.
+    pub method: CallMethod,
+    /// What it is about: `name`, `uri` or `taskId`; empty for a completion.
     pub name: Cow<'a, str>,
-    /// The raw arguments, an object; absent where the client sent none or `null`.
+    /// The raw `arguments` of a tool or prompt, an object, absent where the client sent none or `null`; the raw
+    /// `argument` of a completion.
     pub arguments: Option<&'a [u8]>,
-    /// Token, level and trace.
-    pub meta: Meta<'a>,
+    /// The raw `ref` and `context` of a completion.
+    pub completes: Option<(&'a [u8], Option<&'a [u8]>)>,
 }
 
 impl<'a> CallParams<'a> {
-    /// Of a modern request, whose `_meta` has been read.
+    /// Reads them.
     ///
     /// # Errors
-    /// `Kind::InvalidParams` (in band) where `name` is no string or `arguments` no object.
-    pub fn modern(request: &ModernRequest<'a>) -> Result<Self> {
-        Self::read(&request.params, request.meta.clone())
-    }
-
-    /// Of a legacy request.
-    ///
-    /// # Errors
-    /// As [`CallParams::modern`], and where `_meta` has a member of the wrong type.
-    pub fn legacy(request: &LegacyRequest<'a>) -> Result<Self> {
-        Self::read(&request.params, Meta::read(request.params.meta)?)
-    }
-
-    fn read(params: &Params<'a>, meta: Meta<'a>) -> Result<Self> {
-        let name = params.name.and_then(rpc::string).ok_or_else(|| wrong("name must be a string"))?;
+    /// `Kind::InvalidParams` (in band) where one is missing or of the wrong type.
+    pub fn read(method: CallMethod, params: &Params<'a>) -> Result<Self> {
+        let (named, words) = match method {
+            CallMethod::Tool | CallMethod::Prompt => (params.name, "name must be a string"),
+            CallMethod::Resource => (params.uri, "uri must be a string"),
+            CallMethod::Task(_) => (params.task_id, "taskId must be a string"),
+            CallMethod::Complete => return Self::completion(params),
+        };
+        let name = named.and_then(rpc::string).ok_or_else(|| wrong(words))?;
         let arguments = params.arguments.filter(|raw| !rpc::is_null(raw));
         if arguments.is_some_and(|raw| !rpc::is_object(raw)) {
             return Err(wrong("arguments must be an object"));
         }
-        Ok(Self { name, arguments, meta })
+        Ok(Self { method, name, arguments, completes: None })
     }
 
-    /// The trace the client is in, where it says so in a form that is valid.
-    pub fn trace(&self) -> Option<TraceContext> {
-        self.meta.traceparent.as_deref().and_then(TraceContext::parse)
+    fn completion(params: &Params<'a>) -> Result<Self> {
+        let object = |raw: Option<&'a [u8]>, words| raw.filter(|raw| rpc::is_object(raw)).ok_or_else(|| wrong(words));
+        let reference = object(params.reference, "ref must be an object")?;
+        let argument = object(params.argument, "argument must be an object")?;
+        let context = params.context.filter(|raw| !rpc::is_null(raw));
+        let context = context.map(|raw| object(Some(raw), "context must be an object")).transpose()?;
+        let (method, name) = (CallMethod::Complete, Cow::Borrowed(""));
+        Ok(Self { method, name, arguments: Some(argument), completes: Some((reference, context)) })
     }
 }
 
@@ -55,39 +83,40 @@ impl<'a> CallParams<'a> {
 mod tests {
     use super::*;
     use crate::base::error::Kind;
-    use crate::mcp::legacy::LegacyMethod;
 
-    fn read(params: &str) -> Result<CallParams<'_>> {
-        let params = Params::read(Some(params.as_bytes()));
-        CallParams::legacy(&LegacyRequest { id: b"1", method: LegacyMethod::ToolsCall, params })
+    fn read(method: CallMethod, params: &str) -> Result<CallParams<'_>> {
+        CallParams::read(method, &Params::read(Some(params.as_bytes())))
     }
 
     #[test]
-    fn arguments_keep_their_bytes() {
-        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let text = format!(
-            r#"{{"name":"get","arguments":{{ "a": 1.0,  "b":[] }},
-                "_meta":{{"progressToken":7,"traceparent":"{trace}"}}}}"#
-        );
-        let call = read(&text).unwrap();
-        assert_eq!((&*call.name, call.arguments), ("get", Some(&br#"{ "a": 1.0,  "b":[] }"#[..])));
-        assert_eq!((call.meta.progress_token, call.trace().unwrap().to_string()), (Some(&b"7"[..]), trace.to_owned()));
-        assert_eq!(read(r#"{"name":"get","arguments":null}"#).unwrap().arguments, None);
-        assert_eq!(read(r#"{"name":"get","_meta":{"traceparent":"x"}}"#).unwrap().trace(), None);
+    fn a_call_keeps_its_arguments_raw() {
+        let call = read(CallMethod::Tool, r#"{"name":"g\u0065t","arguments":{ "a" : 1.0 },"x":1}"#).unwrap();
+        assert_eq!((&*call.name, call.arguments), ("get", Some(&br#"{ "a" : 1.0 }"#[..])));
+        for none in [r#"{"name":"get"}"#, r#"{"name":"get","arguments":null}"#] {
+            assert_eq!(read(CallMethod::Prompt, none).unwrap().arguments, None);
+        }
     }
 
     #[test]
-    fn wrong_types_are_invalid_params() {
-        for bad in [
-            "{}",
-            r#"{"name":1}"#,
-            r#"{"name":null}"#,
-            r#"{"name":"x","arguments":[]}"#,
-            r#"{"name":"x","arguments":"{}"}"#,
-            r#"{"name":"x","_meta":7}"#,
-            r#"{"name":"x","_meta":{"progressToken":true}}"#,
-        ] {
-            assert_eq!(read(bad).unwrap_err().kind, Kind::InvalidParams, "{bad}");
+    fn each_method_is_about_something() {
+        let get = CallMethod::Task(TaskMethod::Get);
+        assert_eq!(read(CallMethod::Resource, r#"{"uri":"a://b"}"#).unwrap().name, "a://b");
+        assert_eq!(read(get, r#"{"taskId":"t"}"#).unwrap().name, "t");
+        let complete = r#"{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}}"#;
+        let complete = read(CallMethod::Complete, complete).unwrap();
+        assert_eq!(complete.completes, Some((&br#"{"type":"ref/prompt","name":"p"}"#[..], None)));
+        let bad = [
+            (CallMethod::Tool, "{}"),
+            (CallMethod::Tool, r#"{"name":1}"#),
+            (CallMethod::Tool, r#"{"name":"get","arguments":[]}"#),
+            (CallMethod::Resource, r#"{"name":"x"}"#),
+            (get, r#"{"taskId":7}"#),
+            (CallMethod::Complete, r#"{"ref":1,"argument":{}}"#),
+            (CallMethod::Complete, r#"{"ref":{}}"#),
+            (CallMethod::Complete, r#"{"ref":{},"argument":{},"context":1}"#),
+        ];
+        for (method, params) in bad {
+            assert_eq!(read(method, params).unwrap_err().kind, Kind::InvalidParams, "{params}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a legacy client's `initialize` asks, and the session it gets.
 
-use super::meta::{ClientCaps, ClientInfo, cut, wrong};
+use super::caps::ClientCaps;
+use super::meta::{ClientInfo, cut, wrong};
 use super::revision::Revision;
 use super::session::Session;
 use crate::base::clock::WallTime;
@@ -34,7 +35,8 @@ impl<'a> Initialize<'a> {
         let caps = part("capabilities").filter(|raw| rpc::is_object(raw));
         let caps = caps.ok_or_else(|| wrong("capabilities must be an object"))?;
         let client = ClientInfo::read(part("clientInfo").unwrap_or_default())?;
-        Ok(Self { id, revision: Revision::negotiate(&asked), client, caps: ClientCaps::read(caps) })
+        let revision = Revision::negotiate(&asked);
+        Ok(Self { id, revision, client, caps: ClientCaps::read(caps, revision) })
     }
 
     /// The session it opens for a key, with a fresh random id.

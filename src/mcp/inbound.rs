@@ -1,11 +1,14 @@
 //! What a POST is. The body decides the era, the headers are checked against it, in the order of docs/protocol.md 1.
 
+use super::call::CallMethod;
 use super::handshake::Initialize;
 use super::headers::{self, HeaderValue};
 use super::meta::{self, Meta, Params};
 use super::refusal::Refusal;
 use super::revision::{Era, Revision};
+use super::task::TaskMethod;
 use crate::base::error::{Error, Kind};
+use crate::catalog::ListKind;
 use crate::wire::rpc::{self, Envelope, Message, MessageKind};
 use std::borrow::Cow;
 
@@ -61,10 +64,10 @@ pub struct ModernRequest<'a> {
 pub enum ModernMethod {
     /// `server/discover`.
     Discover,
-    /// `tools/list`.
-    ToolsList,
-    /// `tools/call`.
-    ToolsCall,
+    /// One of the lists.
+    List(ListKind),
+    /// What a server answers.
+    Call(CallMethod),
     /// `subscriptions/listen`.
     Listen,
 }
@@ -75,11 +78,18 @@ impl ModernMethod {
     fn parse(name: &str) -> Option<Self> {
         match name {
             "server/discover" => Some(Self::Discover),
-            "tools/list" => Some(Self::ToolsList),
-            "tools/call" => Some(Self::ToolsCall),
+            "tools/call" => Some(Self::Call(CallMethod::Tool)),
             "subscriptions/listen" => Some(Self::Listen),
-            _ => None,
+            _ => Self::parse_other(name),
         }
+    }
+}
+
+impl ModernMethod {
+    fn parse_other(name: &str) -> Option<Self> {
+        let list = ListKind::of_method(name).map(Self::List);
+        let task = || TaskMethod::parse(name).map(CallMethod::Task);
+        list.or_else(|| CallMethod::parse(name).or_else(task).map(Self::Call))
     }
 }
 
@@ -176,6 +186,7 @@ fn named_by<'a>(method: &str, params: &Params<'a>) -> Option<Option<&'a [u8]>> {
     match method {
         "tools/call" | "prompts/get" => Some(params.name),
         "resources/read" => Some(params.uri),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => Some(params.task_id),
         _ => None,
     }
 }
@@ -252,7 +263,7 @@ fn mismatch(why: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::meta::ClientCaps;
+    use crate::mcp::caps::ClientCaps;
     use serde_json::{Value, json};
 
     const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -302,8 +313,9 @@ mod tests {
     fn a_modern_request_in_agreement_is_taken() {
         for (method, name, expected) in [
             ("server/discover", HeaderValue::Absent, ModernMethod::Discover),
-            ("tools/list", HeaderValue::Absent, ModernMethod::ToolsList),
-            ("tools/call", HeaderValue::One("get"), ModernMethod::ToolsCall),
+            ("tools/list", HeaderValue::Absent, ModernMethod::List(ListKind::Tools)),
+            ("resources/templates/list", HeaderValue::Absent, ModernMethod::List(ListKind::Templates)),
+            ("tools/call", HeaderValue::One("get"), ModernMethod::Call(CallMethod::Tool)),
             ("subscriptions/listen", HeaderValue::Absent, ModernMethod::Listen),
         ] {
             let body = modern_body(method, &json!({"name": "get"}));
@@ -373,13 +385,16 @@ mod tests {
         assert!(classified(&wrapped, &body).is_ok());
         let read = modern_body("resources/read", &json!({"uri": "a://b"}));
         assert_eq!(refused(&modern_headers("resources/read", HeaderValue::One("a://c")), &read).1, -32020);
-        assert_eq!(refused(&modern_headers("resources/read", HeaderValue::One("a://b")), &read), (404, -32601, true));
+        assert!(classified(&modern_headers("resources/read", HeaderValue::One("a://b")), &read).is_ok());
+        let task = modern_body("tasks/get", &json!({"taskId": "t"}));
+        assert_eq!(refused(&modern_headers("tasks/get", HeaderValue::One("u")), &task).1, -32020);
     }
 
     /// Step 5, last check: methods not served, those the revision removed among them, are 404.
     #[test]
     fn step_5_methods_that_are_not_served_are_404() {
-        for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "tasks/get", "", "tools/List"] {
+        for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "tasks/list", "", "tools/List"]
+        {
             let body = modern_body(method, &json!({}));
             assert_eq!(refused(&modern_headers(method, HeaderValue::Absent), &body), (404, -32601, true), "{method}");
         }

@@ -1,11 +1,13 @@
 //! What the messages of a legacy session ask for, once its id is opened.
 
+use super::call::CallMethod;
 use super::inbound::invalid;
 use super::meta::Params;
 use super::refusal::Refusal;
 use super::revision::Revision;
 use super::session::Session;
 use crate::base::error::{Error, Kind};
+use crate::catalog::ListKind;
 use crate::wire::rpc::{Envelope, Message, MessageKind};
 use smallvec::SmallVec;
 
@@ -36,7 +38,14 @@ pub enum LegacyMessage<'a> {
     Refused(Refusal),
     /// `notifications/cancelled`: the raw id of a request of this session that is to be cancelled.
     Cancelled(&'a [u8]),
-    /// Another notification, or a response to nothing we asked: taken and dropped.
+    /// A response: to a request of ours, if its raw id is one of ours.
+    Answered {
+        /// Its raw id.
+        id: &'a [u8],
+        /// The raw `result`, or the raw `error`.
+        reply: Result<&'a [u8], &'a [u8]>,
+    },
+    /// Another notification: taken and dropped.
     Ignored,
 }
 
@@ -56,22 +65,26 @@ pub struct LegacyRequest<'a> {
 pub enum LegacyMethod {
     /// `ping`: answered `{}`.
     Ping,
-    /// `tools/list`.
-    ToolsList,
-    /// `tools/call`.
-    ToolsCall,
+    /// One of the lists.
+    List(ListKind),
+    /// What a server answers.
+    Call(CallMethod),
     /// `logging/setLevel`: answered `{}`.
     SetLevel,
+    /// `resources/subscribe`: answered `{}`.
+    Subscribe,
+    /// `resources/unsubscribe`: answered `{}`.
+    Unsubscribe,
 }
 
 impl LegacyMethod {
     fn parse(name: &str) -> Option<Self> {
         match name {
             "ping" => Some(Self::Ping),
-            "tools/list" => Some(Self::ToolsList),
-            "tools/call" => Some(Self::ToolsCall),
             "logging/setLevel" => Some(Self::SetLevel),
-            _ => None,
+            "resources/subscribe" => Some(Self::Subscribe),
+            "resources/unsubscribe" => Some(Self::Unsubscribe),
+            _ => ListKind::of_method(name).map(Self::List).or_else(|| CallMethod::parse(name).map(Self::Call)),
         }
     }
 }
@@ -94,6 +107,7 @@ fn read<'a>(envelope: &Envelope<'a>) -> LegacyMessage<'a> {
     match (envelope.kind, envelope.id) {
         (MessageKind::Request, Some(id)) => request(envelope, id),
         (MessageKind::Notification, _) => notification(envelope),
+        (MessageKind::Response, Some(id)) => response(envelope, id),
         _ => LegacyMessage::Ignored,
     }
 }
@@ -111,6 +125,11 @@ fn request<'a>(envelope: &Envelope<'a>, id: &'a [u8]) -> LegacyMessage<'a> {
     }
 }
 
+fn response<'a>(envelope: &Envelope<'a>, id: &'a [u8]) -> LegacyMessage<'a> {
+    let reply = envelope.result.ok_or_else(|| envelope.error.unwrap_or_default());
+    LegacyMessage::Answered { id, reply }
+}
+
 fn notification<'a>(envelope: &Envelope<'a>) -> LegacyMessage<'a> {
     if envelope.method_name() != "notifications/cancelled" {
         return LegacyMessage::Ignored;
@@ -123,7 +142,7 @@ mod tests {
     use super::*;
     use crate::base::clock::WallTime;
     use crate::base::ids::KeyId;
-    use crate::mcp::meta::ClientCaps;
+    use crate::mcp::caps::ClientCaps;
     use crate::wire::rpc;
 
     fn session(revision: Revision) -> Session {
@@ -146,9 +165,12 @@ mod tests {
     fn methods_we_serve_are_requests_and_others_are_refused_in_band() {
         for (name, method) in [
             ("ping", LegacyMethod::Ping),
-            ("tools/list", LegacyMethod::ToolsList),
-            ("tools/call", LegacyMethod::ToolsCall),
+            ("tools/list", LegacyMethod::List(ListKind::Tools)),
+            ("prompts/list", LegacyMethod::List(ListKind::Prompts)),
+            ("tools/call", LegacyMethod::Call(CallMethod::Tool)),
             ("logging/setLevel", LegacyMethod::SetLevel),
+            ("resources/subscribe", LegacyMethod::Subscribe),
+            ("resources/unsubscribe", LegacyMethod::Unsubscribe),
         ] {
             let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{name}"}}"#);
             let admitted = admitted(Revision::V2025_11_25, &body).unwrap();
@@ -157,7 +179,7 @@ mod tests {
             );
             assert!(admitted.wants_answer() && !admitted.batch);
         }
-        for (name, code) in [("server/discover", -32601), ("resources/list", -32601), ("initialize", -32600)] {
+        for (name, code) in [("server/discover", -32601), ("resources/copy", -32601), ("initialize", -32600)] {
             let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{name}"}}"#);
             let mut admitted = admitted(Revision::V2025_11_25, &body).unwrap();
             let Some(LegacyMessage::Refused(refusal)) = admitted.messages.pop() else { panic!("{name}") };
@@ -170,10 +192,18 @@ mod tests {
         for body in [
             r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
             r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
         ] {
             let admitted = admitted(Revision::V2025_11_25, body).unwrap();
             assert!(matches!(admitted.messages[..], [LegacyMessage::Ignored]) && !admitted.wants_answer());
+        }
+        let bodies = [
+            (r#"{"jsonrpc":"2.0","id":"x","result":{}}"#, Ok(&b"{}"[..])),
+            (r#"{"jsonrpc":"2.0","id":"x","error":{"code":-1}}"#, Err(&br#"{"code":-1}"#[..])),
+        ];
+        for (body, told) in bodies {
+            let admitted = admitted(Revision::V2025_11_25, body).unwrap();
+            let [LegacyMessage::Answered { id, reply }] = admitted.messages[..] else { panic!("{body}") };
+            assert_eq!((id, reply, admitted.wants_answer()), (&br#""x""#[..], told, false));
         }
         let body = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#;
         let admitted = admitted(Revision::V2025_11_25, body).unwrap();

@@ -1,5 +1,6 @@
 //! What `params` and its `_meta` say: progress token, client, capabilities, log level, trace.
 
+use super::trace::TraceContext;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{CLIENT_INFO_MAX, RPC_ID_MAX};
 use crate::wire::rpc::{self, Envelope};
@@ -45,6 +46,18 @@ pub struct Params<'a> {
     pub level: Option<&'a [u8]>,
     /// `requestId` (`notifications/cancelled`).
     pub request_id: Option<&'a [u8]>,
+    /// `inputResponses` (requests that come again).
+    pub input_responses: Option<&'a [u8]>,
+    /// `requestState` (requests that come again).
+    pub request_state: Option<&'a [u8]>,
+    /// `taskId` (`tasks/*`).
+    pub task_id: Option<&'a [u8]>,
+    /// `argument` (`completion/complete`).
+    pub argument: Option<&'a [u8]>,
+    /// `ref` (`completion/complete`).
+    pub reference: Option<&'a [u8]>,
+    /// `context` (`completion/complete`).
+    pub context: Option<&'a [u8]>,
 }
 
 impl<'a> Params<'a> {
@@ -73,6 +86,12 @@ impl<'a> Params<'a> {
             b"notifications" => &mut self.notifications,
             b"level" => &mut self.level,
             b"requestId" => &mut self.request_id,
+            b"inputResponses" => &mut self.input_responses,
+            b"requestState" => &mut self.request_state,
+            b"taskId" => &mut self.task_id,
+            b"argument" => &mut self.argument,
+            b"ref" => &mut self.reference,
+            b"context" => &mut self.context,
             _ => return,
         };
         *slot = Some(value);
@@ -99,6 +118,11 @@ pub struct Meta<'a> {
 }
 
 impl<'a> Meta<'a> {
+    /// The trace the client is in, where it says so in a form that is valid.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.traceparent.as_deref().and_then(TraceContext::parse)
+    }
+
     /// Reads a raw `_meta`.
     ///
     /// # Errors
@@ -230,34 +254,6 @@ impl LogLevel {
     }
 }
 
-/// What a client can do for a server, as bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClientCaps(pub u8);
-
-impl ClientCaps {
-    /// Answers `roots/list`.
-    pub const ROOTS: u8 = 1;
-    /// Answers `sampling/createMessage`.
-    pub const SAMPLING: u8 = 2;
-    /// Answers `elicitation/create` with a form.
-    pub const ELICITATION: u8 = 4;
-    /// Answers `elicitation/create` with a URL.
-    pub const ELICITATION_URL: u8 = 8;
-
-    /// Reads a raw capabilities object; what it does not name is not there.
-    pub fn read(raw: &[u8]) -> Self {
-        let bit = |key: &str, bit: u8| if rpc::field(raw, key).is_some_and(rpc::is_object) { bit } else { 0 };
-        let url = rpc::field(raw, "elicitation").and_then(|modes| rpc::field(modes, "url"));
-        let url = if url.is_some_and(rpc::is_object) { Self::ELICITATION_URL } else { 0 };
-        Self(bit("roots", Self::ROOTS) | bit("sampling", Self::SAMPLING) | bit("elicitation", Self::ELICITATION) | url)
-    }
-
-    /// Whether all of these bits are there.
-    pub fn has(self, bits: u8) -> bool {
-        self.0 & bits == bits
-    }
-}
-
 /// The raw form of a progress token or request id.
 fn token(raw: &[u8]) -> Result<&[u8]> {
     let fits = raw.len() <= RPC_ID_MAX && (rpc::is_string(raw) || rpc::integer(raw).is_some());
@@ -294,9 +290,7 @@ mod tests {
         assert_eq!(meta.log_level, Some(LogLevel::Warning));
         assert_eq!(meta.progress_token, Some(&br#""t\u0031""#[..]));
         assert_eq!((meta.traceparent.as_deref(), meta.tracestate), (Some("00-a"), None));
-        let caps = ClientCaps::read(meta.capabilities.unwrap());
-        assert_eq!(caps.0, ClientCaps::ROOTS | ClientCaps::ELICITATION | ClientCaps::ELICITATION_URL);
-        assert!(caps.has(ClientCaps::ELICITATION_URL) && !caps.has(ClientCaps::SAMPLING));
+        assert_eq!(meta.capabilities, Some(&br#"{"roots":{},"elicitation":{"url":{}}}"#[..]));
     }
 
     #[test]

@@ -1,19 +1,52 @@
 //! What the gate says of itself: its name, its capabilities, how long its answers stay fresh.
 
+use super::caps::{TASKS_EXTENSION, UI_EXTENSION};
 use super::meta::SERVER_INFO;
 use super::revision::Revision;
 use crate::base::limits::{DISCOVER_TTL_MS, INSTRUCTIONS_MAX};
-use crate::wire::rpc;
+use crate::catalog::Offers;
+use crate::wire::rpc::{self, Edit};
+use std::borrow::Cow;
+use std::io::Write;
 
-/// What is advertised in both eras: tools whose list may change, and log notifications for those who ask. Raw JSON.
-const CAPABILITIES: &str = r#"{"logging":{},"tools":{"listChanged":true}}"#;
+/// What is advertised in both eras, as raw JSON: log notifications for those who ask, tools, and what the visible
+/// servers offer beside them. Every list may change.
+fn capabilities(offers: Offers) -> String {
+    let mut out = String::with_capacity(160);
+    out.push('{');
+    if offers.completions {
+        out.push_str(r#""completions":{},"#);
+    }
+    put_extensions(&mut out, offers);
+    out.push_str(r#""logging":{},"#);
+    if offers.prompts {
+        out.push_str(r#""prompts":{"listChanged":true},"#);
+    }
+    if offers.resources {
+        let subscribe = if offers.subscribe { r#""subscribe":true,"# } else { "" };
+        out.push_str(r#""resources":{"#);
+        out.push_str(subscribe);
+        out.push_str(r#""listChanged":true},"#);
+    }
+    out.push_str(r#""tools":{"listChanged":true}}"#);
+    out
+}
 
-/// The gate as one door shows it; rendered once.
+/// The extensions that the gate carries and some visible server offers.
+fn put_extensions(out: &mut String, offers: Offers) {
+    let wanted = [(offers.tasks, TASKS_EXTENSION), (offers.ui, UI_EXTENSION)];
+    let names: Vec<_> = wanted.into_iter().filter(|(offered, _)| *offered).map(|(_, name)| name).collect();
+    if !names.is_empty() {
+        let members: Vec<_> = names.iter().map(|name| format!(r#""{name}":{{}}"#)).collect();
+        out.push_str(&format!(r#""extensions":{{{}}},"#, members.join(",")));
+    }
+}
+
+/// What the gate says of itself to everybody.
 #[derive(Clone, Debug)]
 pub struct Model {
     info: Box<[u8]>,
     result_meta: Box<[u8]>,
-    discover: Box<[u8]>,
     instructions: Option<Box<[u8]>>,
 }
 
@@ -26,8 +59,7 @@ impl Model {
         let result_meta = [br#"{""#, SERVER_INFO.as_bytes(), br#"":"#, &info, b"}"].concat();
         let cut = |text: &str| rpc::quoted(&text[..text.floor_char_boundary(INSTRUCTIONS_MAX)]).into_boxed_slice();
         let instructions = instructions.filter(|text| !text.is_empty()).map(cut);
-        let discover = discover(instructions.as_deref(), &result_meta);
-        Self { info: info.into(), result_meta: result_meta.into(), discover: discover.into(), instructions }
+        Self { info: info.into(), result_meta: result_meta.into(), instructions }
     }
 
     /// The raw `Implementation` object: `serverInfo` to clients, `clientInfo` to servers.
@@ -40,20 +72,44 @@ impl Model {
         &self.result_meta
     }
 
-    /// The answer to `server/discover`.
-    pub fn discover(&self, id: &[u8]) -> Vec<u8> {
+    /// The raw `_meta` that a modern result gets in the place of this one, so that it names its server; nothing where
+    /// it names one already.
+    pub fn named_meta(&self, meta: Option<&[u8]>) -> Option<Cow<'_, [u8]>> {
+        match meta.filter(|meta| rpc::is_object(meta)) {
+            Some(meta) if rpc::field(meta, SERVER_INFO).is_some() => None,
+            Some(meta) => {
+                let mut out = Vec::with_capacity(meta.len() + self.result_meta.len());
+                rpc::edit(&mut out, meta, &[Edit::Set(SERVER_INFO, &self.info)]);
+                Some(Cow::Owned(out))
+            }
+            None => Some(Cow::Borrowed(&self.result_meta)),
+        }
+    }
+
+    /// The answer to `server/discover` of one who is offered this beside tools (2026-07-28 server/discover). Private,
+    /// as what a key sees is its own.
+    pub fn discover(&self, id: &[u8], offers: Offers) -> Vec<u8> {
+        let (supported, capabilities) = (Revision::SUPPORTED_MODERN, capabilities(offers));
+        let mut result = Vec::with_capacity(512);
+        // Writing into a Vec cannot fail.
+        let _ = write!(result, r#"{{"resultType":"complete","ttlMs":{DISCOVER_TTL_MS},"cacheScope":"private","#);
+        let _ = write!(result, r#""supportedVersions":{supported},"capabilities":{capabilities}"#);
+        put_instructions(&mut result, self.instructions.as_deref());
+        result.extend_from_slice(br#","_meta":"#);
+        result.extend_from_slice(&self.result_meta);
+        result.push(b'}');
         let mut out = Vec::new();
-        rpc::result(&mut out, id, &self.discover);
+        rpc::result(&mut out, id, &result);
         out
     }
 
-    /// The answer to `initialize`.
-    pub fn initialize(&self, id: &[u8], revision: Revision) -> Vec<u8> {
+    /// The answer to `initialize` of one who is offered this beside tools.
+    pub fn initialize(&self, id: &[u8], revision: Revision, offers: Offers) -> Vec<u8> {
         let mut result = Vec::with_capacity(256);
         result.extend_from_slice(br#"{"protocolVersion":""#);
         result.extend_from_slice(revision.as_str().as_bytes());
         result.extend_from_slice(br#"","capabilities":"#);
-        result.extend_from_slice(CAPABILITIES.as_bytes());
+        result.extend_from_slice(capabilities(offers).as_bytes());
         result.extend_from_slice(br#","serverInfo":"#);
         result.extend_from_slice(&self.info);
         put_instructions(&mut result, self.instructions.as_deref());
@@ -62,22 +118,6 @@ impl Model {
         rpc::result(&mut out, id, &result);
         out
     }
-}
-
-/// The `DiscoverResult` (2026-07-28 server/discover). Private, as what a key sees is its own.
-fn discover(instructions: Option<&[u8]>, result_meta: &[u8]) -> Vec<u8> {
-    let supported = Revision::SUPPORTED_MODERN;
-    let mut out = format!(
-        r#"{{"resultType":"complete","ttlMs":{DISCOVER_TTL_MS},"cacheScope":"private","supportedVersions":{supported},"#
-    )
-    .into_bytes();
-    out.extend_from_slice(br#""capabilities":"#);
-    out.extend_from_slice(CAPABILITIES.as_bytes());
-    put_instructions(&mut out, instructions);
-    out.extend_from_slice(br#","_meta":"#);
-    out.extend_from_slice(result_meta);
-    out.push(b'}');
-    out
 }
 
 fn put_instructions(out: &mut Vec<u8>, instructions: Option<&[u8]>) {
@@ -100,7 +140,7 @@ mod tests {
     #[test]
     fn discover_says_what_the_schema_requires() {
         let model = Model::new("1.2.3", Some("be \"kind\""));
-        let answer = value(&model.discover(b"\"d\""));
+        let answer = value(&model.discover(b"\"d\"", Offers::default()));
         assert_eq!(answer["id"], "d");
         let info = json!({"name": "tollgate", "title": "Tollgate", "version": "1.2.3"});
         let expected = json!({
@@ -115,17 +155,41 @@ mod tests {
 
     #[test]
     fn initialize_is_answered_in_the_negotiated_revision() {
-        let result = value(&Model::new("1", None).initialize(b"0", Revision::V2025_03_26))["result"].clone();
+        let result =
+            value(&Model::new("1", None).initialize(b"0", Revision::V2025_03_26, Offers::default()))["result"].clone();
         assert_eq!(result["protocolVersion"], "2025-03-26");
         assert_eq!(result["serverInfo"]["name"], "tollgate");
         assert!(result.get("instructions").is_none() && result.get("resultType").is_none());
     }
 
     #[test]
+    fn a_result_names_its_server_once() {
+        let model = Model::new("1", None);
+        let ours = value(model.info());
+        assert_eq!(model.named_meta(None).as_deref(), Some(model.result_meta()));
+        assert_eq!(model.named_meta(Some(b"7")).as_deref(), Some(model.result_meta()));
+        let named = model.named_meta(Some(br#"{"x":1}"#)).unwrap();
+        assert_eq!(value(&named), json!({"x": 1, "io.modelcontextprotocol/serverInfo": ours}));
+        assert_eq!(model.named_meta(Some(&named)), None);
+    }
+
+    #[test]
+    fn what_the_visible_servers_offer_is_advertised() {
+        let of = |offers| value(capabilities(offers).as_bytes());
+        let changes = json!({"listChanged": true});
+        let prompts = Offers { prompts: true, completions: true, ..Offers::default() };
+        assert_eq!(of(prompts), json!({"completions": {}, "logging": {}, "prompts": changes, "tools": changes}));
+        let resources = Offers { resources: true, ..Offers::default() };
+        assert_eq!(of(resources), json!({"logging": {}, "resources": changes, "tools": changes}));
+    }
+
+    #[test]
     fn instructions_are_bounded_and_empty_ones_left_out() {
         let long = Model::new("1", Some(&"é".repeat(INSTRUCTIONS_MAX)));
-        let text = value(&long.discover(b"1"))["result"]["instructions"].clone();
+        let text = value(&long.discover(b"1", Offers::default()))["result"]["instructions"].clone();
         assert_eq!(text.as_str().unwrap().len(), INSTRUCTIONS_MAX);
-        assert!(value(&Model::new("1", Some("")).discover(b"1"))["result"].get("instructions").is_none());
+        assert!(
+            value(&Model::new("1", Some("")).discover(b"1", Offers::default()))["result"].get("instructions").is_none()
+        );
     }
 }

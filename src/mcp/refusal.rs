@@ -1,5 +1,6 @@
 //! How a message is refused: the error, the HTTP status, the id to echo and the data a code demands.
 
+use super::caps::ClientCaps;
 use super::revision::Revision;
 use crate::base::error::{Error, Kind};
 use crate::wire::rpc::{self, RpcFault};
@@ -35,6 +36,15 @@ impl Refusal {
         let mut data = format!(r#"{{"supported":{},"requested":"#, Revision::SUPPORTED_MODERN).into_bytes();
         rpc::quote(&mut data, asked);
         data.push(b'}');
+        Self { data: Some(data.into()), ..Self::new(error, id) }
+    }
+
+    /// `-32021` with the capabilities that the request needs of its client (2026-07-28 schema,
+    /// `MissingRequiredClientCapabilityError`).
+    pub fn missing(needed: ClientCaps, id: Option<&[u8]>) -> Self {
+        let error = Error::new(Kind::MissingCapability, "client lacks a capability; see data.requiredCapabilities");
+        let needed = needed.declared(Revision::NEWEST_MODERN);
+        let data = [br#"{"requiredCapabilities":"#, &*needed, b"}"].concat();
         Self { data: Some(data.into()), ..Self::new(error, id) }
     }
 

@@ -111,6 +111,13 @@ impl RawResult {
     }
 }
 
+impl From<Piece> for RawResult {
+    /// A result that came in no message, or that we made.
+    fn from(raw: Piece) -> Self {
+        Self { gist: Gist::read(&raw), raw }
+    }
+}
+
 impl From<&str> for RawResult {
     fn from(raw: &str) -> Self {
         Self { gist: Gist::read(raw.as_bytes()), raw: raw.into() }

@@ -1,11 +1,12 @@
 //! The revisions of MCP and their eras.
 
 /// How a revision converses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Era {
     /// `initialize`, sessions (2025-11-25 and earlier).
     Legacy,
     /// Every request stands for itself (2026-07-28 and later).
+    #[default]
     Modern,
 }
 

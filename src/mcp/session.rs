@@ -1,26 +1,21 @@
 //! The sealed state that a legacy session id is.
 //!
-//! AES-256-GCM over a few dozen bytes, base64url: every shard can open it, nothing is looked up, and nobody but the
-//! gate can read or make one. It is bound to the key that opened it and is never itself a credential.
+//! A few dozen bytes under the gate's seal (`seal.rs`): every shard can open it, nothing is looked up. It is bound to
+//! the key that opened it and is never itself a credential.
 
-use super::meta::ClientCaps;
+use super::caps::ClientCaps;
 use super::revision::Revision;
+pub use super::seal::Sealing;
+use super::seal::{Purpose, Reader, Writer, sealed_len};
 use crate::base::clock::WallTime;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::KeyId;
 use crate::base::limits::{CLIENT_INFO_MAX, SESSION_ID_MAX, SESSION_TTL_S};
-use crate::rt::random;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// What the seal also covers, so that no other sealed thing of ours opens as a session.
-const PURPOSE: &[u8] = b"tollgate legacy session 1";
 /// Longest plain state: key, revision, capabilities, creation, id, client name and version with a length each.
-const STATE_MAX: usize = 17 + 1 + 1 + 8 + 16 + 2 * (1 + CLIENT_INFO_MAX);
-const TAG_LEN: usize = 16;
+const STATE_MAX: usize = 17 + 1 + 2 + 8 + 16 + 2 * (1 + CLIENT_INFO_MAX);
 
-const _: () = assert!((NONCE_LEN + STATE_MAX + TAG_LEN) * 4 / 3 + 4 <= SESSION_ID_MAX);
+const _: () = assert!(sealed_len(STATE_MAX) <= SESSION_ID_MAX);
 const _: () = assert!(CLIENT_INFO_MAX <= u8::MAX as usize);
 
 /// A legacy session.
@@ -42,29 +37,9 @@ pub struct Session {
     pub id: [u8; 16],
 }
 
-/// The key that seals and opens session ids.
-#[derive(Debug)]
-pub struct Sealing {
-    key: LessSafeKey,
-}
-
-impl Sealing {
-    /// From 32 secret random bytes, the same on every shard.
-    pub fn new(secret: &[u8; 32]) -> Self {
-        let key = crate::invariant!(UnboundKey::new(&AES_256_GCM, secret), "AES-256 takes any 32 bytes as key");
-        Self { key: LessSafeKey::new(key) }
-    }
-}
-
 /// The session id of a session: base64url, at most `SESSION_ID_MAX` characters.
 pub fn seal(sealing: &Sealing, session: &Session) -> String {
-    let mut nonce = [0; NONCE_LEN];
-    random::fill(&mut nonce);
-    let mut state = encode(session);
-    let sealed =
-        sealing.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(PURPOSE), &mut state);
-    crate::invariant!(sealed, "AES-GCM seals any text of a few hundred bytes");
-    URL_SAFE_NO_PAD.encode([&nonce[..], &state].concat())
+    sealing.seal(Purpose::Session, encode(session))
 }
 
 /// Opens a session id presented under a key.
@@ -81,55 +56,27 @@ fn is_alive(session: &Session, now: WallTime) -> bool {
 }
 
 fn unseal(sealing: &Sealing, text: &str) -> Option<Session> {
-    if text.len() > SESSION_ID_MAX {
-        return None;
-    }
-    let mut sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let (nonce, state) = sealed.split_first_chunk_mut::<NONCE_LEN>()?;
-    let nonce = Nonce::assume_unique_for_key(*nonce);
-    let state = sealing.key.open_in_place(nonce, Aad::from(PURPOSE), state).ok()?;
-    decode(state)
+    decode(&sealing.open(Purpose::Session, text, SESSION_ID_MAX)?)
 }
 
 fn encode(session: &Session) -> Vec<u8> {
-    let mut out = Vec::with_capacity(STATE_MAX + TAG_LEN);
-    put_text(&mut out, session.key.as_str());
-    out.push(session.revision as u8);
-    out.push(session.caps.0);
-    out.extend_from_slice(&session.created.0.to_le_bytes());
-    out.extend_from_slice(&session.id);
-    put_text(&mut out, super::meta::cut(&session.client_name));
-    put_text(&mut out, super::meta::cut(&session.client_version));
-    out
+    let mut out = Writer::new(STATE_MAX);
+    out.text(session.key.as_str()).bytes(&[session.revision as u8]).bytes(&session.caps.0.to_le_bytes());
+    out.bytes(&session.created.0.to_le_bytes()).bytes(&session.id);
+    out.text(super::meta::cut(&session.client_name)).text(super::meta::cut(&session.client_version));
+    out.finish()
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    out.push(crate::invariant!(u8::try_from(text.len()), "key ids and cut client texts are shorter than 256 bytes"));
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn decode(mut state: &[u8]) -> Option<Session> {
-    let state = &mut state;
-    let key = KeyId::parse(take_text(state)?)?;
-    let [revision, caps] = *take(state)?;
-    let created = WallTime(u64::from_le_bytes(*take(state)?));
-    let id = *take(state)?;
-    let (client_name, client_version) = (take_text(state)?.into(), take_text(state)?.into());
+fn decode(state: &[u8]) -> Option<Session> {
+    let mut state = Reader::new(state);
+    let key = KeyId::parse(state.text()?)?;
+    let [revision] = state.bytes()?;
+    let caps = ClientCaps(u16::from_le_bytes(state.bytes()?));
+    let created = WallTime(u64::from_le_bytes(state.bytes()?));
+    let id = state.bytes()?;
+    let (client_name, client_version) = (state.text()?.into(), state.text()?.into());
     let revision = *Revision::ALL.get(usize::from(revision))?;
-    Some(Session { key, revision, client_name, client_version, caps: ClientCaps(caps), created, id })
-}
-
-fn take<'a, const N: usize>(state: &mut &'a [u8]) -> Option<&'a [u8; N]> {
-    let (taken, rest) = state.split_first_chunk::<N>()?;
-    *state = rest;
-    Some(taken)
-}
-
-fn take_text<'a>(state: &mut &'a [u8]) -> Option<&'a str> {
-    let [len] = *take(state)?;
-    let (text, rest) = state.split_at_checked(usize::from(len))?;
-    *state = rest;
-    std::str::from_utf8(text).ok()
+    Some(Session { key, revision, client_name, client_version, caps, created, id })
 }
 
 #[cfg(test)]
@@ -143,7 +90,7 @@ mod tests {
             revision: Revision::V2025_06_18,
             client_name: name.into(),
             client_version: "1.0".into(),
-            caps: ClientCaps(ClientCaps::SAMPLING),
+            caps: ClientCaps(ClientCaps::SAMPLING | ClientCaps::UI),
             created: WallTime(1_000_000),
             id: [7; 16],
         }

@@ -1,20 +1,74 @@
-//! Listen streams (2026-07-28 patterns/subscriptions) and the word that the list of tools has changed.
+//! Listen streams (2026-07-28 patterns/subscriptions) and the word that a list has changed.
 
 use super::meta::{Params, SUBSCRIPTION_ID, wrong};
-use crate::base::error::Result;
+use crate::base::error::{Error, Kind, Result};
+use crate::base::limits::SUBSCRIPTIONS_MAX;
+use crate::catalog::ListKind;
 use crate::wire::rpc;
+use std::borrow::Cow;
 
-/// The word to a legacy session's GET stream that its list has changed.
-pub const LEGACY_TOOLS_CHANGED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+/// A list that may change, with a notice of its own. That of resources is also that of their templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The list of tools.
+    Tools,
+    /// The list of prompts.
+    Prompts,
+    /// The lists of resources and templates.
+    Resources,
+}
+
+impl Change {
+    /// All of them; each stands at its own number.
+    pub const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
+
+    /// The lists of which the notice speaks.
+    pub fn lists(self) -> &'static [ListKind] {
+        match self {
+            Self::Tools => &[ListKind::Tools],
+            Self::Prompts => &[ListKind::Prompts],
+            Self::Resources => &[ListKind::Resources, ListKind::Templates],
+        }
+    }
+
+    fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "notifications/tools/list_changed",
+            Self::Prompts => "notifications/prompts/list_changed",
+            Self::Resources => "notifications/resources/list_changed",
+        }
+    }
+
+    fn flag(self) -> &'static str {
+        ["toolsListChanged", "promptsListChanged", "resourcesListChanged"][self as usize]
+    }
+
+    /// The notice: to a legacy session's GET stream, or to the listen stream that the request with this raw id opened.
+    pub fn notice(self, subscription: Option<&[u8]>) -> Vec<u8> {
+        match subscription {
+            None => {
+                let mut out = Vec::with_capacity(80);
+                rpc::notification(&mut out, self.method(), None);
+                out
+            }
+            Some(id) => notification(self.method(), &[b"{\"_meta\":", &*meta(id), b"}"].concat()),
+        }
+    }
+}
 
 /// What a listen request asked for, as far as it is honoured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Listen {
-    /// `toolsListChanged` was asked for. The others have no source yet and are not honoured.
-    pub tools: bool,
-}
+pub struct Listen([bool; Change::ALL.len()]);
 
 impl Listen {
+    /// All that there is, as a legacy stream gets it unasked.
+    pub const ALL: Self = Self([true; Change::ALL.len()]);
+
+    /// Whether a notice was asked for.
+    pub fn wants(self, change: Change) -> bool {
+        self.0[change as usize]
+    }
+
     /// Reads `params.notifications`.
     ///
     /// # Errors
@@ -25,28 +79,61 @@ impl Listen {
         let mut listen = Self::default();
         for field in rpc::object_fields(filter) {
             match &*field.key {
-                b"toolsListChanged" => listen.tools = flag(field.value)?,
-                b"promptsListChanged" | b"resourcesListChanged" => drop(flag(field.value)?),
                 b"resourceSubscriptions" if !rpc::is_array(field.value) => {
                     return Err(wrong("resourceSubscriptions must be an array"));
                 }
-                _ => (),
+                key => {
+                    let asked = Change::ALL.into_iter().find(|change| change.flag().as_bytes() == key);
+                    if let Some(change) = asked {
+                        listen.0[change as usize] = flag(field.value)?;
+                    }
+                }
             }
         }
         Ok(listen)
     }
 
-    /// The first message of the stream: what is honoured. `id` is the raw id of the listen request.
-    pub fn acknowledged(self, id: &[u8]) -> Vec<u8> {
-        let honoured: &[u8] = if self.tools { br#"{"toolsListChanged":true}"# } else { b"{}" };
-        let params = [b"{\"_meta\":", &*meta(id), b",\"notifications\":", honoured, b"}"].concat();
+    /// The first message of the stream: what is honoured, these resources too. `id` is the request's raw one.
+    pub fn acknowledged(self, id: &[u8], resources: &[&str]) -> Vec<u8> {
+        let honoured = Change::ALL.into_iter().filter(|change| self.wants(*change));
+        let mut honoured: Vec<String> = honoured.map(|change| format!("\"{}\":true", change.flag())).collect();
+        if !resources.is_empty() {
+            let uris: Vec<_> =
+                resources.iter().map(|uri| String::from_utf8_lossy(&rpc::quoted(uri)).into_owned()).collect();
+            honoured.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
+        }
+        let honoured = format!("{{{}}}", honoured.join(","));
+        let params = [b"{\"_meta\":", &*meta(id), b",\"notifications\":", honoured.as_bytes(), b"}"].concat();
         notification("notifications/subscriptions/acknowledged", &params)
     }
 }
 
-/// The word on a stream that the list of tools has changed.
-pub fn tools_changed(id: &[u8]) -> Vec<u8> {
-    notification("notifications/tools/list_changed", &[b"{\"_meta\":", &*meta(id), b"}"].concat())
+/// The word that a resource changed: to a legacy session's GET stream, or to the listen stream that the request with
+/// this raw id opened.
+pub fn updated(uri: &str, subscription: Option<&[u8]>) -> Vec<u8> {
+    let uri = rpc::quoted(uri);
+    let params = match subscription {
+        None => [b"{\"uri\":", &*uri, b"}"].concat(),
+        Some(id) => [b"{\"_meta\":", &*meta(id), b",\"uri\":", &uri, b"}"].concat(),
+    };
+    notification("notifications/resources/updated", &params)
+}
+
+/// The resources that a listen request names.
+///
+/// # Errors
+/// `Kind::InvalidParams` where they are no array of strings, or too many.
+pub fn resources<'a>(params: &Params<'a>) -> Result<Vec<Cow<'a, str>>> {
+    let named = params.notifications.and_then(|filter| rpc::field(filter, "resourceSubscriptions")).unwrap_or(b"[]");
+    let mut uris = Vec::new();
+    for item in rpc::array_items(named) {
+        if uris.len() == SUBSCRIPTIONS_MAX {
+            let words = format!("resourceSubscriptions must not name more than {SUBSCRIPTIONS_MAX} resources");
+            return Err(Error::new(Kind::InvalidParams, words));
+        }
+        uris.push(rpc::string(item).ok_or_else(|| wrong("resourceSubscriptions must be an array of strings"))?);
+    }
+    Ok(uris)
 }
 
 /// The last message of a stream that the gate ends: the request's result, before the stream is closed.
@@ -89,9 +176,10 @@ mod tests {
     fn only_what_has_a_source_is_honoured() {
         let all = r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":true,
             "resourceSubscriptions":["a://b"],"taskIds":["t"]}}"#;
-        assert_eq!(read(all), Ok(Listen { tools: true }));
-        assert_eq!(read(r#"{"notifications":{"toolsListChanged":false}}"#), Ok(Listen { tools: false }));
-        assert_eq!(read(r#"{"notifications":{}}"#), Ok(Listen { tools: false }));
+        assert_eq!(read(all), Ok(Listen([true, true, false])));
+        assert_eq!(read(r#"{"notifications":{"resourcesListChanged":true}}"#), Ok(Listen([false, false, true])));
+        assert_eq!(read(r#"{"notifications":{"toolsListChanged":false}}"#), Ok(Listen::default()));
+        assert_eq!(read(r#"{"notifications":{}}"#), Ok(Listen::default()));
         for bad in [
             "{}",
             r#"{"notifications":[]}"#,
@@ -108,18 +196,20 @@ mod tests {
     fn every_message_of_a_stream_names_its_subscription() {
         for (raw, id) in [(&b"7"[..], json!(7)), (b"\"7\"", json!("7"))] {
             let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
-            let ack = value(&Listen { tools: true }.acknowledged(raw));
+            let ack = value(&Listen([true, false, true]).acknowledged(raw, &["a://\"b"]));
             assert_eq!(ack["method"], "notifications/subscriptions/acknowledged");
-            assert_eq!(ack["params"], json!({"_meta": meta, "notifications": {"toolsListChanged": true}}));
-            assert_eq!(value(&Listen::default().acknowledged(raw))["params"]["notifications"], json!({}));
-            let changed = value(&tools_changed(raw));
-            assert_eq!(
-                (&changed["method"], &changed["params"]["_meta"]),
-                (&json!("notifications/tools/list_changed"), &meta)
-            );
+            let honoured = json!({"toolsListChanged": true, "resourcesListChanged": true,
+                "resourceSubscriptions": ["a://\"b"]});
+            assert_eq!(ack["params"], json!({"_meta": meta, "notifications": honoured}));
+            assert_eq!(value(&Listen::default().acknowledged(raw, &[]))["params"]["notifications"], json!({}));
+            for change in Change::ALL {
+                let changed = value(&change.notice(Some(raw)));
+                assert_eq!((&changed["method"], &changed["params"]["_meta"]), (&json!(change.method()), &meta));
+            }
             let end = json!({"jsonrpc": "2.0", "id": id, "result": {"resultType": "complete", "_meta": meta}});
             assert_eq!(value(&ended(raw)), end);
         }
-        assert_eq!(value(LEGACY_TOOLS_CHANGED)["method"], "notifications/tools/list_changed");
+        let legacy = value(&Change::Prompts.notice(None));
+        assert_eq!(legacy, json!({"jsonrpc": "2.0", "method": "notifications/prompts/list_changed"}));
     }
 }

@@ -71,7 +71,7 @@ mod tests {
         let entry = |token: &&Token| {
             let mac = pepper().mac(&token.presented());
             let expires = Some(WallTime(1_000));
-            let key = VirtualKey { id: token.id(), name: "k".into(), mac, expires, revoked, allow: Arc::default() };
+            let key = VirtualKey { id: token.id(), name: "k".into(), mac, expires, revoked, rights: Arc::default() };
             KeyEntry { key, grant: GrantId(1) }
         };
         KeyRing::new(pepper(), tokens.iter().map(entry).collect(), None).unwrap()

@@ -10,7 +10,7 @@ use super::token::{Credential, Mac, Presented};
 use crate::base::clock::WallTime;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{GrantId, KeyId};
-use crate::catalog::Pattern;
+use crate::catalog::Rights;
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq, ConstantTimeLess};
 
@@ -27,8 +27,8 @@ pub struct VirtualKey {
     pub expires: Option<WallTime>,
     /// Whether it was revoked.
     pub revoked: bool,
-    /// What it allows. Nothing allowed, nothing seen. Keys with the same rights share the list.
-    pub allow: Arc<[Pattern]>,
+    /// What it allows. Nothing allowed, nothing seen. Keys with the same rights share them.
+    pub rights: Arc<Rights>,
 }
 
 /// Who is asking.
@@ -203,7 +203,7 @@ mod tests {
     fn entry(token: &Token, expires: Option<u64>, revoked: bool) -> KeyEntry {
         let mac = pepper().mac(&token.presented());
         let expires = expires.map(WallTime);
-        let key = VirtualKey { id: token.id(), name: "k".into(), mac, expires, revoked, allow: Arc::default() };
+        let key = VirtualKey { id: token.id(), name: "k".into(), mac, expires, revoked, rights: Arc::default() };
         KeyEntry { key, grant: GrantId(token.presented().text()[3].into()) }
     }
 

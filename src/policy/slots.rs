@@ -132,7 +132,7 @@ mod tests {
 
     fn entry(id: &str, grant: u32) -> KeyEntry {
         let (id, mac) = (KeyId::parse(id).unwrap(), Mac([1; 32]));
-        let key = VirtualKey { id, name: "k".into(), mac, expires: None, revoked: false, allow: Arc::default() };
+        let key = VirtualKey { id, name: "k".into(), mac, expires: None, revoked: false, rights: Arc::default() };
         KeyEntry { key, grant: GrantId(grant) }
     }
 

@@ -6,7 +6,12 @@ use crate::base::clock::{Clock, Instant};
 use std::io;
 
 /// A timer that wakes its one waiter to the microsecond, as far as the kernel and the machine's load allow.
-pub struct Alarm(Option<Pollable>);
+pub struct Alarm {
+    /// Nothing in a simulation.
+    timer: Option<Pollable>,
+    /// Room for the count of rings, kept: a shard's timers ring many times a second.
+    rings: Vec<u8>,
+}
 
 impl Alarm {
     /// Makes one; must be called inside a runtime. In a simulation it ticks as every other timer does.
@@ -15,9 +20,10 @@ impl Alarm {
     /// Out of descriptors.
     pub fn new() -> io::Result<Self> {
         if mode::is_sim() {
-            return Ok(Self(None));
+            return Ok(Self { timer: None, rings: Vec::new() });
         }
-        Pollable::new(sys::timerfd()?).map(|timer| Self(Some(timer)))
+        let timer = Some(Pollable::new(sys::timerfd()?)?);
+        Ok(Self { timer, rings: Vec::with_capacity(size_of::<u64>()) })
     }
 
     /// Waits until a point on the monotonic clock; not at all if it has passed. Safe to drop: the next wait sets the
@@ -26,7 +32,7 @@ impl Alarm {
     /// # Errors
     /// The kernel refuses; nothing that a correct program meets.
     pub async fn wait_until(&mut self, at: Instant) -> io::Result<()> {
-        let Some(timer) = &self.0 else {
+        let Some(timer) = &self.timer else {
             super::time::sleep_until(at).await;
             return Ok(());
         };
@@ -35,10 +41,10 @@ impl Alarm {
             return Ok(());
         }
         sys::arm(timer.fd(), left)?;
-        let mut ticks = Vec::with_capacity(size_of::<u64>());
         loop {
             timer.readable().await?;
-            match sys::read_spare(timer.fd(), &mut ticks) {
+            self.rings.clear();
+            match sys::read_spare(timer.fd(), &mut self.rings) {
                 Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 done => return done.map(drop),
             }

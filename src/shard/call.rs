@@ -1,31 +1,44 @@
-//! The one way a tool is executed, whatever door asked: decide, record the intent, run, record the outcome.
+//! The one way anything is executed at a server, whatever door asked: decide, record the intent, run, record the
+//! outcome.
 //!
 //! No record, no answer: an outcome that could not be recorded is an error to the client, also where the server has
-//! answered well. Denied, hidden and absent tools answer alike; only the journal knows which it was.
+//! answered well. What is denied, hidden and absent answers alike; only the journal knows which it was.
 
 use crate::audit::{self, Denied, Digest, Era, Intent, Outcome, Status};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::ids::{Seq, ToolId};
+use crate::base::ids::Seq;
 use crate::base::phase::Phase;
 use crate::catalog::Tool;
+use crate::mcp::caps::ClientCaps;
+use crate::mcp::revision;
 use crate::policy::{Asked, Verdict, unknown_tool};
+use crate::shard::converse;
 use crate::shard::exchange::Exchange;
 use crate::shard::session::SessionKey;
+use crate::shard::wanted::{self, Admitted, Target, Wanted};
 use crate::telemetry::{CallOutcome, ServerSlot};
 use crate::upstream::answer::{self, Answer, CallMeta, Sink, UpstreamCall};
+use crate::upstream::operation::Input;
 use crate::upstream::upstreams::scope_key;
+use crate::wire::rpc;
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::{Pin, pin};
 
-/// A call as a door understood it.
+/// JSON-RPC code of a resource that is not there, in the legacy era alone.
+const LEGACY_NOT_FOUND: i32 = -32002;
+
+/// A request as a door understood it.
+#[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
-    /// The tool's name as the client sent it.
-    pub(crate) name: &'a str,
-    /// The raw arguments; nothing where the client gave none.
-    pub(crate) arguments: Option<&'a [u8]>,
+    /// What is wanted, in the client's words.
+    pub(crate) wanted: Wanted<'a>,
+    /// What the client answers to what a modern server asked in an earlier round.
+    pub(crate) input: Input<'a>,
     /// What goes upstream in `_meta`.
     pub(crate) meta: CallMeta<'a>,
+    /// What the client can do.
+    pub(crate) caps: ClientCaps,
     /// Who calls, for the record.
     pub(crate) caller: Caller<'a>,
 }
@@ -47,8 +60,20 @@ pub(crate) struct Caller<'a> {
     pub(crate) session: Option<SessionKey>,
 }
 
-/// Runs a call to its end. `mirrored` checks what the head says of the call once the tool is known. When `cancelled`
-/// resolves first, the call is cancelled upstream and recorded so. It comes pinned, so that it is kept once.
+/// What came of asking whether a call may be made: if not, what is answered.
+pub(crate) type Admission = std::result::Result<Admitted, Result<Answer>>;
+
+impl Caller<'_> {
+    /// The era it speaks, in the words of the protocol.
+    pub(crate) fn mcp_era(&self) -> revision::Era {
+        match self.era {
+            Era::Legacy => revision::Era::Legacy,
+            Era::Modern => revision::Era::Modern,
+        }
+    }
+}
+
+/// Runs a call to its end: [`admit`], then [`perform`].
 pub(crate) async fn run(
     exchange: &mut Exchange,
     call: &Call<'_>,
@@ -56,34 +81,58 @@ pub(crate) async fn run(
     sink: &Sink,
     cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
-    let tool = admit(exchange, call, mirrored)?;
+    match admit(exchange, call, mirrored) {
+        Ok(admitted) => perform(exchange, call, &admitted, sink, cancelled).await,
+        Err(refused) => refused,
+    }
+}
+
+/// Whether the call may be made, and of what. `mirrored` checks what the head says of the call once the tool is known.
+/// A refusal is recorded.
+pub(crate) fn admit(exchange: &mut Exchange, call: &Call<'_>, mirrored: impl FnOnce(&Tool) -> Result<()>) -> Admission {
+    let admitted = match call.wanted {
+        Wanted::Tool { name, .. } => admit_tool(exchange, call, name, mirrored).map_err(Err),
+        _ => admit_other(exchange, call),
+    };
     exchange.stamps.end(Phase::Decide);
-    let in_force = exchange.in_force.clone();
-    let tool = in_force.snapshot.catalog.tool(tool);
-    let slot = in_force.slot(tool.server);
-    let seq = record_intent(exchange, call, tool).await.inspect_err(|error| count(exchange, slot, error.kind))?;
+    admitted
+}
+
+/// Makes an admitted call. When `cancelled` resolves first, it is cancelled upstream and recorded so.
+pub(crate) async fn perform(
+    exchange: &mut Exchange,
+    call: &Call<'_>,
+    admitted: &Admitted,
+    sink: &Sink,
+    cancelled: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Answer> {
+    let slot = exchange.in_force.slot(admitted.server);
+    let seq = record_intent(exchange, call, admitted).await.inspect_err(|error| count(exchange, slot, error.kind))?;
     exchange.shard.metrics.calls(slot).in_flight.inc();
-    let answer = execute(exchange, call, tool, sink, cancelled).await;
+    let answer = execute(exchange, call, admitted, sink, cancelled).await;
     exchange.shard.metrics.calls(slot).in_flight.dec();
     exchange.stamps.end(Phase::Call);
     record_outcome(exchange, slot, seq, &answer)?;
     answer
 }
 
-/// Whether the call may be made, and of which tool. A refusal is recorded.
-fn admit(exchange: &Exchange, call: &Call<'_>, mirrored: impl FnOnce(&Tool) -> Result<()>) -> Result<ToolId> {
+fn admit_tool(
+    exchange: &Exchange,
+    call: &Call<'_>,
+    name: &str,
+    mirrored: impl FnOnce(&Tool) -> Result<()>,
+) -> Result<Admitted> {
     let catalog = exchange.catalog();
-    let asked =
-        Asked { name: call.name, door: exchange.door, grant: exchange.grant(), narrowing: exchange.narrowing.as_ref() };
+    let asked = Asked { name, door: exchange.door, grant: exchange.grant(), narrowing: exchange.narrowing.as_ref() };
     let admission = asked.admit(catalog);
     let known = admission.tool.map(|id| catalog.tool(id));
     match admission.verdict {
         Verdict::Deny(reason) => {
             record_denial(exchange, call, known, reason.name())?;
-            Err(unknown_tool(call.name))
+            Err(unknown_tool(name))
         }
         Verdict::Allow(id) => match mirrored(catalog.tool(id)) {
-            Ok(()) => Ok(id),
+            Ok(()) => Ok(Admitted { server: catalog.tool(id).server, target: Target::Tool(id) }),
             Err(error) => {
                 record_denial(exchange, call, known, error.kind.name())?;
                 Err(error)
@@ -92,41 +141,72 @@ fn admit(exchange: &Exchange, call: &Call<'_>, mirrored: impl FnOnce(&Tool) -> R
     }
 }
 
+/// What is no tool: rights show in what is found at all.
+fn admit_other(exchange: &Exchange, call: &Call<'_>) -> Admission {
+    if let Some(admitted) = wanted::find(exchange, &call.wanted) {
+        return Ok(admitted);
+    }
+    if let Err(error) = record_denial(exchange, call, None, "not_granted") {
+        return Err(Err(error));
+    }
+    Err(match call.wanted {
+        Wanted::Resource { .. } => Ok(not_found(call.caller.era, &call.wanted)),
+        _ => Err(call.wanted.unknown()),
+    })
+}
+
+/// The one error that carries data: each era has its own code for it (2026-07-28 SEP-2164; 2025-11-25 resources).
+pub(super) fn not_found(era: Era, wanted: &Wanted<'_>) -> Answer {
+    let code = if era == Era::Modern { Kind::InvalidParams.rpc_code() } else { LEGACY_NOT_FOUND };
+    let (message, uri) = (rpc::quoted(&wanted.unknown().context), rpc::quoted(wanted.name()));
+    let (message, uri) = (String::from_utf8_lossy(&message), String::from_utf8_lossy(&uri));
+    let error = format!(r#"{{"code":{code},"message":{message},"data":{{"uri":{uri}}}}}"#);
+    let era = if era == Era::Modern { revision::Era::Modern } else { revision::Era::Legacy };
+    Answer { outcome: answer::Outcome::Error(error.into_bytes().into()), era }
+}
+
 async fn execute(
     exchange: &Exchange,
     call: &Call<'_>,
-    tool: &Tool,
+    admitted: &Admitted,
     sink: &Sink,
     cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
-    let spec = exchange.snapshot().server(tool.server).ok_or_else(unserved)?;
+    let spec = exchange.snapshot().server(admitted.server).ok_or_else(unserved)?;
     let upstream = UpstreamCall {
-        tool: tool.name(),
-        arguments: call.arguments,
-        header_params: tool.header_params(),
+        operation: admitted.operation(exchange.catalog(), &call.wanted),
+        input: call.input,
         meta: call.meta,
+        caps: call.caps.allowed_by(spec.asks),
+        client: call.caller.mcp_era(),
         scope: scope_key(spec.scope, exchange.principal.key, call.caller.session),
     };
-    let server = exchange.shard.upstream(&exchange.in_force, tool.server, &spec.name)?;
-    let running = pin!(exchange.shard.call_upstream(&server, &upstream, sink));
+    let server = exchange.shard.upstream(&exchange.in_force, admitted.server, &spec.name)?;
+    let running = pin!(converse::call(&exchange.shard, &server, &upstream, call.caller.revision, sink));
     match select(running, cancelled).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),
     }
 }
 
-fn intent<'a>(exchange: &'a Exchange, call: &'a Call<'_>, tool: Option<&'a Tool>, verdict: &'a str) -> Intent<'a> {
+fn intent<'a>(
+    exchange: &'a Exchange,
+    call: &Call<'a>,
+    (server, name, tool): (&'a str, &'a str, Option<&Tool>),
+    verdict: &'a str,
+) -> Intent<'a> {
+    let arguments = call.wanted.arguments();
     Intent {
         key: exchange.principal.key.as_str(),
         client: call.caller.client,
         client_version: call.caller.client_version,
         era: call.caller.era,
         revision: call.caller.revision,
-        server: tool.map_or("", |tool| exchange.catalog().server_name(tool.server)),
-        tool: tool.map_or(call.name, Tool::exposed),
-        definition_hash: tool.map_or(Digest::default(), |tool| tool.hash),
-        arguments_digest: call.arguments.map_or(Digest::default(), audit::digest),
-        arguments_bytes: call.arguments.map_or(0, |raw| raw.len() as u64),
+        server,
+        tool: name,
+        definition_hash: wanted::definition_hash(tool),
+        arguments_digest: arguments.map_or(Digest::default(), audit::digest),
+        arguments_bytes: arguments.map_or(0, |raw| raw.len() as u64),
         verdict,
         trace_id: call.caller.trace_id,
         epoch: exchange.snapshot().epoch.0,
@@ -135,16 +215,21 @@ fn intent<'a>(exchange: &'a Exchange, call: &'a Call<'_>, tool: Option<&'a Tool>
     }
 }
 
-async fn record_intent(exchange: &Exchange, call: &Call<'_>, tool: &Tool) -> Result<Seq> {
+async fn record_intent(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted) -> Result<Seq> {
     let journal = &exchange.shard.journal;
     journal.room().await?;
-    journal.intent(&intent(exchange, call, Some(tool), "allow"))
+    let catalog = exchange.catalog();
+    let name = admitted.recorded(catalog, &call.wanted);
+    let what = (catalog.server_name(admitted.server), &*name, admitted.tool(catalog));
+    journal.intent(&intent(exchange, call, what, "allow"))
 }
 
 fn record_denial(exchange: &Exchange, call: &Call<'_>, tool: Option<&Tool>, reason: &str) -> Result<()> {
     let slot = tool.map_or(ServerSlot::OTHER, |tool| exchange.in_force.slot(tool.server));
     exchange.shard.metrics.calls(slot).outcome(CallOutcome::Denied).inc();
-    let denied = Denied { call: intent(exchange, call, tool, "deny"), reason };
+    let server = tool.map_or("", |tool| exchange.catalog().server_name(tool.server));
+    let name = tool.map_or_else(|| wanted::recorded(&call.wanted), |tool| tool.exposed().into());
+    let denied = Denied { call: intent(exchange, call, (server, &name, tool), "deny"), reason };
     exchange.shard.journal.denied(&denied).map(drop)
 }
 
@@ -168,7 +253,8 @@ fn record_outcome(exchange: &Exchange, slot: ServerSlot, seq: Seq, answer: &Resu
     recorded
 }
 
-fn unserved() -> Error {
+/// What the snapshot says it cannot be.
+pub(crate) fn unserved() -> Error {
     Error::new(Kind::Internal, "a tool of the catalogue belongs to no server")
 }
 

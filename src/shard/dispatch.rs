@@ -24,6 +24,10 @@ pub(crate) const MCP_METHODS: &str = "GET, POST, DELETE, OPTIONS";
 enum Route<'a> {
     /// An MCP door, by the name of its server where it is one server's.
     Mcp(Option<&'a str>),
+    /// The event streams of HTTP+SSE, by the name of a server where it is one server's.
+    Events(Option<&'a str>),
+    /// Where messages of HTTP+SSE are posted.
+    Messages,
     /// A bare sign of life for load balancers.
     Alive,
     /// Nowhere.
@@ -45,6 +49,9 @@ pub(crate) fn answer<'a, S: Stream>(
     async move {
         let answered = match &mut enter(shard, &head, familiar) {
             Ok(Entered::Mcp(exchange)) => return by_method(exchange, conn, &head).await,
+            // Boxed: few clients still come this way, and every request would carry the room for it.
+            Ok(Entered::Events(exchange)) => return Box::pin(doors::sse::events(exchange, conn, &head)).await,
+            Ok(Entered::Messages(exchange)) => return Box::pin(doors::sse::messages(exchange, conn, &head)).await,
             Ok(Entered::Alive) => conn.respond(200, &[], Body::Empty).await,
             Err(error) => refuse::plain(shard, conn, error).await,
         };
@@ -57,6 +64,10 @@ pub(crate) fn answer<'a, S: Stream>(
 enum Entered {
     /// An MCP door.
     Mcp(Exchange),
+    /// An event stream of HTTP+SSE.
+    Events(Exchange),
+    /// Where messages of HTTP+SSE are posted.
+    Messages(Exchange),
     /// The sign of life.
     Alive,
 }
@@ -70,6 +81,8 @@ fn enter(shard: &Rc<Shard>, head: &RequestHead, familiar: &mut Familiar) -> Resu
     }
     match route(head.path()) {
         Route::Mcp(server) => exchange(shard, in_force, stamps, (head, familiar), server).map(Entered::Mcp),
+        Route::Events(server) => exchange(shard, in_force, stamps, (head, familiar), server).map(Entered::Events),
+        Route::Messages => exchange(shard, in_force, stamps, (head, familiar), None).map(Entered::Messages),
         Route::Alive => Ok(Entered::Alive),
         Route::Nowhere => Err(no_such_path()),
     }
@@ -78,12 +91,20 @@ fn enter(shard: &Rc<Shard>, head: &RequestHead, familiar: &mut Familiar) -> Resu
 fn route(path: &str) -> Route<'_> {
     match path.trim_end_matches('/') {
         "/mcp" => Route::Mcp(None),
+        "/sse" => Route::Events(None),
+        "/messages" => Route::Messages,
         "/livez" => Route::Alive,
-        other => match other.strip_prefix("/mcp/") {
-            Some(server) if !server.is_empty() && !server.contains('/') => Route::Mcp(Some(server)),
-            _ => Route::Nowhere,
+        other => match (below(other, "/mcp/"), below(other, "/sse/")) {
+            (Some(server), _) => Route::Mcp(Some(server)),
+            (_, Some(server)) => Route::Events(Some(server)),
+            (None, None) => Route::Nowhere,
         },
     }
+}
+
+/// The one segment of a path below another.
+fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    path.strip_prefix(folder).filter(|rest| !rest.is_empty() && !rest.contains('/'))
 }
 
 /// `Host` against DNS rebinding, `Origin` against pages of other sites (docs/protocol.md 1, step 1).
@@ -136,7 +157,8 @@ fn identify(shard: &Shard, snapshot: &Snapshot, head: &RequestHead, familiar: &m
     Ok(principal)
 }
 
-fn door(snapshot: &Snapshot, principal: Principal, server: Option<&str>) -> Option<Door> {
+/// The door of a server that a principal may see.
+pub(crate) fn door(snapshot: &Snapshot, principal: Principal, server: Option<&str>) -> Option<Door> {
     let Some(name) = server else { return Some(Door::All) };
     let id = snapshot.catalog.server_id(name)?;
     snapshot.grant(principal.grant).admits(id).then_some(Door::Server(id))
@@ -175,7 +197,19 @@ mod tests {
         assert_eq!(route("/mcp/"), Route::Mcp(None));
         assert_eq!(route("/mcp/github"), Route::Mcp(Some("github")));
         assert_eq!(route("/livez"), Route::Alive);
-        for lost in ["/", "/mcp/a/b", "/mcpx", "/.well-known/oauth-authorization-server", "*", "/MCP"] {
+        assert_eq!(route("/sse"), Route::Events(None));
+        assert_eq!(route("/sse/github/"), Route::Events(Some("github")));
+        assert_eq!(route("/messages"), Route::Messages);
+        for lost in [
+            "/",
+            "/mcp/a/b",
+            "/mcpx",
+            "/.well-known/oauth-authorization-server",
+            "*",
+            "/MCP",
+            "/sse/a/b",
+            "/messages/a",
+        ] {
             assert_eq!(route(lost), Route::Nowhere, "{lost}");
         }
     }

@@ -2,16 +2,17 @@
 //!
 //! Crossing costs two wake-ups (docs/architecture.md), which is why everything stateless runs where the client is.
 
+use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result, Retry, Side};
 use crate::base::ids::ShardId;
 use crate::base::limits::CALL_CAP_MS;
 use crate::invariant;
 use crate::rt::local::{self, Notify};
 use crate::rt::mailbox::{Sender, TrySend};
-use crate::rt::time;
+use crate::rt::{task, time};
 use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
-use crate::upstream::answer::{Answer, OwnedCall, Sink};
+use crate::upstream::answer::{Answer, OwnedCall, Question, Reply, Sink};
 use foldhash::HashMap;
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
@@ -21,7 +22,9 @@ use std::time::Duration;
 /// Time the other shards have to hear of an ended session.
 const END_TIME: Duration = Duration::from_secs(2);
 /// Pause before a message is offered again to a mailbox that was full.
-pub(crate) const FULL_PAUSE: Duration = Duration::from_millis(2);
+const FULL_PAUSE: Duration = Duration::from_millis(2);
+/// Time after which a message that no mailbox takes is given up: the other side's own deadline has passed by then.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// Time after which the answer of another shard is no longer waited for: its own deadline has passed long ago, so the
 /// task that was to answer has died.
 const LOST_AFTER: Duration = Duration::from_millis(CALL_CAP_MS + 60_000);
@@ -33,11 +36,15 @@ pub(crate) struct Peers {
     next: Cell<u64>,
     asked: RefCell<HashMap<u64, Asker>>,
     serving: RefCell<HashMap<Ticket, Rc<Notify>>>,
+    /// Who waits for what a client is asked elsewhere, by our number for the question.
+    questions: RefCell<HashMap<u64, (Ticket, local::OneSender<Reply>)>>,
     ends: RefCell<HashMap<u64, local::OneSender<()>>>,
 }
 
 /// Who waits for a call that runs elsewhere.
 struct Asker {
+    /// Where it runs.
+    home: ShardId,
     /// Takes its events; bounded like those of a call that runs here.
     events: Sink,
     answer: local::OneSender<Result<Answer>>,
@@ -55,7 +62,7 @@ impl Peers {
     /// The ways from shard `own`; `mailboxes` holds every shard's, in the order of their ids.
     pub(crate) fn new(own: ShardId, mailboxes: Box<[Sender<ToShard>]>) -> Self {
         let (asked, serving, ends) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { own, mailboxes, next: Cell::new(0), asked, serving, ends }
+        Self { own, mailboxes, next: Cell::new(0), asked, serving, questions: RefCell::default(), ends }
     }
 
     /// The shard that a number picks: the same on every shard.
@@ -93,13 +100,38 @@ impl Peers {
         })
     }
 
+    /// Puts a message into a shard's mailbox, again and again while that is full: until whoever waits for it has given
+    /// up. Says whether it was taken.
+    pub(crate) async fn deliver(&self, shard: ShardId, mut message: ToShard) -> bool {
+        let until = Clock::now() + GIVE_UP_AFTER;
+        while let Err(back) = self.offer(shard, message) {
+            if Clock::now() > until {
+                return false;
+            }
+            message = back;
+            time::sleep(FULL_PAUSE).await;
+        }
+        true
+    }
+
     /// Runs a call at the home shard of its server. Dropping the future cancels it there.
     pub(crate) async fn call(&self, home: ShardId, server: &str, call: OwnedCall, sink: &Sink) -> Result<Answer> {
+        let forward = |ticket| ToShard::Forward(Box::new(Forward { ticket, server: server.into(), call }));
+        self.ask(home, sink, forward).await
+    }
+
+    /// Has another shard do what ends in an answer. Dropping the future ends it there.
+    pub(crate) async fn ask(
+        &self,
+        home: ShardId,
+        sink: &Sink,
+        message: impl FnOnce(Ticket) -> ToShard,
+    ) -> Result<Answer> {
         let ticket = self.ticket();
         let (answer, answered) = local::oneshot();
-        self.asked.borrow_mut().insert(ticket.number, Asker { events: sink.clone(), answer });
+        self.asked.borrow_mut().insert(ticket.number, Asker { home, events: sink.clone(), answer });
         let mut asked = Asked { peers: self, home, number: ticket.number, answered: true };
-        self.send(home, ToShard::Forward(Box::new(Forward { ticket, server: server.into(), call })))?;
+        self.send(home, message(ticket))?;
         asked.answered = false;
         let answer = time::timeout(LOST_AFTER, answered).await.map_err(|_| lost())?;
         let slow = |_| Error::new(Kind::Overloaded, "the client reads the events of its call too slowly");
@@ -109,9 +141,14 @@ impl Peers {
     }
 
     /// Takes what another shard says of a call of ours. A reader that lags loses the call.
-    pub(crate) fn returned(&self, number: u64, what: Returned) {
+    pub(crate) fn returned(self: &Rc<Self>, number: u64, what: Returned) {
         let mut asked = self.asked.borrow_mut();
         match what {
+            Returned::Question { number: question, name, method, params } => {
+                let Some(asker) = asked.get(&number) else { return };
+                let (home, answer) = (asker.home, asker.events.ask(name.as_deref(), &method, params));
+                drop(task::spawn(self.clone().reply(home, question, answer)));
+            }
             Returned::Event(event) => {
                 let lags = asked.get(&number).is_some_and(|asker| asker.events.push(event).is_err());
                 if lags {
@@ -127,30 +164,64 @@ impl Peers {
         }
     }
 
+    /// Brings the answer to a question to the shard where the call runs that asked it.
+    async fn reply(self: Rc<Self>, home: ShardId, question: u64, answer: Result<local::OneReceiver<Reply>>) {
+        let reply = match answer {
+            Ok(answer) => answer.await.ok(),
+            Err(_) => None,
+        };
+        self.deliver(home, ToShard::Replied(question, reply)).await;
+    }
+
+    /// Enters a question that another shard's client is to answer; gives its number.
+    pub(crate) fn question(&self, ticket: Ticket, question: Question) -> Returned {
+        let number = self.ticket().number;
+        self.questions.borrow_mut().insert(number, (ticket, question.reply));
+        Returned::Question { number, name: question.name, method: question.method, params: question.params }
+    }
+
+    /// Takes the answer to a question that was entered here.
+    pub(crate) fn replied(&self, number: u64, reply: Option<Reply>) {
+        let found = self.questions.borrow_mut().remove(&number);
+        if let (Some((_, asker)), Some(reply)) = (found, reply) {
+            // The call may have ended meanwhile.
+            let _ = asker.send(reply);
+        }
+    }
+
     /// Tells every other shard that a session has ended, and waits until each has heard of it.
     ///
     /// # Errors
     /// [`Kind::Overloaded`] where one does not say so in time; the session may then still be taken there.
     pub(crate) async fn announce_end(&self, session: SessionKey) -> Result<()> {
-        let told = join_all(self.others().map(|shard| self.tell_end(shard, session)));
-        let late = |_| Error::new(Kind::Overloaded, "a shard did not hear in time that the session ended; try again");
+        self.announce(|ticket| ToShard::SessionEnded(session, ticket)).await
+    }
+
+    /// Tells every other shard something of a session, and waits until each has heard of it.
+    ///
+    /// # Errors
+    /// [`Kind::Overloaded`] where one does not say so in time.
+    pub(crate) async fn announce(&self, message: impl Fn(Ticket) -> ToShard) -> Result<()> {
+        let told = join_all(self.others().map(|shard| self.announce_to(shard, &message)));
+        let late =
+            |_| Error::new(Kind::Overloaded, "a shard did not hear in time of a change of the session; try again");
         time::timeout(END_TIME, told).await.map(drop).map_err(late)
     }
 
     /// Tells one shard, once its mailbox has room, and waits until it has heard.
-    async fn tell_end(&self, shard: ShardId, session: SessionKey) {
+    async fn announce_to(&self, shard: ShardId, message: &impl Fn(Ticket) -> ToShard) {
         let ticket = self.ticket();
         let (sender, heard) = local::oneshot();
         self.ends.borrow_mut().insert(ticket.number, sender);
         let _forget = Ending { peers: self, number: ticket.number };
-        while self.send(shard, ToShard::SessionEnded(session, ticket)).is_err() {
+        while self.send(shard, message(ticket)).is_err() {
             time::sleep(FULL_PAUSE).await;
         }
         // The sender stays in the map until it is used.
         let _ = heard.await;
     }
 
-    /// Another shard has heard of an ended session.
+    /// Another shard has heard of what was announced.
     pub(crate) fn acknowledged(&self, number: u64) {
         if let Some(sender) = self.ends.borrow_mut().remove(&number) {
             // Nobody waits any more where the time was up.
@@ -168,6 +239,7 @@ impl Peers {
     /// Forgets a call that another shard asked for.
     pub(crate) fn served(&self, ticket: Ticket) {
         self.serving.borrow_mut().remove(&ticket);
+        self.questions.borrow_mut().retain(|_, (asker, _)| *asker != ticket);
     }
 
     /// The other shard no longer wants its call.

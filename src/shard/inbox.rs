@@ -1,27 +1,27 @@
 //! What a shard does with the messages in its mailbox.
 
-use crate::base::clock::Clock;
 use crate::base::error::Result;
 use crate::base::ids::{ServerId, ShardId};
 use crate::base::limits::MAILBOX_MAX;
 use crate::config::Snapshot;
+use crate::mcp::state::Asked;
 use crate::rt::local::Notify;
 use crate::rt::mailbox::Receiver;
-use crate::rt::{task, time};
-use crate::shard::forward::FULL_PAUSE;
-use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
+use crate::rt::task;
+use crate::shard::attend;
+use crate::shard::doors::sse;
+use crate::shard::interests::{self, Topic};
+use crate::shard::messages::{Forward, Resume, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
 use crate::shard::{Busy, InForce, Shard, streams};
-use crate::upstream::answer::{Answer, Event, ScopeKey, Sink, UpstreamCall};
+use crate::upstream::answer::{Answer, Said, ScopeKey, Sink, UpstreamCall};
 use crate::upstream::upstreams::{Placement, Upstream, home_number};
 use futures_util::future::{Either, select};
-use std::pin::pin;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Time after which an answer that no mailbox takes is given up: the asker's own deadline has passed by then.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 
 /// Serves the mailbox until the shard is told to drain.
 pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
@@ -34,12 +34,23 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::Learned(server, verdict) => shard.upstreams.learn(&server, verdict),
             ToShard::Identity(identity) => drop(shard.identity.replace(Some(identity))),
             ToShard::Forward(forward) => start_here(shard, *forward),
+            ToShard::Resume(resume) => resume_here(shard, *resume),
             ToShard::Returned(number, what) => shard.peers.returned(number, *what),
             ToShard::Abandoned(ticket) => shard.peers.abandoned(ticket),
             ToShard::SessionEnded(session, asker) => shard.hear_session_end(session, asker),
-            ToShard::SessionEndKnown(number) => shard.peers.acknowledged(number),
+            ToShard::Known(number) => shard.peers.acknowledged(number),
             ToShard::LogLevel(session, level) => shard.log_levels.set(session, level),
+            ToShard::Subscribed(session, topic, begins, asker) => {
+                hear_subscription(shard, session, *topic, begins, asker)
+            }
+            ToShard::Wants(wants) => shard.fanout.wants(&shard.upstreams, *wants),
+            ToShard::Stands(server, version) => shard.interests.stands(&server, version),
+            ToShard::Updated(topic) => interests::updated(shard, &topic),
+            ToShard::Replied(number, reply) => shard.peers.replied(number, reply),
+            ToShard::ClientReplied(session, number, reply) => shard.asked.answer(session, number, reply),
             ToShard::Cancelled(session, id) => drop(shard.in_flight.cancel(session, &id)),
+            ToShard::Posted(ticket, posted) => sse::take_in(shard, ticket, *posted),
+            ToShard::PostTaken(number, taken) => shard.event_sessions.taken(number, *taken),
             ToShard::Drain => return,
         }
     }
@@ -50,23 +61,25 @@ impl Shard {
     pub(crate) fn adopt(&self, snapshot: Arc<Snapshot>) {
         self.metrics.epoch.set(snapshot.epoch.0);
         self.upstreams.apply(&snapshot.servers, |name| self.home_of(name, &ScopeKey::Shared) == self.id);
+        self.fanout.renew(&self.upstreams);
         *self.in_force.borrow_mut() = Rc::new(InForce::new(snapshot, &self.table, &self.upstreams));
     }
 
     /// Notes that a session has ended; its streams end with it.
     pub(crate) fn end_session(&self, session: SessionKey) {
         self.ended.add(session);
+        self.interests.forget(&session);
         self.streams.look_of(&session);
     }
 
     fn hear_session_end(&self, session: SessionKey, ticket: Ticket) {
         self.end_session(session);
         // A full mailbox loses this: the asker then waits for its deadline and says so.
-        let _ = self.peers.send(ticket.origin, ToShard::SessionEndKnown(ticket.number));
+        let _ = self.peers.send(ticket.origin, ToShard::Known(ticket.number));
     }
 
     /// The shard where a server's scope lives.
-    fn home_of(&self, server: &str, scope: &ScopeKey) -> ShardId {
+    pub(super) fn home_of(&self, server: &str, scope: &ScopeKey) -> ShardId {
         self.peers.home(home_number(server, scope))
     }
 
@@ -77,7 +90,7 @@ impl Shard {
         call: &UpstreamCall<'_>,
         sink: &Sink,
     ) -> Result<Answer> {
-        if let Placement::Home(number) = upstream.placement(&call.scope) {
+        if let Placement::Home(number) = upstream.placement(&call.scope, call.client) {
             let home = self.peers.home(number);
             if home != self.id {
                 // Boxed, as most calls stay here and each would carry the room for it.
@@ -98,6 +111,48 @@ impl Shard {
     }
 }
 
+/// Takes in a subscription that another shard has granted, and says so once the server is known to tell.
+fn hear_subscription(shard: &Rc<Shard>, session: SessionKey, topic: Topic, begins: bool, ticket: Ticket) {
+    let shard = shard.clone();
+    drop(task::spawn(async move {
+        // The asking shard has held it against the same bounds.
+        let _ = subscribe_here(&shard, session, &topic, begins).await;
+        let _ = shard.peers.send(ticket.origin, ToShard::Known(ticket.number));
+    }));
+}
+
+/// Subscribes a session to a resource on this shard, or ends that, and waits until its streams here will hear.
+///
+/// # Errors
+/// [`crate::base::error::Kind::Overloaded`] where there is no room.
+pub(crate) async fn subscribe_here(shard: &Rc<Shard>, session: SessionKey, topic: &Topic, begins: bool) -> Result<()> {
+    shard.interests.note(session, topic, begins)?;
+    let (places, topics) = (shard.streams.places_of(&session), BTreeSet::from([topic.clone()]));
+    for place in &places {
+        match begins {
+            true => interests::enter(shard, *place, &topics)?,
+            false => interests::withdraw(shard, *place, &topics),
+        }
+    }
+    if begins && !places.is_empty() {
+        shard.interests.settled(&topic.server).await;
+    }
+    Ok(())
+}
+
+/// Goes on with a parked call for another shard, whose client has come back there.
+fn resume_here(shard: &Rc<Shard>, resume: Resume) {
+    let abandoned = shard.peers.serve(resume.ticket);
+    let busy = Busy::new(shard);
+    drop(task::spawn(async move {
+        let shard = &busy.0;
+        let sink = Sink::hand(said_home(shard, resume.ticket));
+        let asked = Asked { server: &resume.server, key: resume.key, digest: resume.digest };
+        let running = attend::resume_here(shard, resume.number, &asked, resume.responses.as_deref(), &sink);
+        end_for(shard, resume.ticket, pin!(running), &abandoned).await;
+    }));
+}
+
 /// Starts a call for another shard. It is entered before its task first runs: the next message in the mailbox may be
 /// that it is abandoned, or that the shard drains.
 fn start_here(shard: &Rc<Shard>, forward: Forward) {
@@ -108,10 +163,20 @@ fn start_here(shard: &Rc<Shard>, forward: Forward) {
 /// Runs a call for another shard and sends back what it says.
 async fn run_here(busy: Busy, forward: Forward, abandoned: Rc<Notify>) {
     let (shard, ticket) = (&busy.0, forward.ticket);
-    let sink = Sink::hand(event_home(shard, ticket));
+    let sink = Sink::hand(said_home(shard, ticket));
     let call = forward.call.as_call();
     let running = shard.upstreams.call(&forward.server, &call, &sink);
-    let ended = match select(pin!(running), pin!(abandoned.notified())).await {
+    end_for(shard, ticket, pin!(running), &abandoned).await;
+}
+
+/// Runs to its end what another shard has asked for, unless that no longer wants it, and sends the answer.
+async fn end_for(
+    shard: &Rc<Shard>,
+    ticket: Ticket,
+    running: Pin<&mut impl Future<Output = Result<Answer>>>,
+    abandoned: &Notify,
+) {
+    let ended = match select(running, pin!(abandoned.notified())).await {
         Either::Left((answer, _)) => Some(answer),
         Either::Right(((), _)) => None,
     };
@@ -121,24 +186,22 @@ async fn run_here(busy: Busy, forward: Forward, abandoned: Rc<Notify>) {
     }
 }
 
-fn event_home(shard: &Rc<Shard>, ticket: Ticket) -> impl Fn(Event) -> bool + 'static {
+fn said_home(shard: &Rc<Shard>, ticket: Ticket) -> impl Fn(Said) -> bool + 'static {
     let shard = shard.clone();
-    move |event| {
-        let message = ToShard::Returned(ticket.number, Box::new(Returned::Event(event)));
+    move |said| {
+        let returned = match said {
+            Said::Event(event) => Returned::Event(event),
+            Said::Question(question) => shard.peers.question(ticket, question),
+        };
+        let message = ToShard::Returned(ticket.number, Box::new(returned));
         shard.peers.send(ticket.origin, message).is_ok()
     }
 }
 
-/// An answer must not be lost to a mailbox that happens to be full: it is offered again until the asker has given up.
+/// An answer must not be lost to a mailbox that happens to be full.
 async fn send_home(shard: &Rc<Shard>, ticket: Ticket, what: Returned) {
-    let until = Clock::now() + GIVE_UP_AFTER;
-    let mut message = ToShard::Returned(ticket.number, Box::new(what));
-    while let Err(back) = shard.peers.offer(ticket.origin, message) {
-        if Clock::now() > until {
-            tracing::warn!(mailbox_max = MAILBOX_MAX, "an answer was given up: the mailbox of its shard stayed full");
-            return;
-        }
-        message = back;
-        time::sleep(FULL_PAUSE).await;
+    let message = ToShard::Returned(ticket.number, Box::new(what));
+    if !shard.peers.deliver(ticket.origin, message).await {
+        tracing::warn!(mailbox_max = MAILBOX_MAX, "an answer was given up: the mailbox of its shard stayed full");
     }
 }

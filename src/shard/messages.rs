@@ -1,11 +1,15 @@
 //! What comes into a shard's mailbox: from the control thread, and from other shards.
 
+use crate::base::buf::Piece;
 use crate::base::error::Result;
-use crate::base::ids::ShardId;
+use crate::base::ids::{KeyId, ShardId};
+use crate::catalog::Narrowing;
 use crate::config::Snapshot;
 use crate::mcp::meta::LogLevel;
+use crate::mcp::refusal::Refusal;
+use crate::shard::interests::Topic;
 use crate::shard::session::SessionKey;
-use crate::upstream::answer::{Answer, Event, OwnedCall};
+use crate::upstream::answer::{Answer, Event, OwnedCall, Reply};
 use crate::upstream::leg::Verdict;
 use rustls::ServerConfig;
 use std::sync::Arc;
@@ -20,20 +24,50 @@ pub enum ToShard {
     Identity(Arc<ServerConfig>),
     /// Another shard asks this one, the server's home, to run a call.
     Forward(Box<Forward>),
+    /// The client of a call that is parked here has come back to the asking shard.
+    Resume(Box<Resume>),
     /// What a call that ran elsewhere has to say.
     Returned(u64, Box<Returned>),
     /// The shard that asked for a call no longer wants it.
     Abandoned(Ticket),
+    /// What the client answered to a question of a call that runs here, by the question's number; nothing where nobody
+    /// will answer.
+    Replied(u64, Option<Reply>),
     /// A client ended its session; the asking shard waits to hear that this one knows.
     SessionEnded(SessionKey, Ticket),
-    /// The shard asked with this number has heard of an ended session.
-    SessionEndKnown(u64),
+    /// The shard asked with this number has heard of an ended session or of a subscription.
+    Known(u64),
+    /// A legacy client answered a question of this shard, by the question's number.
+    ClientReplied(SessionKey, u64, Reply),
     /// A legacy client said which log messages it wants in its session.
     LogLevel(SessionKey, LogLevel),
+    /// A legacy client subscribes its session to a resource, or (`false`) no longer does; the asking shard waits to
+    /// hear that this one knows.
+    Subscribed(SessionKey, Box<Topic>, bool, Ticket),
+    /// What a shard wants to hear about, of a server whose home is here.
+    Wants(Box<Wants>),
+    /// The server tells of all that this shard wanted of it in this version.
+    Stands(Box<str>, u64),
+    /// A resource changed that this shard wants to hear about.
+    Updated(Box<Topic>),
     /// A legacy client cancelled a request of its session.
     Cancelled(SessionKey, Box<[u8]>),
+    /// A message for a session over HTTP+SSE whose stream is open on this shard.
+    Posted(Ticket, Box<Posted>),
+    /// The word on a message that the shard asked with this number handed over.
+    PostTaken(u64, Box<std::result::Result<(), Refusal>>),
     /// Take no more connections, finish what is under way, then stop.
     Drain,
+}
+
+/// A message for a session over HTTP+SSE, on its way to the shard of its stream.
+pub struct Posted {
+    /// The session.
+    pub(crate) session: SessionKey,
+    /// The message.
+    pub(crate) body: Vec<u8>,
+    /// What the request that brought it narrowed its rights to.
+    pub(crate) narrowing: Option<Narrowing>,
 }
 
 /// A question between shards: who asked, and its number there.
@@ -43,6 +77,18 @@ pub struct Ticket {
     pub origin: ShardId,
     /// Its own number for the question.
     pub number: u64,
+}
+
+/// All that a shard wants to hear about, of one server.
+pub struct Wants {
+    /// The server's name.
+    pub server: Box<str>,
+    /// The shard.
+    pub from: ShardId,
+    /// The server's own URIs.
+    pub uris: Box<[Box<str>]>,
+    /// The shard's number for this set.
+    pub version: u64,
 }
 
 /// A call on its way to the home shard of a server.
@@ -55,10 +101,37 @@ pub struct Forward {
     pub call: OwnedCall,
 }
 
+/// A client's answers on their way to the shard where its call is parked.
+pub struct Resume {
+    /// Who asked.
+    pub(crate) ticket: Ticket,
+    /// The parked call's number.
+    pub(crate) number: u64,
+    /// The server's name.
+    pub(crate) server: Box<str>,
+    /// Whose call it is.
+    pub(crate) key: KeyId,
+    /// The digest of the request.
+    pub(crate) digest: [u8; 16],
+    /// The raw `inputResponses`; nothing where the client brought none.
+    pub(crate) responses: Option<Box<[u8]>>,
+}
+
 /// What a forwarded call says on its way back.
 pub enum Returned {
     /// A notification of the call.
     Event(Event),
+    /// A question of the call.
+    Question {
+        /// Its number at the shard where the call runs.
+        number: u64,
+        /// The server's own name for it.
+        name: Option<Box<str>>,
+        /// Its method.
+        method: Box<str>,
+        /// Its raw `params`.
+        params: Piece,
+    },
     /// The end of it.
     Answer(Result<Answer>),
 }

@@ -10,24 +10,36 @@
 //! | `dispatch.rs` | a head → its door: path, site, key |
 //! | `doors/` | what each door understands: both MCP eras, event streams |
 //! | `call.rs` | the one way a tool is executed |
+//! | `asked.rs`, `park.rs` | what servers ask clients of both eras, until it is answered |
 //! | `relay.rs` | an answer, plain or as a stream of events |
 //! | `forward.rs`, `messages.rs` | calls and notices that cross shards |
 //! | `session.rs`, `streams.rs` | what is kept of sessions and open streams |
+//! | `event_sessions.rs` | sessions over HTTP+SSE, which live where their stream is |
+//! | `interests.rs`, `fanout.rs` | which resources streams want to hear about, and word of them |
 
+mod asked;
+mod attend;
 mod call;
 mod connection;
+mod converse;
 mod dispatch;
 mod doors;
+mod event_sessions;
 mod exchange;
+mod fanout;
 mod forward;
 mod inbox;
+pub mod interests;
 mod lists;
 pub mod messages;
+mod owned;
+mod park;
 mod refuse;
 mod relay;
 pub mod session;
 mod start;
 mod streams;
+mod wanted;
 
 pub use start::{ShardArgs, run};
 
@@ -36,7 +48,12 @@ use crate::base::ids::{ServerId, ShardId};
 use crate::config::Snapshot;
 use crate::mcp::model::Model;
 use crate::mcp::session::Sealing;
+use crate::shard::asked::Asked;
+use crate::shard::event_sessions::EventSessions;
+use crate::shard::fanout::Fanout;
 use crate::shard::forward::Peers;
+use crate::shard::interests::Interests;
+use crate::shard::park::Parks;
 use crate::shard::session::{EndedSessions, InFlight, LogLevels};
 use crate::shard::streams::Streams;
 use crate::telemetry::{ServerSlot, ServerTable, ShardMetrics};
@@ -56,13 +73,18 @@ pub struct Shard {
     upstreams: Upstreams,
     metrics: Arc<ShardMetrics>,
     table: Arc<ServerTable>,
-    peers: Peers,
+    peers: Rc<Peers>,
     sealing: Sealing,
     model: Model,
     ended: EndedSessions,
     in_flight: InFlight,
+    asked: Asked,
+    parks: Parks,
     log_levels: LogLevels,
+    interests: Interests,
+    fanout: Rc<Fanout>,
     streams: Streams,
+    event_sessions: EventSessions,
     /// Requests under way.
     busy: Cell<usize>,
     draining: Cell<bool>,
@@ -121,6 +143,11 @@ impl Shard {
     fn is_full(&self) -> bool {
         let most = self.in_force.borrow().snapshot.settings.limits.connections_per_shard_max;
         self.metrics.connections_open.get() >= most as u64
+    }
+
+    /// Brings the number of parked calls into the meters.
+    fn measure_parks(&self) {
+        self.metrics.parked_calls.set(self.parks.len() as u64);
     }
 
     /// The bounds of a new connection.

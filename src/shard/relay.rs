@@ -9,7 +9,7 @@ use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::rt::time;
 use crate::shard::exchange::Exchange;
-use crate::upstream::answer::{Answer, Event, Relay, Sink, relay, unheard};
+use crate::upstream::answer::{Answer, Relay, Said, Sink, relay, unheard};
 use crate::wire::http::{Body, ServerConn};
 use crate::wire::sse;
 use futures_util::future::{Either, select};
@@ -44,19 +44,19 @@ impl Way<'_> {
 /// What the loop below waits for.
 enum Turn<T> {
     Ended(T),
-    Event(Event),
+    Said(Said),
     Gone,
 }
 
 /// Runs a call, whose sink is that of `events`, to its end and relays what it says on the way through `tell`, which
-/// makes the bytes of a notification, or nothing where the client is not to see it. Says whether a stream has begun.
-/// The call comes pinned: taken by value it would stand in this future twice.
+/// makes the bytes of a notification or of a request to the client, or nothing where the client is not to see it. Says
+/// whether a stream has begun. The call comes pinned: taken by value it would stand in this future twice.
 pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
     conn: &mut ServerConn<S>,
     way: &Way<'_>,
     mut running: Pin<&mut F>,
     events: &mut Relay,
-    mut tell: impl FnMut(&Event) -> Option<Vec<u8>>,
+    mut tell: impl FnMut(Said) -> Option<Vec<u8>>,
 ) -> (Result<Answer>, bool) {
     let mut told = Told { streaming: false, broken: !way.events };
     // A moment that stays where it is: a call with much to say must not put off the watch with every event.
@@ -64,13 +64,13 @@ pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
     loop {
         match turn(running.as_mut(), events, conn, watch_from).await {
             Turn::Ended(answer) => {
-                while let Some(event) = events.try_next() {
-                    Box::pin(told.event(conn, tell(&event))).await;
+                while let Some(said) = events.try_next() {
+                    Box::pin(told.message(conn, tell(said))).await;
                 }
                 return (answer, told.streaming);
             }
             // Boxed, as most calls tell nothing on the way.
-            Turn::Event(event) => Box::pin(told.event(conn, tell(&event))).await,
+            Turn::Said(said) => Box::pin(told.message(conn, tell(said))).await,
             Turn::Gone => {
                 watch_from = None;
                 way.cancel.notify_one();
@@ -98,7 +98,7 @@ async fn turn<S: Stream, F: Future>(
     let (next, gone) = (pin!(events.next()), pin!(gone));
     match select(running, select(next, gone)).await {
         Either::Left((ended, _)) => Turn::Ended(ended),
-        Either::Right((Either::Left((event, _)), _)) => Turn::Event(event),
+        Either::Right((Either::Left((said, _)), _)) => Turn::Said(said),
         Either::Right((Either::Right(_), _)) => Turn::Gone,
     }
 }
@@ -110,10 +110,10 @@ struct Told {
 }
 
 impl Told {
-    /// Writes a notification. A client that cannot be written to is told no more; whether that cancels the call is the
-    /// watch's to say.
-    async fn event<S: Stream>(&mut self, conn: &mut ServerConn<S>, notification: Option<Vec<u8>>) {
-        let Some(json) = notification.filter(|_| !self.broken) else { return };
+    /// Writes a notification or a request. A client that cannot be written to is told no more; whether that cancels the
+    /// call is the watch's to say.
+    async fn message<S: Stream>(&mut self, conn: &mut ServerConn<S>, message: Option<Vec<u8>>) {
+        let Some(json) = message.filter(|_| !self.broken) else { return };
         if !self.streaming {
             self.streaming = true;
             self.broken = conn.start_stream(200, SSE_HEADERS).await.is_err();
@@ -179,7 +179,7 @@ mod tests {
     use crate::base::error::Error;
     use crate::rt::sim::{self, SimStream};
     use crate::rt::task;
-    use crate::upstream::answer::EventKind;
+    use crate::upstream::answer::{Event, EventKind};
     use crate::wire::http::HttpLimits;
 
     /// Says something every few milliseconds for as long as somebody takes it.

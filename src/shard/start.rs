@@ -10,12 +10,14 @@ use crate::mcp::session::Sealing;
 use crate::rt::mailbox::{Parcel, Receiver, Sender};
 use crate::rt::net::TcpListener;
 use crate::rt::{task, time};
+use crate::shard::fanout::Fanout;
 use crate::shard::forward::Peers;
 use crate::shard::messages::ToShard;
-use crate::shard::{InForce, Shard, connection, inbox};
+use crate::shard::{InForce, Shard, connection, inbox, interests};
 use crate::telemetry::{ServerTable, ShardMetrics, events};
 use crate::upstream::discover::Report;
 use crate::upstream::upstreams::Upstreams;
+use crate::upstream::watched::Heard;
 use crate::wire::http::Client;
 use futures_util::future::select;
 use rustls::ServerConfig;
@@ -86,7 +88,11 @@ pub async fn run(args: ShardArgs, started: impl FnOnce(Result<SocketAddr>)) {
 async fn open(args: ShardArgs) -> Result<(Rc<Shard>, TcpListener, Receiver<ToShard>)> {
     let journal = Rc::new(Journal::open(args.journal)?);
     let report = args.report.clone();
-    let upstreams = Upstreams::new(Client::new(), move |news| report(news));
+    let peers = Rc::new(Peers::new(args.id, args.mailboxes));
+    let fanout = Rc::new(Fanout::new(peers.clone()));
+    let told = fanout.clone();
+    let heard = move |server: &str, heard: Heard<'_>| told.heard(server, heard);
+    let upstreams = Upstreams::new(Client::new(), move |news| report(news), heard);
     let shard = Rc::new(Shard {
         id: args.id,
         in_force: RefCell::new(Rc::new(InForce::new(args.snapshot.clone(), &args.table, &upstreams))),
@@ -95,14 +101,19 @@ async fn open(args: ShardArgs) -> Result<(Rc<Shard>, TcpListener, Receiver<ToSha
         upstreams,
         metrics: args.metrics,
         table: args.table,
-        peers: Peers::new(args.id, args.mailboxes),
+        peers,
+        fanout,
         sealing: Sealing::new(&args.sealing),
         model: Model::new(env!("CARGO_PKG_VERSION"), None),
         busy: Cell::new(0),
         ended: Default::default(),
         in_flight: Default::default(),
+        asked: Default::default(),
+        parks: Default::default(),
         log_levels: Default::default(),
+        interests: Default::default(),
         streams: Default::default(),
+        event_sessions: Default::default(),
         draining: Cell::new(false),
     });
     let cannot = |error| Error::new(Kind::Io, format!("cannot listen on {}: {error}", args.listen));
@@ -136,6 +147,9 @@ async fn tell_beats(shard: Rc<Shard>, beat: Arc<dyn Fn(ShardId, bool) + Send + S
         measure_journal(&shard);
         beat(shard.id, shard.journal.fault().is_none());
         shard.streams.beat();
+        interests::tell_all(&shard);
+        shard.parks.expire();
+        shard.measure_parks();
         time::sleep(BEAT).await;
     }
 }
@@ -144,6 +158,7 @@ async fn tell_beats(shard: Rc<Shard>, beat: Arc<dyn Fn(ShardId, bool) + Send + S
 async fn drain(shard: &Rc<Shard>) {
     shard.draining.set(true);
     shard.streams.look_all();
+    shard.parks.clear();
     let until = Clock::now() + DRAIN_TIME;
     while shard.busy.get() > 0 && Clock::now() < until {
         time::sleep(DRAIN_LOOK).await;

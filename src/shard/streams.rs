@@ -5,9 +5,11 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::KeyId;
 use crate::rt::{task, time};
 use crate::shard::Shard;
+use crate::shard::interests::{self, Topic};
 use crate::shard::session::SessionKey;
 use foldhash::HashMap;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -68,9 +70,32 @@ impl OpenStream {
         Ok(Self { shard: shard.clone(), place })
     }
 
+    /// Enters what the stream wants to hear about.
+    ///
+    /// # Errors
+    /// [`Kind::Overloaded`] where the streams of the shard have as many as may be.
+    pub(crate) fn want(&self, topics: &BTreeSet<Topic>) -> Result<()> {
+        interests::enter(&self.shard, self.place, topics)
+    }
+
+    /// Whether some of it has changed.
+    pub(crate) fn has_news(&self) -> bool {
+        self.shard.interests.has_news(self.place)
+    }
+
+    /// What has changed of that since the last time.
+    pub(crate) fn news(&self) -> BTreeSet<Topic> {
+        self.shard.interests.take(self.place)
+    }
+
     /// Calls on this stream itself.
     pub(crate) fn look(&self) {
         self.shard.streams.call(self.place, Call::Look);
+    }
+
+    /// Where it stands among the streams of its shard.
+    pub(crate) fn place(&self) -> usize {
+        self.place
     }
 
     /// Waits until the shard calls. A call is not lost while nobody waits; a look stands for a beat too.
@@ -81,6 +106,7 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
+        interests::leave(&self.shard, self.place);
         self.shard.streams.leave(self.place);
         self.shard.metrics.streams_open.dec();
     }
@@ -168,6 +194,16 @@ impl Streams {
 
     fn is_of(&self, place: usize, session: &SessionKey) -> bool {
         self.members.borrow()[place].as_ref().is_some_and(|member| member.session.as_ref() == Some(session))
+    }
+
+    /// The places of a session's streams.
+    pub(crate) fn places_of(&self, session: &SessionKey) -> Vec<usize> {
+        (0..self.places()).filter(|place| self.is_of(*place, session)).collect()
+    }
+
+    /// Lets one stream look.
+    pub(crate) fn look(&self, place: usize) {
+        self.call(place, Call::Look);
     }
 
     /// Lets the streams of a session that has ended look.

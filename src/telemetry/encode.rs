@@ -32,6 +32,7 @@ fn connections(text: &mut Text<'_>) {
     text.counter(names::UNAUTHORIZED, |m| &m.unauthorized);
     text.counter(names::LISTS, |m| &m.lists);
     text.total(names::STREAMS_OPEN, |m| m.streams_open.get());
+    text.total(names::PARKED_CALLS, |m| m.parked_calls.get());
     text.counter(names::BYTES_IN, |m| &m.bytes_in);
     text.counter(names::BYTES_OUT, |m| &m.bytes_out);
     text.by_shard(names::MAILBOX, |m| &m.mailbox);

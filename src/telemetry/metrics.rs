@@ -276,6 +276,8 @@ pub struct ShardMetrics {
     pub lists: Counter,
     /// Event streams open to clients.
     pub streams_open: Gauge,
+    /// Calls that wait for their client to answer what a server asked.
+    pub parked_calls: Gauge,
     /// Bytes read from clients.
     pub bytes_in: Counter,
     /// Bytes written to clients.
@@ -301,6 +303,7 @@ impl Default for ShardMetrics {
             unauthorized: Counter::default(),
             lists: Counter::default(),
             streams_open: Gauge::default(),
+            parked_calls: Gauge::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             mailbox: Gauge::default(),

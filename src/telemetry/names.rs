@@ -59,6 +59,9 @@ pub const REQUESTS_REFUSED: Family =
 pub const UNAUTHORIZED: Family = Family::counter("tollgate_unauthorized_total", "HTTP requests without a valid key.");
 pub const LISTS: Family = Family::counter("tollgate_lists_total", "Tool lists answered.");
 pub const STREAMS_OPEN: Family = Family::gauge("tollgate_streams_open", "Event streams open to clients.");
+/// Parked calls.
+pub const PARKED_CALLS: Family =
+    Family::gauge("tollgate_parked_calls", "Calls that wait for their client to answer what a server asked.");
 pub const BYTES_IN: Family = Family::counter("tollgate_received_bytes_total", "Bytes read from clients.");
 pub const BYTES_OUT: Family = Family::counter("tollgate_sent_bytes_total", "Bytes written to clients.");
 pub const CALLS: Family = Family::counter("tollgate_calls_total", "Tool calls by server and outcome.");

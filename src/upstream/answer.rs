@@ -1,16 +1,17 @@
-//! One call as it is handed to a server, and what comes back: events on the way, then one answer.
+//! One request of a client as it is handed to a server, and what comes back: events and questions on the way, then one
+//! answer.
 
 use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result, Side};
 use crate::base::ids::KeyId;
 use crate::base::limits::{RELAY_BYTES_MAX, RELAY_EVENTS_MAX};
-
-use crate::catalog::HeaderParam;
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::meta::LogLevel;
-use crate::mcp::result::RawResult;
+use crate::mcp::result::{RawResult, ResultKind};
 use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
-use crate::rt::local::Notify;
+use crate::rt::local::{self, Notify, OneReceiver, OneSender};
+use crate::upstream::operation::{Input, Operation, OwnedOperation};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -29,17 +30,19 @@ pub enum ScopeKey {
     Gate,
 }
 
-/// One tool execution, ready for any transport. All of it is borrowed: from the client's request and the snapshot.
+/// One request, ready for any transport. All of it is borrowed: from the client's request and the snapshot.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UpstreamCall<'a> {
-    /// The tool's name as the server knows it.
-    pub tool: &'a str,
-    /// The raw JSON object of the arguments, forwarded untouched; absent where the client gave none.
-    pub arguments: Option<&'a [u8]>,
-    /// The arguments that the tool's definition wants mirrored into `Mcp-Param-*` headers (modern HTTP only).
-    pub header_params: &'a [HeaderParam],
+    /// What the server is asked for.
+    pub operation: Operation<'a>,
+    /// What the client answers to what the server asked in an earlier round.
+    pub input: Input<'a>,
     /// What goes into `params._meta` beside what the gate itself puts there.
     pub meta: CallMeta<'a>,
+    /// What the client can do and policy lets this server ask of it: just this is declared to the server.
+    pub caps: ClientCaps,
+    /// The client's era: a server that speaks both is spoken to in it.
+    pub client: Era,
     /// Whose session or process it runs in, already reduced by [`Scope`](crate::upstream::spec::Scope).
     pub scope: ScopeKey,
 }
@@ -60,13 +63,15 @@ pub struct CallMeta<'a> {
 /// A call that owns what it says, to cross to the server's home shard.
 #[derive(Debug)]
 pub struct OwnedCall {
-    tool: Box<str>,
-    arguments: Option<Box<[u8]>>,
-    header_params: Box<[HeaderParam]>,
+    operation: OwnedOperation,
+    responses: Option<Box<[u8]>>,
+    state: Option<Box<[u8]>>,
     progress: bool,
     log_level: Option<LogLevel>,
     trace: Option<TraceContext>,
     tracestate: Option<Box<str>>,
+    caps: ClientCaps,
+    client: Era,
     scope: ScopeKey,
 }
 
@@ -74,13 +79,15 @@ impl From<&UpstreamCall<'_>> for OwnedCall {
     fn from(call: &UpstreamCall<'_>) -> Self {
         let CallMeta { progress, log_level, trace, tracestate } = call.meta;
         Self {
-            tool: call.tool.into(),
-            arguments: call.arguments.map(Into::into),
-            header_params: call.header_params.into(),
+            operation: call.operation.into(),
+            responses: call.input.responses.map(Into::into),
+            state: call.input.state.map(Into::into),
             progress,
             log_level,
             trace,
             tracestate: tracestate.map(Into::into),
+            caps: call.caps,
+            client: call.client,
             scope: call.scope,
         }
     }
@@ -91,10 +98,11 @@ impl OwnedCall {
     pub fn as_call(&self) -> UpstreamCall<'_> {
         let (progress, log_level, trace) = (self.progress, self.log_level, self.trace);
         UpstreamCall {
-            tool: &self.tool,
-            arguments: self.arguments.as_deref(),
-            header_params: &self.header_params,
+            operation: self.operation.borrowed(),
+            input: Input { responses: self.responses.as_deref(), state: self.state.as_deref() },
             meta: CallMeta { progress, log_level, trace, tracestate: self.tracestate.as_deref() },
+            caps: self.caps,
+            client: self.client,
             scope: self.scope,
         }
     }
@@ -107,6 +115,22 @@ pub struct Answer {
     pub outcome: Outcome,
     /// The era it is written in.
     pub era: Era,
+}
+
+impl Answer {
+    /// The raw value of the member it is.
+    pub fn raw(&self) -> &[u8] {
+        match &self.outcome {
+            Outcome::Result(raw) => raw,
+            Outcome::Error(raw) => raw,
+        }
+    }
+
+    /// Whether a modern server wants input from the client before it answers (`resultType: "input_required"`).
+    pub fn asks_for_input(&self) -> bool {
+        let Outcome::Result(result) = &self.outcome else { return false };
+        self.era == Era::Modern && result.gist().kind == ResultKind::InputRequired
+    }
 }
 
 /// The two ways a JSON-RPC response can go.
@@ -136,7 +160,38 @@ pub enum EventKind {
     Log,
 }
 
-/// Where the events of one call go as they come. Cheap to clone; it stays on its thread.
+/// A request of the server that belongs to one call: for the client to answer, through its gate.
+#[derive(Debug)]
+pub struct Question {
+    /// The server's own name for it: its id, where that is a text.
+    pub name: Option<Box<str>>,
+    /// Its method.
+    pub method: Box<str>,
+    /// Its raw `params`; empty where it has none.
+    pub params: Piece,
+    /// Takes the answer. Dropping it says that nobody will answer.
+    pub reply: OneSender<Reply>,
+}
+
+/// What a client answered to a question: the raw JSON of one member of its response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The raw value of `result`.
+    Result(Piece),
+    /// The raw value of `error`.
+    Error(Piece),
+}
+
+/// What a call says on its way.
+#[derive(Debug)]
+pub enum Said {
+    /// A notification.
+    Event(Event),
+    /// A question, to be answered or dropped.
+    Question(Question),
+}
+
+/// Where what a call says goes as it comes. Cheap to clone; it stays on its thread.
 #[derive(Clone, Default)]
 pub struct Sink(Way);
 
@@ -146,7 +201,7 @@ enum Way {
     Nowhere,
     Unheard,
     Queue(Rc<Queue>),
-    Hand(Rc<dyn Fn(Event) -> bool>),
+    Hand(Rc<dyn Fn(Said) -> bool>),
 }
 
 /// The reading end of a [`Sink`]: what has come and was not yet taken; nothing ever where nobody listens.
@@ -154,7 +209,7 @@ pub struct Relay(Option<Rc<Queue>>);
 
 #[derive(Default)]
 struct Queue {
-    events: RefCell<VecDeque<Event>>,
+    said: RefCell<VecDeque<Said>>,
     bytes: Cell<usize>,
     closed: Cell<bool>,
     more: Notify,
@@ -183,43 +238,69 @@ impl Sink {
         matches!(self.0, Way::Nowhere)
     }
 
-    /// A sink that hands each event over at once; it says whether it wants more.
-    pub fn hand(take: impl Fn(Event) -> bool + 'static) -> Self {
+    /// A sink that hands each thing said over at once; it says whether it wants more.
+    pub fn hand(take: impl Fn(Said) -> bool + 'static) -> Self {
         Self(Way::Hand(Rc::new(take)))
     }
 
     /// Gives an event on. An error says that the reader is gone or too slow, and that the call is to be ended.
     pub fn push(&self, event: Event) -> Result<()> {
+        self.say(Said::Event(event))
+    }
+
+    /// Asks the client; `name` is the server's own name for the question, if it has one. What is given resolves with
+    /// its answer, or with [`local::Closed`] when nobody will answer: at once where the client takes no questions on
+    /// this call.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn ask(&self, name: Option<&str>, method: &str, params: Piece) -> Result<OneReceiver<Reply>> {
+        let (reply, answer) = local::oneshot();
+        let name = name.map(Into::into);
+        self.say(Said::Question(Question { name, method: method.into(), params, reply }))?;
+        Ok(answer)
+    }
+
+    fn say(&self, said: Said) -> Result<()> {
         let wanted = match &self.0 {
             Way::Nowhere | Way::Unheard => true,
-            Way::Hand(take) => take(event),
-            Way::Queue(queue) => queue.push(event),
+            Way::Hand(take) => take(said),
+            Way::Queue(queue) => queue.push(said),
         };
         let slow = || Error::new(Kind::Overloaded, "the client reads the events of its call too slowly");
         if wanted { Ok(()) } else { Err(slow().side(Side::Downstream)) }
     }
 }
 
+impl Said {
+    fn len(&self) -> usize {
+        match self {
+            Self::Event(event) => event.params.len(),
+            Self::Question(question) => question.params.len(),
+        }
+    }
+}
+
 impl Queue {
-    fn push(&self, event: Event) -> bool {
-        let bytes = self.bytes.get() + event.params.len();
-        let full = self.events.borrow().len() >= RELAY_EVENTS_MAX || bytes > RELAY_BYTES_MAX;
+    fn push(&self, said: Said) -> bool {
+        let bytes = self.bytes.get() + said.len();
+        let full = self.said.borrow().len() >= RELAY_EVENTS_MAX || bytes > RELAY_BYTES_MAX;
         if self.closed.get() || full {
             return false;
         }
         self.bytes.set(bytes);
-        self.events.borrow_mut().push_back(event);
+        self.said.borrow_mut().push_back(said);
         self.more.notify_one();
         true
     }
 }
 
 impl Relay {
-    /// The next event. It waits as long as none is there; race it against the call.
-    pub async fn next(&mut self) -> Event {
+    /// What was said next. It waits as long as there is nothing; race it against the call.
+    pub async fn next(&mut self) -> Said {
         loop {
-            if let Some(event) = self.try_next() {
-                return event;
+            if let Some(said) = self.try_next() {
+                return said;
             }
             match &self.0 {
                 Some(queue) => queue.more.notified().await,
@@ -228,12 +309,12 @@ impl Relay {
         }
     }
 
-    /// The next event that is already there: what remains to be written before the answer.
-    pub fn try_next(&mut self) -> Option<Event> {
+    /// What was said and not yet taken: what remains to be written before the answer.
+    pub fn try_next(&mut self) -> Option<Said> {
         let queue = self.0.as_ref()?;
-        let event = queue.events.borrow_mut().pop_front()?;
-        queue.bytes.set(queue.bytes.get() - event.params.len());
-        Some(event)
+        let said = queue.said.borrow_mut().pop_front()?;
+        queue.bytes.set(queue.bytes.get() - said.len());
+        Some(said)
     }
 }
 
@@ -241,6 +322,8 @@ impl Drop for Relay {
     fn drop(&mut self) {
         if let Some(queue) = &self.0 {
             queue.closed.set(true);
+            // Whoever asked is told that nobody answers.
+            queue.said.borrow_mut().clear();
         }
     }
 }
@@ -258,9 +341,10 @@ mod tests {
         let (sink, mut relay) = relay();
         for round in 0..RELAY_EVENTS_MAX * 2 {
             sink.push(event(round)).expect("room");
-            assert_eq!(relay.try_next(), Some(event(round)));
+            let Some(Said::Event(got)) = relay.try_next() else { panic!("nothing came") };
+            assert_eq!(got, event(round));
         }
-        assert_eq!(relay.try_next(), None);
+        assert!(relay.try_next().is_none());
         let (sink, mut relay) = unheard();
         sink.push(event(RELAY_BYTES_MAX * 2)).expect("nobody lags");
         assert!(relay.try_next().is_none() && !sink.is_nowhere());
@@ -280,5 +364,22 @@ mod tests {
         drop(relay);
         assert!(sink.push(event(0)).is_err());
         Sink::nowhere().push(event(9)).expect("nowhere takes all");
+    }
+
+    #[test]
+    fn a_question_is_answered_or_dropped() {
+        let (sink, mut relay) = relay();
+        let mut answer = sink.ask(None, "roots/list", Piece::default()).expect("room");
+        let Some(Said::Question(question)) = relay.try_next() else { panic!("no question") };
+        assert_eq!((&*question.method, answer.try_recv()), ("roots/list", None));
+        question.reply.send(Reply::Result(Piece::from("{}"))).expect("somebody waits");
+        assert_eq!(answer.try_recv(), Some(Reply::Result(Piece::from("{}"))));
+        for sink in [Sink::nowhere(), unheard().0] {
+            let mut answer = sink.ask(None, "roots/list", Piece::default()).expect("taken");
+            assert_eq!(futures_util::FutureExt::now_or_never(&mut answer), Some(Err(local::Closed)));
+        }
+        let mut left = sink.ask(None, "roots/list", Piece::default()).expect("room");
+        drop(relay);
+        assert_eq!(futures_util::FutureExt::now_or_never(&mut left), Some(Err(local::Closed)));
     }
 }

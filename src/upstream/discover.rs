@@ -1,26 +1,25 @@
-//! Keeps one server's list of tools fresh, at its home shard: probe, list all pages, report; again when the server says
-//! so, when a call found the list wrong, when a connection came back, and from time to time.
+//! Keeps one server's lists fresh, at its home shard: probe, list all pages, report; again when the server says so,
+//! when a call found the list wrong, when a connection came back, and from time to time.
 //!
 //! A server that is down is tried for ever with growing waits; nobody waits for it meanwhile.
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{
-    LIST_DEADLINE_MS, LIST_DEBOUNCE_MS, LIST_PAGES_MAX, LIST_SPACING_MS, RESTART_STABLE_MS, SERVER_LIST_BYTES_MAX,
-    SERVER_TOOLS_MAX,
+    LIST_DEADLINE_MS, LIST_DEBOUNCE_MS, LIST_PAGES_MAX, LIST_SPACING_MS, RESTART_STABLE_MS, SIDE_LIST_DEADLINE_MS,
 };
-use crate::catalog::{self, ServerList};
+use crate::catalog::{self, ListKind, ServerList};
 use crate::mcp::revision::Era;
 use crate::rt::time;
 use crate::upstream::answer::Outcome;
 use crate::upstream::health::Backoff;
 use crate::upstream::leg::Verdict;
-use crate::upstream::probe::{About, ToolsPage};
+use crate::upstream::probe::{About, ListPage};
 use crate::upstream::upstreams::Server;
 use crate::upstream::wiring::{Opened, Transport};
 use crate::wire::rpc;
 use bytes::Bytes;
-use futures_util::future::{Either, FutureExt, LocalBoxFuture, select};
+use futures_util::future::{Either, FutureExt, LocalBoxFuture, join_all, select};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -37,15 +36,19 @@ pub struct Report {
 /// What a listing came to.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// It answered: its whole list, and how to speak to it.
+    /// It answered: its lists, and how to speak to it.
     Listed {
         /// To be learned by every shard.
         verdict: Verdict,
         /// What it says of itself.
         about: About,
-        /// All its tools.
-        list: ServerList,
+        /// All that it lists.
+        list: Box<ServerList>,
+        /// Lists that it has and did not give this time: the last good ones stay.
+        failed: Vec<ListKind>,
     },
+    /// More is known of how to speak to it.
+    Learned(Verdict),
     /// It could not be listed; its last good list stays, marked as stale.
     Down(Error),
 }
@@ -63,9 +66,9 @@ pub(super) async fn run(server: Rc<Server>) {
     let mut watch: Option<(Watch, Instant)> = None;
     loop {
         match Box::pin(listed(&server)).await {
-            Ok((opened, list)) => {
+            Ok((opened, lists)) => {
                 outages.reset();
-                server.report(News::Listed { verdict: opened.verdict, about: (*opened.about).clone(), list });
+                server.report(lists.news(&opened));
                 let (mut current, since) = watch.take().unwrap_or_else(|| (watching(&server, opened), Clock::now()));
                 if rest(&server, &mut current).await == Woken::ForNews {
                     watch = Some((current, since));
@@ -78,7 +81,7 @@ pub(super) async fn run(server: Rc<Server>) {
             }
             Err(error) => {
                 watch = None;
-                tracing::debug!(server = &*server.wiring.spec.name, "cannot list the server's tools: {error}");
+                tracing::debug!(server = &*server.wiring.spec.name, "cannot list what the server has: {error}");
                 server.report(News::Down(error));
                 nudged_or(&server, outages.next()).await;
             }
@@ -91,75 +94,137 @@ async fn nudged_or(server: &Server, wait: Duration) {
     select(pin!(time::sleep(wait)), pin!(server.wiring.list_changed.notified())).await;
 }
 
+/// What one listing gave.
+struct Lists {
+    list: ServerList,
+    /// Lists that the server has and did not give.
+    failed: Vec<ListKind>,
+}
+
+impl Lists {
+    fn news(self, opened: &Opened) -> News {
+        let about = (*opened.about).clone();
+        News::Listed { verdict: opened.verdict, about, list: self.list.into(), failed: self.failed }
+    }
+}
+
 /// One listing, and what it says about the server's health.
-async fn listed(server: &Server) -> Result<(Opened, ServerList)> {
-    let limit = Duration::from_millis(LIST_DEADLINE_MS);
+async fn listed(server: &Server) -> Result<(Opened, Lists)> {
+    let limit = Duration::from_millis(LIST_DEADLINE_MS + SIDE_LIST_DEADLINE_MS);
     let listed = time::timeout(limit, Box::pin(open_and_list(server))).await;
-    let listed = listed.unwrap_or_else(|_| Err(Error::new(Kind::Timeout, "the server did not list its tools in time")));
+    let listed = listed.unwrap_or_else(|_| Err(late(ListKind::Tools)));
     server.circuit.count(&listed);
     listed
 }
 
-async fn open_and_list(server: &Server) -> Result<(Opened, ServerList)> {
+/// Lists all that the server has: the tools, and then the rest side by side, for a server that dies of one of those has
+/// given its tools by then. A list that fails costs the others nothing; where none comes, the server counts as down.
+async fn open_and_list(server: &Server) -> Result<(Opened, Lists)> {
     let opened = server.transport.open().await?;
-    let tools = if opened.about.tools { all_pages(server).await? } else { Vec::new() };
-    let list = server_list(server, opened.verdict, tools);
-    Ok((opened, list))
+    let mut lists = Lists { list: empty_list(server, &opened), failed: Vec::new() };
+    let kinds: Vec<ListKind> = opened.about.kinds().collect();
+    let mut results = Vec::with_capacity(kinds.len());
+    if let Some((first, rest)) = kinds.split_first() {
+        results.push(one_list(server, *first).await);
+        results.extend(join_all(rest.iter().map(|kind| one_list(server, *kind))).await);
+    }
+    let mut errors = Vec::new();
+    for (kind, result) in kinds.iter().zip(results) {
+        match result {
+            Ok(entries) => *lists.list.of_mut(*kind) = entries,
+            Err(error) => {
+                lists.failed.push(*kind);
+                errors.push(error);
+            }
+        }
+    }
+    if errors.len() < kinds.len() {
+        for (kind, error) in lists.failed.iter().zip(&errors) {
+            let (server, what) = (&*server.wiring.spec.name, kind.plural());
+            tracing::warn!(server, ?error.context, "the list of {what} failed; the last good one stays");
+        }
+        return Ok((opened, lists));
+    }
+    errors.into_iter().next().map_or(Ok((opened, lists)), Err)
 }
 
-/// The list of a server whose tools have been fetched over a leg.
-fn server_list(server: &Server, verdict: Verdict, tools: Vec<Bytes>) -> ServerList {
-    let leg = match verdict.era {
+/// The lists of a server before any has come.
+fn empty_list(server: &Server, opened: &Opened) -> ServerList {
+    let leg = match opened.verdict.era {
         Era::Modern => catalog::Leg::Modern,
         Era::Legacy => catalog::Leg::Legacy,
     };
-    ServerList { server: server.wiring.spec.name.clone(), leg, fetched_at: Clock::wall(), stale: false, tools }
+    let (fetched_at, offers) = (Clock::wall(), opened.about.offers);
+    ServerList { leg, fetched_at, stale: false, offers, ..ServerList::empty(&server.wiring.spec.name) }
 }
 
 /// Lists again outside the usual round: a call found that the list does not fit the server any more.
 pub(super) async fn refetch(server: &Server) -> Result<ServerList> {
-    let (opened, list) = Box::pin(listed(server)).await?;
-    server.report(News::Listed { verdict: opened.verdict, about: (*opened.about).clone(), list: list.clone() });
+    let (opened, lists) = Box::pin(listed(server)).await?;
+    let list = lists.list.clone();
+    server.report(lists.news(&opened));
     Ok(list)
 }
 
-async fn all_pages(server: &Server) -> Result<Vec<Bytes>> {
-    let mut pages = Pages::default();
+/// One list. The lists beside the tools have less time; and templates are part of what "resources" means to some
+/// servers only, so that not to know them is to have none.
+async fn one_list(server: &Server, kind: ListKind) -> Result<Vec<Bytes>> {
+    let limit = if kind == ListKind::Tools { LIST_DEADLINE_MS } else { SIDE_LIST_DEADLINE_MS };
+    let pages = time::timeout(Duration::from_millis(limit), pin!(all_pages(server, kind))).await;
+    match pages.unwrap_or_else(|_| Err(late(kind))) {
+        Err(error) if kind == ListKind::Templates && error.kind == Kind::MethodNotFound => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
+fn late(kind: ListKind) -> Error {
+    Error::new(Kind::Timeout, format!("the server did not list its {} in time", kind.plural()))
+}
+
+async fn all_pages(server: &Server, kind: ListKind) -> Result<Vec<Bytes>> {
+    let mut pages = Pages::of(kind);
     for _ in 0..LIST_PAGES_MAX {
-        let page = server.transport.list(pages.cursor.as_deref()).await?;
+        let page = server.transport.list(kind, pages.cursor.as_deref()).await?;
         if !pages.take(page)? {
-            return Ok(pages.tools);
+            return Ok(pages.entries);
         }
     }
-    Err(Error::new(Kind::BadAnswer, format!("the server's list of tools has more than {LIST_PAGES_MAX} pages")))
+    let context = format!("the server's list of {} has more than {LIST_PAGES_MAX} pages", kind.plural());
+    Err(Error::new(Kind::BadAnswer, context))
 }
 
 /// The pages of one list as they come.
-#[derive(Default)]
 struct Pages {
-    tools: Vec<Bytes>,
+    kind: ListKind,
+    entries: Vec<Bytes>,
     bytes: usize,
     cursor: Option<Bytes>,
 }
 
 impl Pages {
+    fn of(kind: ListKind) -> Self {
+        Self { kind, entries: Vec::new(), bytes: 0, cursor: None }
+    }
+
     /// Takes a page in; whether another one follows.
     fn take(&mut self, page: Outcome) -> Result<bool> {
-        let read = ToolsPage::read(&page)?;
+        let read = ListPage::read(&page, self.kind)?;
         let Outcome::Result(text) = &page else { return Ok(false) };
         let kept = Bytes::from_owner(text.clone());
-        for tool in rpc::array_items(read.tools) {
-            self.bytes += tool.len();
-            if self.tools.len() >= SERVER_TOOLS_MAX || self.bytes > SERVER_LIST_BYTES_MAX {
-                let context = format!("the server lists more than {SERVER_TOOLS_MAX} tools or 64 MiB of them");
+        let (most, bytes_most, plural) = (self.kind.most(), self.kind.bytes_most(), self.kind.plural());
+        for entry in rpc::array_items(read.entries) {
+            self.bytes += entry.len();
+            if self.entries.len() >= most || self.bytes > bytes_most {
+                let context = format!("the server lists more than {most} {plural} or {bytes_most} bytes of them");
                 return Err(Error::new(Kind::BadAnswer, context));
             }
-            self.tools.push(kept.slice_ref(tool));
+            self.entries.push(kept.slice_ref(entry));
         }
         // An empty cursor is a valid one.
         let next = read.next_cursor.map(|cursor| kept.slice_ref(cursor));
         if next.is_some() && next == self.cursor {
-            return Err(Error::new(Kind::BadAnswer, "the server's list of tools gives the same cursor twice"));
+            let context = format!("the server's list of {plural} gives the same cursor twice");
+            return Err(Error::new(Kind::BadAnswer, context));
         }
         self.cursor = next;
         Ok(self.cursor.is_some())

@@ -26,14 +26,20 @@ pub(super) enum Incoming {
         /// The raw `params`.
         params: Piece,
     },
-    /// `notifications/tools/list_changed`.
-    ToolsChanged,
+    /// `notifications/tools/list_changed`, or that of prompts or resources.
+    ListChanged,
+    /// `notifications/resources/updated`, with the URI.
+    Updated(Box<str>),
+    /// `notifications/subscriptions/acknowledged`, with the raw array of resources that it honours.
+    Acknowledged(Piece),
     /// A request of the server, to be answered with its raw id.
     Request {
         /// Raw JSON.
         id: Piece,
         /// What it wants.
         method: Box<str>,
+        /// The raw `params`; empty where it has none.
+        params: Piece,
     },
     /// A notification that concerns nobody here.
     Other(Box<str>),
@@ -69,7 +75,10 @@ fn sort(text: &Piece, envelope: &Envelope<'_>) -> Incoming {
                 None => Outcome::Error(raw(envelope.error)),
             },
         },
-        MessageKind::Request => Incoming::Request { id: raw(envelope.id), method: envelope.method_name().into() },
+        MessageKind::Request => {
+            let (method, params) = (envelope.method_name().into(), raw(envelope.params));
+            Incoming::Request { id: raw(envelope.id), method, params }
+        }
         MessageKind::Notification => notification(envelope, raw(envelope.params)),
     }
 }
@@ -82,7 +91,18 @@ fn notification(envelope: &Envelope<'_>, params: Piece) -> Incoming {
             Incoming::Event { token: token.or(Some(NOBODYS)), kind: EventKind::Progress, params }
         }
         "notifications/message" => Incoming::Event { token: None, kind: EventKind::Log, params },
-        "notifications/tools/list_changed" => Incoming::ToolsChanged,
+        "notifications/tools/list_changed"
+        | "notifications/prompts/list_changed"
+        | "notifications/resources/list_changed" => Incoming::ListChanged,
+        method @ "notifications/resources/updated" => {
+            let uri = rpc::field(&params, "uri").and_then(rpc::string);
+            uri.map_or_else(|| Incoming::Other(method.into()), |uri| Incoming::Updated((*uri).into()))
+        }
+        "notifications/subscriptions/acknowledged" => {
+            let honoured =
+                rpc::field(&params, "notifications").and_then(|all| rpc::field(all, "resourceSubscriptions"));
+            Incoming::Acknowledged(honoured.map_or_else(|| Piece::from("[]"), |array| params.part(array)))
+        }
         other => Incoming::Other(other.into()),
     }
 }
@@ -143,8 +163,10 @@ mod tests {
         assert_eq!((kind, &params[..]), (EventKind::Progress, &br#"{"progressToken":3}"#[..]));
         let theirs = one(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"x"}}"#);
         assert!(matches!(theirs, Incoming::Event { token: Some(NOBODYS), .. }), "{theirs:?}");
-        assert_eq!(one(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#), Incoming::ToolsChanged);
-        let ping = Incoming::Request { id: Piece::from("\"p\""), method: "ping".into() };
+        assert_eq!(one(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#), Incoming::ListChanged);
+        assert_eq!(one(r#"{"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}"#), Incoming::ListChanged);
+        assert_eq!(one(r#"{"jsonrpc":"2.0","method":"notifications/resources/list_changed"}"#), Incoming::ListChanged);
+        let ping = Incoming::Request { id: Piece::from("\"p\""), method: "ping".into(), params: Piece::default() };
         assert_eq!(one(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#), ping);
         assert_eq!(one(r#"{"jsonrpc":"2.0","method":"x"}"#), Incoming::Other("x".into()));
     }

@@ -17,15 +17,42 @@ pub struct Verdict {
     pub era: Era,
     /// Whether a legacy HTTP server gave out a session id: calls then belong to the session's home shard.
     pub stateful: bool,
+    /// Whether a modern server takes `initialize` too: legacy clients then reach it in their own era, in which it may
+    /// do what it cannot do in the other (docs/protocol.md 3). Nothing while no legacy client has called it.
+    pub dual: Option<bool>,
 }
 
 impl Verdict {
     /// A server without handshake.
-    pub const MODERN: Self = Self { era: Era::Modern, stateful: false };
+    pub const MODERN: Self = Self { era: Era::Modern, stateful: false, dual: None };
 
     /// A server that wants `initialize`.
     pub fn legacy(stateful: bool) -> Self {
-        Self { era: Era::Legacy, stateful }
+        Self { era: Era::Legacy, stateful, dual: None }
+    }
+
+    /// A server that is modern, and wants `initialize` of those who are not.
+    pub fn dual(stateful: bool) -> Self {
+        Self { era: Era::Modern, stateful, dual: Some(true) }
+    }
+
+    /// A server that is modern, and nothing else.
+    pub const MODERN_ALONE: Self = Self { era: Era::Modern, stateful: false, dual: Some(false) };
+
+    /// Whether it is still to be found out if a client of this era can be served in it.
+    pub fn leaves_open(self, client: Era) -> bool {
+        self.era == Era::Modern && client == Era::Legacy && self.dual.is_none()
+    }
+
+    /// The era to speak for a client of this era.
+    pub fn serving(self, client: Era) -> Era {
+        if self.dual == Some(true) { client } else { self.era }
+    }
+
+    /// Whether such a client's calls belong to a session with a home.
+    pub fn stateful_for(self, client: Era) -> bool {
+        // Who finds out that it takes `initialize` opens a session, which only its home shall hold.
+        self.leaves_open(client) || self.stateful && self.serving(client) == Era::Legacy
     }
 }
 
@@ -57,8 +84,16 @@ impl Leg {
     pub fn era(&self) -> Option<Era> {
         match self.setting {
             EraSetting::Modern => Some(Era::Modern),
-            EraSetting::Legacy => Some(Era::Legacy),
+            EraSetting::Legacy | EraSetting::Sse => Some(Era::Legacy),
             EraSetting::Auto => self.known().map(|verdict| verdict.era),
+        }
+    }
+
+    /// The era to speak for a client of this era; nothing means that a probe is due.
+    pub fn era_for(&self, client: Era) -> Option<Era> {
+        match self.setting {
+            EraSetting::Auto => self.known().map(|verdict| verdict.serving(client)),
+            _ => self.era(),
         }
     }
 
@@ -69,6 +104,13 @@ impl Leg {
             _ => None,
         };
         self.known.set(Some((verdict, since.unwrap_or_else(Clock::now))));
+    }
+
+    /// The verdict on a server that has just been found modern: what is known of its other leg stays.
+    pub fn found_modern(&self) -> Verdict {
+        let verdict = self.known().filter(|known| known.era == Era::Modern).unwrap_or(Verdict::MODERN);
+        self.learn(verdict);
+        verdict
     }
 
     /// Drops the verdict: what the server did does not fit it.

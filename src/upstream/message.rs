@@ -1,24 +1,32 @@
 //! The messages we send to servers, each with an id we minted and what headers say about it.
 
 use crate::base::buf::{self, Piece};
+use crate::catalog::ListKind;
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION};
 use crate::mcp::revision::{Era, Revision};
-use crate::upstream::answer::{CallMeta, UpstreamCall};
+use crate::upstream::answer::{CallMeta, Reply, UpstreamCall};
+use crate::upstream::operation::{Input, Operation};
+use crate::upstream::probe::Changes;
+use crate::upstream::watched::{Uris, Wish};
 use crate::wire::rpc;
 use std::sync::LazyLock;
 
 /// Who we are, to servers.
 const INFO: &str = concat!(r#"{"name":"tollgate","title":"Tollgate","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
-/// What every modern request says in `_meta`: members without braces.
+/// What every modern request says in `_meta` on behalf of somebody who can be asked nothing: members without braces.
 static MODERN_META: LazyLock<Box<[u8]>> = LazyLock::new(|| {
     let mut out = vec![b'{'];
-    text(&mut out, PROTOCOL_VERSION, Revision::NEWEST_MODERN.as_str());
-    // No capability is declared, as no request of a server is carried on.
-    raw(&mut out, CLIENT_CAPABILITIES, b"{}");
-    raw(&mut out, CLIENT_INFO, INFO.as_bytes());
+    modern_meta(&mut out, b"{}");
     out[1..].into()
 });
+
+fn modern_meta(out: &mut Vec<u8>, capabilities: &[u8]) {
+    text(out, PROTOCOL_VERSION, Revision::NEWEST_MODERN.as_str());
+    raw(out, CLIENT_CAPABILITIES, capabilities);
+    raw(out, CLIENT_INFO, INFO.as_bytes());
+}
 
 /// A request of ours.
 pub(super) struct Ask<'a> {
@@ -37,11 +45,16 @@ pub(super) fn discover(id: u64) -> Ask<'static> {
     ask(id, "server/discover", |out| meta(out, Era::Modern, id, None))
 }
 
-/// `initialize`. Offers the newest legacy revision, as some servers echo whatever is asked, and no capability.
-pub(super) fn initialize(id: u64) -> Ask<'static> {
+/// `initialize`. Offers the newest legacy revision, as some servers echo whatever is asked, and these capabilities.
+pub(super) fn initialize(id: u64, caps: ClientCaps) -> Ask<'static> {
+    initialize_at(id, Revision::NEWEST_LEGACY, caps)
+}
+
+/// `initialize` that offers an older revision.
+pub(super) fn initialize_at(id: u64, revision: Revision, caps: ClientCaps) -> Ask<'static> {
     ask(id, "initialize", |out| {
-        text(out, "protocolVersion", Revision::NEWEST_LEGACY.as_str());
-        raw(out, "capabilities", b"{}");
+        text(out, "protocolVersion", revision.as_str());
+        raw(out, "capabilities", &caps.declared(revision));
         raw(out, "clientInfo", INFO.as_bytes());
     })
 }
@@ -51,9 +64,9 @@ pub(super) fn ping(id: u64) -> Ask<'static> {
     ask(id, "ping", |_| ())
 }
 
-/// `tools/list`, from a raw cursor on.
-pub(super) fn list(id: u64, era: Era, cursor: Option<&[u8]>) -> Ask<'static> {
-    ask(id, "tools/list", |out| {
+/// The request of a list, from a raw cursor on.
+pub(super) fn list(id: u64, era: Era, kind: ListKind, cursor: Option<&[u8]>) -> Ask<'static> {
+    ask(id, kind.method(), |out| {
         if let Some(cursor) = cursor {
             raw(out, "cursor", cursor);
         }
@@ -61,24 +74,69 @@ pub(super) fn list(id: u64, era: Era, cursor: Option<&[u8]>) -> Ask<'static> {
     })
 }
 
-/// `subscriptions/listen` for changes of the tool list.
-pub(super) fn listen(id: u64) -> Ask<'static> {
+/// `subscriptions/listen` for changes of the lists of which the server says when they change, and of these resources.
+pub(super) fn listen(id: u64, changes: Changes, resources: &Uris) -> Ask<'static> {
+    let wanted = [
+        (changes.tools, "\"toolsListChanged\":true"),
+        (changes.prompts, "\"promptsListChanged\":true"),
+        (changes.resources, "\"resourcesListChanged\":true"),
+    ];
+    let mut wanted: Vec<String> = wanted.into_iter().filter(|(is, _)| *is).map(|(_, text)| text.to_owned()).collect();
+    if !resources.is_empty() {
+        let quoted: Vec<String> = resources.iter().map(|uri| quoted(uri)).collect();
+        wanted.push(format!("\"resourceSubscriptions\":[{}]", quoted.join(",")));
+    }
     ask(id, "subscriptions/listen", |out| {
-        raw(out, "notifications", br#"{"toolsListChanged":true}"#);
+        raw(out, "notifications", format!("{{{}}}", wanted.join(",")).as_bytes());
         meta(out, Era::Modern, id, None);
     })
 }
 
-/// `tools/call`: the arguments stand in it as they came.
+fn quoted(text: &str) -> String {
+    String::from_utf8_lossy(&rpc::quoted(text)).into_owned()
+}
+
+/// `resources/subscribe` and its contrary, in a legacy session.
+pub(super) fn subscribe(id: u64, change: Wish, uri: &str) -> Ask<'static> {
+    let method = match change {
+        Wish::Begin => "resources/subscribe",
+        Wish::End => "resources/unsubscribe",
+    };
+    ask(id, method, |out| text(out, "uri", uri))
+}
+
+/// A client's request: its raw members stand in it as they came.
 pub(super) fn call<'a>(id: u64, era: Era, call: &UpstreamCall<'a>) -> Ask<'a> {
-    let ask = ask(id, "tools/call", |out| {
-        text(out, "name", call.tool);
-        if let Some(arguments) = call.arguments {
-            raw(out, "arguments", arguments);
+    let ask = ask(id, call.operation.method(), |out| {
+        operation(out, &call.operation);
+        // A legacy server knows no such members: it was answered when it asked.
+        if era == Era::Modern {
+            input(out, &call.input);
         }
-        meta(out, era, id, Some(&call.meta));
+        meta(out, era, id, Some(call));
     });
-    Ask { name: Some(call.tool), ..ask }
+    Ask { name: call.operation.mirrored_name(), ..ask }
+}
+
+fn operation(out: &mut Vec<u8>, operation: &Operation<'_>) {
+    match *operation {
+        Operation::Tool { name, arguments, .. } | Operation::Prompt { name, arguments } => {
+            text(out, "name", name);
+            optional(out, "arguments", arguments);
+        }
+        Operation::Resource { uri } => text(out, "uri", uri),
+        Operation::Complete { reference, argument, context } => {
+            raw(out, "ref", reference);
+            raw(out, "argument", argument);
+            optional(out, "context", context);
+        }
+        Operation::Task { id, .. } => text(out, "taskId", id),
+    }
+}
+
+fn input(out: &mut Vec<u8>, input: &Input<'_>) {
+    optional(out, "inputResponses", input.responses);
+    optional(out, "requestState", input.state);
 }
 
 /// `notifications/initialized`.
@@ -99,6 +157,17 @@ pub(super) fn reply(raw_id: &[u8], method: &str) -> Piece {
         rpc::result(&mut out, raw_id, b"{}");
     } else {
         rpc::error(&mut out, Some(raw_id), -32601, "this client does not serve requests of the server", None);
+    }
+    out.into()
+}
+
+/// What the client answered to a server's own request; nothing where nobody answered.
+pub(super) fn answer(raw_id: &[u8], reply: Option<&Reply>) -> Piece {
+    let mut out = buf::take();
+    match reply {
+        Some(Reply::Result(result)) => rpc::result(&mut out, raw_id, result),
+        Some(Reply::Error(error)) => rpc::error_object(&mut out, Some(raw_id), error),
+        None => rpc::error(&mut out, Some(raw_id), -32603, "the client did not answer", None),
     }
     out.into()
 }
@@ -142,22 +211,32 @@ fn raw(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
+fn optional(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+    if let Some(value) = value {
+        raw(out, name, value);
+    }
+}
+
 fn text(out: &mut Vec<u8>, name: &str, value: &str) {
     key(out, name);
     rpc::quote(out, value);
 }
 
 /// `_meta`, left out where it would be empty.
-fn meta(out: &mut Vec<u8>, era: Era, id: u64, call: Option<&CallMeta<'_>>) {
+fn meta(out: &mut Vec<u8>, era: Era, id: u64, call: Option<&UpstreamCall<'_>>) {
     let before = out.len();
     key(out, "_meta");
     out.push(b'{');
     let empty = out.len();
     if era == Era::Modern {
-        out.extend_from_slice(&MODERN_META);
+        let declared = call.map(|call| call.caps).filter(|caps| *caps != ClientCaps::default());
+        match declared {
+            Some(caps) => modern_meta(out, &caps.declared(Revision::NEWEST_MODERN)),
+            None => out.extend_from_slice(&MODERN_META),
+        }
     }
     if let Some(call) = call {
-        call_meta(out, era, id, call);
+        call_meta(out, era, id, &call.meta);
     }
     match out.len() == empty {
         true => out.truncate(before),
@@ -198,7 +277,8 @@ mod tests {
     }
 
     fn call_of(meta: CallMeta<'_>) -> UpstreamCall<'_> {
-        UpstreamCall { tool: "a\"b", arguments: Some(b"{ \"n\" : 1.50 }"), meta, ..UpstreamCall::default() }
+        let operation = Operation::Tool { name: "a\"b", arguments: Some(b"{ \"n\" : 1.50 }"), header_params: &[] };
+        UpstreamCall { operation, meta, ..UpstreamCall::default() }
     }
 
     #[test]
@@ -221,11 +301,17 @@ mod tests {
 
     #[test]
     fn the_other_messages_are_valid() {
-        assert_eq!(value(&list(1, Era::Legacy, Some(b"\"\"")).body)["params"], json!({"cursor": ""}));
-        assert_eq!(value(&list(1, Era::Legacy, None).body)["params"], json!({}));
-        assert!(value(&list(1, Era::Modern, Some(b"\"x\"")).body)["params"]["_meta"].is_object());
-        assert_eq!(value(&initialize(2).body)["params"]["protocolVersion"], "2025-11-25");
-        assert_eq!(value(&listen(3).body)["params"]["notifications"], json!({"toolsListChanged": true}));
+        assert_eq!(value(&list(1, Era::Legacy, ListKind::Tools, Some(b"\"\"")).body)["params"], json!({"cursor": ""}));
+        assert_eq!(value(&list(1, Era::Legacy, ListKind::Tools, None).body)["params"], json!({}));
+        assert!(value(&list(1, Era::Modern, ListKind::Tools, Some(b"\"x\"")).body)["params"]["_meta"].is_object());
+        assert_eq!(value(&initialize(2, ClientCaps::default()).body)["params"]["protocolVersion"], "2025-11-25");
+        let changes = Changes { tools: true, prompts: false, resources: true };
+        let wanted = json!({"toolsListChanged": true, "resourcesListChanged": true});
+        assert_eq!(value(&listen(3, changes, &Uris::default()).body)["params"]["notifications"], wanted);
+        let uris = Uris::new([Box::from("a:\"1"), Box::from("a:2")].into_iter().collect());
+        let notifications = &value(&listen(3, changes, &uris).body)["params"]["notifications"];
+        assert_eq!(notifications["resourceSubscriptions"], json!(["a:\"1", "a:2"]));
+        assert_eq!(value(&list(1, Era::Legacy, ListKind::Templates, None).body)["method"], "resources/templates/list");
         assert_eq!(value(&discover(4).body)["method"], "server/discover");
         assert_eq!(value(&cancelled(9))["params"]["requestId"], 9);
         assert_eq!(value(&initialized())["method"], "notifications/initialized");

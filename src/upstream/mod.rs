@@ -9,12 +9,16 @@ mod http;
 mod incoming;
 pub mod leg;
 mod message;
+pub mod operation;
 mod patience;
+mod pending;
 pub mod probe;
 mod scopes;
 pub mod spec;
 mod stdio;
 #[cfg(test)]
 mod tests;
+mod transport;
 pub mod upstreams;
+pub mod watched;
 mod wiring;

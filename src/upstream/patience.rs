@@ -2,18 +2,24 @@
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Retry};
-use crate::base::limits::CALL_CAP_MS;
+use crate::base::limits::{CALL_CAP_MS, INPUT_TTL_MS};
 use crate::rt::time;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
+
+/// Time a client has to answer a question.
+pub(super) const QUESTION: Duration = Duration::from_millis(INPUT_TTL_MS);
 
 /// The deadlines of one call.
 pub(super) struct Patience {
     idle: Duration,
     cap: Instant,
     until: Cell<Instant>,
+    /// Until when the client may take to answer what it was asked elsewhere than on the call's own stream.
+    held: OnceCell<Rc<Cell<Instant>>>,
 }
 
 impl Patience {
@@ -21,13 +27,13 @@ impl Patience {
     pub(super) fn new(idle: Duration) -> Self {
         let now = Clock::recent();
         let cap = now + idle.max(Duration::from_millis(CALL_CAP_MS));
-        Self { idle, cap, until: Cell::new(now + idle) }
+        Self { idle, cap, until: Cell::new(now + idle), held: OnceCell::new() }
     }
 
     /// A wait that no sign of life prolongs.
     pub(super) fn fixed(limit: Duration) -> Self {
         let until = Clock::recent() + limit;
-        Self { idle: limit, cap: until, until: Cell::new(until) }
+        Self { idle: limit, cap: until, until: Cell::new(until), held: OnceCell::new() }
     }
 
     /// A wait for a stream to open, which itself may then last for ever.
@@ -40,9 +46,23 @@ impl Patience {
         self.until.set((Clock::recent() + self.idle).min(self.cap));
     }
 
+    /// The server waits for somebody else: its silence counts again only when that has had `time`.
+    pub(super) fn hold(&self, time: Duration) {
+        let held = (Clock::recent() + time + self.idle).min(self.cap);
+        self.until.set(self.until.get().max(held));
+    }
+
     /// When patience ends as things stand.
     pub(super) fn until(&self) -> Instant {
-        self.until.get()
+        match self.held.get() {
+            Some(held) => self.until.get().max(held.get()).min(self.cap),
+            None => self.until.get(),
+        }
+    }
+
+    /// What whoever asks the client elsewhere sets to the time it has: the wait lasts as long.
+    pub(super) fn holder(&self) -> Rc<Cell<Instant>> {
+        self.held.get_or_init(Rc::default).clone()
     }
 
     /// When patience ends whatever comes.

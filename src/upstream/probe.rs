@@ -1,6 +1,8 @@
-//! What a server's answers say: about its era (2026-07-28 basic/versioning), about itself, and its tools page by page.
+//! What a server's answers say: about its era (2026-07-28 basic/versioning), about itself, and its lists page by page.
 
 use crate::base::error::{Error, Kind, Result};
+use crate::catalog::{ListKind, Offers};
+use crate::mcp::caps::{TASKS_EXTENSION, UI_EXTENSION};
 use crate::mcp::meta::{ClientInfo, SERVER_INFO};
 use crate::mcp::revision::{Era, Revision};
 use crate::upstream::answer::Outcome;
@@ -29,23 +31,69 @@ pub struct About {
     pub name: Option<(Box<str>, Box<str>)>,
     /// Whether it has tools.
     pub tools: bool,
-    /// Whether it says when its tools change.
-    pub tools_list_changed: bool,
+    /// What it has beside tools.
+    pub offers: Offers,
+    /// Of which lists it says when they change.
+    pub changes: Changes,
     /// Its instructions for the model's eyes.
     pub instructions: Option<Box<str>>,
 }
 
+/// The lists of which a server says when they change. Templates have no word of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Its tools.
+    pub tools: bool,
+    /// Its prompts.
+    pub prompts: bool,
+    /// Its resources.
+    pub resources: bool,
+}
+
+impl Changes {
+    /// Whether it says so of any.
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
 impl About {
+    /// The lists that it has.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = ListKind> + '_ {
+        ListKind::ALL.into_iter().filter(|kind| match kind {
+            ListKind::Tools => self.tools,
+            ListKind::Prompts => self.offers.prompts,
+            ListKind::Resources | ListKind::Templates => self.offers.resources,
+        })
+    }
+
     fn read(result: &[u8], revision: Revision, info: Option<&[u8]>) -> Self {
         let capabilities = rpc::field(result, "capabilities");
-        let tools = capabilities.and_then(|all| rpc::field(all, "tools")).filter(|tools| rpc::is_object(tools));
-        let changes = tools.and_then(|tools| rpc::field(tools, "listChanged")).and_then(rpc::boolean);
+        let offered = |name| capabilities.and_then(|all| rpc::field(all, name)).filter(|what| rpc::is_object(what));
+        let (tools, prompts, resources) = (offered("tools"), offered("prompts"), offered("resources"));
+        let extensions = offered("extensions");
+        let extends = |name| extensions.is_some_and(|all| rpc::field(all, name).is_some_and(rpc::is_object));
+        let says = |what: Option<&[u8]>, flag| {
+            what.and_then(|what| rpc::field(what, flag)).and_then(rpc::boolean) == Some(true)
+        };
         let info = info.and_then(|raw| ClientInfo::read(raw).ok());
         Self {
             revision,
             name: info.map(|info| (info.name.into(), info.version.into())),
             tools: tools.is_some(),
-            tools_list_changed: changes == Some(true),
+            offers: Offers {
+                prompts: prompts.is_some(),
+                resources: resources.is_some(),
+                completions: offered("completions").is_some(),
+                subscribe: says(resources, "subscribe"),
+                tasks: extends(TASKS_EXTENSION),
+                ui: extends(UI_EXTENSION),
+            },
+            changes: Changes {
+                tools: says(tools, "listChanged"),
+                prompts: says(prompts, "listChanged"),
+                resources: says(resources, "listChanged"),
+            },
             instructions: rpc::field(result, "instructions").and_then(rpc::string).map(Into::into),
         }
     }
@@ -104,38 +152,43 @@ pub(super) fn judge_initialize(outcome: &Outcome) -> Result<About> {
     Ok(About::read(result, revision, rpc::field(result, "serverInfo")))
 }
 
-/// One page of a server's tools; spans borrow from the result.
+/// One page of a server's list; spans borrow from the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ToolsPage<'a> {
+pub(super) struct ListPage<'a> {
     /// The raw array of definitions.
-    pub(super) tools: &'a [u8],
+    pub(super) entries: &'a [u8],
     /// The raw cursor of the next page. Opaque; `""` is one too.
     pub(super) next_cursor: Option<&'a [u8]>,
 }
 
-impl<'a> ToolsPage<'a> {
-    /// Reads an answer to `tools/list`.
+impl<'a> ListPage<'a> {
+    /// Reads an answer to the request of a list.
     ///
     /// # Errors
-    /// [`Kind::BadAnswer`]: it was refused, `tools` is no array of objects, or `nextCursor` is no string.
-    pub(super) fn read(outcome: &'a Outcome) -> Result<Self> {
+    /// [`Kind::MethodNotFound`]: the server does not know the request; [`Kind::BadAnswer`]: it was refused otherwise,
+    /// its list is no array of objects, or `nextCursor` is no string.
+    pub(super) fn read(outcome: &'a Outcome, kind: ListKind) -> Result<Self> {
+        let method = kind.method();
         let page = match outcome {
             Outcome::Result(page) => page,
             Outcome::Error(error) => {
                 let (code, message) = (error_code(error), error_message(error));
-                return Err(bad(format!("the server refused tools/list: {message} ({code})")));
+                let unknown = code == i64::from(Kind::MethodNotFound.rpc_code());
+                let kind = if unknown { Kind::MethodNotFound } else { Kind::BadAnswer };
+                return Err(Error::new(kind, format!("the server refused {method}: {message} ({code})")));
             }
         };
-        let tools = rpc::field(page, "tools").filter(|raw| rpc::is_array(raw));
-        let tools = tools.ok_or_else(|| bad("the server answered tools/list without an array of tools"))?;
-        if !rpc::array_items(tools).all(rpc::is_object) {
-            return Err(bad("the server answered tools/list with a tool that is not an object"));
+        let entries = rpc::field(page, kind.member()).filter(|raw| rpc::is_array(raw));
+        let no_array = || bad(format!("the server answered {method} without an array of {}", kind.member()));
+        let entries = entries.ok_or_else(no_array)?;
+        if !rpc::array_items(entries).all(rpc::is_object) {
+            return Err(bad(format!("the server answered {method} with a {kind} that is not an object")));
         }
         let next_cursor = rpc::field(page, "nextCursor").filter(|raw| !rpc::is_null(raw));
         if next_cursor.is_some_and(|raw| !rpc::is_string(raw)) {
-            return Err(bad("the server answered tools/list with a nextCursor that is not a string"));
+            return Err(bad(format!("the server answered {method} with a nextCursor that is not a string")));
         }
-        Ok(Self { tools, next_cursor })
+        Ok(Self { entries, next_cursor })
     }
 }
 
@@ -159,11 +212,17 @@ mod tests {
     fn measured_replies_to_the_probe_are_told_apart() {
         let modern = result(
             r#"{"supportedVersions":["2025-11-25","2026-07-28","2099-01-01"],
-                "capabilities":{"tools":{"listChanged":true}},
+                "capabilities":{"tools":{"listChanged":true},"prompts":{},"completions":{},
+                    "resources":{"subscribe":true,"listChanged":true}},
                 "_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n","version":"1"}},"instructions":"be kind"}"#,
         );
         let Ok(Probed::Modern(about)) = judge_discover(&modern) else { panic!("modern") };
-        assert!(about.tools && about.tools_list_changed);
+        assert_eq!(about.changes, Changes { tools: true, prompts: false, resources: true });
+        assert_eq!(
+            about.offers,
+            Offers { prompts: true, resources: true, completions: true, subscribe: true, ..Offers::default() }
+        );
+        assert_eq!(about.kinds().count(), 4);
         assert_eq!(about.name, Some(("n".into(), "1".into())));
         assert_eq!(about.instructions.as_deref(), Some("be kind"));
         let legacy = [
@@ -195,14 +254,20 @@ mod tests {
 
     #[test]
     fn pages_are_read_or_refused() {
+        fn read(outcome: &Outcome) -> Result<ListPage<'_>> {
+            ListPage::read(outcome, ListKind::Tools)
+        }
         let page = result(r#"{"tools":[{"name":"a"}],"nextCursor":""}"#);
         let empty = Some(&br#""""#[..]);
-        assert_eq!(ToolsPage::read(&page).expect("a page").next_cursor, empty);
-        assert_eq!(ToolsPage::read(&result(r#"{"tools":[],"nextCursor":null}"#)).expect("last").next_cursor, None);
+        assert_eq!(ListPage::read(&page, ListKind::Tools).expect("a page").next_cursor, empty);
+        assert_eq!(read(&result(r#"{"tools":[],"nextCursor":null}"#)).expect("last").next_cursor, None);
         let bad = [r#"{"tools":{}}"#, r#"{"tools":["x"]}"#, r#"{"tools":[],"nextCursor":7}"#, "{}", "[]"];
         for text in bad {
-            assert_eq!(ToolsPage::read(&result(text)).expect_err(text).kind, Kind::BadAnswer);
+            assert_eq!(read(&result(text)).expect_err(text).kind, Kind::BadAnswer);
         }
-        assert!(ToolsPage::read(&error("{}")).is_err());
+        assert_eq!(read(&error("{}")).expect_err("refused").kind, Kind::BadAnswer);
+        assert_eq!(read(&error(r#"{"code":-32601}"#)).expect_err("unknown").kind, Kind::MethodNotFound);
+        let templates = result(r#"{"resourceTemplates":[{}]}"#);
+        assert_eq!(ListPage::read(&templates, ListKind::Templates).expect("a page").entries, b"[{}]");
     }
 }

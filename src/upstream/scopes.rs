@@ -3,6 +3,7 @@
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Retry};
+use crate::mcp::caps::ClientCaps;
 use crate::rt::local::Notify;
 use crate::upstream::answer::ScopeKey;
 use std::cell::{Cell, RefCell};
@@ -11,9 +12,26 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What is open for each scope of one server on one shard. `T` is a session or a process.
+/// Whose session or process it is, and what its client can do: a server is told that once, in the handshake, so callers
+/// that differ in it share none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Seat {
+    /// Whose it is.
+    pub(super) scope: ScopeKey,
+    /// What was declared to the server.
+    pub(super) caps: ClientCaps,
+}
+
+impl From<ScopeKey> for Seat {
+    /// The seat of somebody who can answer nothing.
+    fn from(scope: ScopeKey) -> Self {
+        Self { scope, caps: ClientCaps::default() }
+    }
+}
+
+/// What is open for each seat at one server on one shard. `T` is a session or a process.
 pub(super) struct Scopes<T> {
-    slots: RefCell<HashMap<ScopeKey, Rc<Slot<T>>>>,
+    slots: RefCell<HashMap<Seat, Rc<Slot<T>>>>,
     max: usize,
 }
 
@@ -111,7 +129,7 @@ impl<T> Scopes<T> {
     }
 
     /// What is open for `key` already.
-    pub(super) fn held(&self, key: &ScopeKey) -> Option<Lease<T>> {
+    pub(super) fn held(&self, key: &Seat) -> Option<Lease<T>> {
         self.slots.borrow().get(key).and_then(Slot::held)
     }
 
@@ -122,7 +140,7 @@ impl<T> Scopes<T> {
     /// As `open` failed; [`Kind::Overloaded`] when all scopes are in use.
     pub(super) async fn lease(
         &self,
-        key: &ScopeKey,
+        key: &Seat,
         open: impl AsyncFn() -> Result<T>,
         evict: impl FnOnce(Rc<T>),
     ) -> Result<Lease<T>> {
@@ -150,7 +168,7 @@ impl<T> Scopes<T> {
         }
     }
 
-    fn slot(&self, key: &ScopeKey, evict: impl FnOnce(Rc<T>)) -> Result<Rc<Slot<T>>> {
+    fn slot(&self, key: &Seat, evict: impl FnOnce(Rc<T>)) -> Result<Rc<Slot<T>>> {
         let mut slots = self.slots.borrow_mut();
         if let Some(slot) = slots.get(key) {
             return Ok(slot.clone());
@@ -170,7 +188,7 @@ impl<T> Scopes<T> {
     }
 
     /// Drops what is open for `key` if it is still `value`, which is known to be dead; whether it was.
-    pub(super) fn invalidate(&self, key: &ScopeKey, value: &T) -> bool {
+    pub(super) fn invalidate(&self, key: &Seat, value: &T) -> bool {
         let slot = self.slots.borrow().get(key).cloned();
         slot.is_some_and(|slot| {
             let same = slot.open.borrow().as_ref().is_some_and(|open| std::ptr::eq(&raw const **open, value));
@@ -223,8 +241,10 @@ mod tests {
     use crate::upstream::fixture::on_shard;
     use futures_util::future::join_all;
 
-    fn of(name: &str) -> ScopeKey {
-        ScopeKey::Key(KeyId::parse(name).expect("a key's id"))
+    const SHARED: Seat = Seat { scope: ScopeKey::Shared, caps: ClientCaps(0) };
+
+    fn of(name: &str) -> Seat {
+        ScopeKey::Key(KeyId::parse(name).expect("a key's id")).into()
     }
 
     fn never(_: Rc<u32>) {
@@ -241,7 +261,7 @@ mod tests {
                 crate::rt::task::yield_now().await;
                 if tries.get() == 1 { Err(Error::new(Kind::Unreachable, "down")) } else { Ok(tries.get()) }
             };
-            let five = || join_all((0..5).map(|_| scopes.lease(&ScopeKey::Shared, open, never)));
+            let five = || join_all((0..5).map(|_| scopes.lease(&SHARED, open, never)));
             let failed = five().await;
             assert!(failed.iter().all(|lease| lease.as_ref().is_err_and(|error| error.context == "down")));
             let opened = five().await;

@@ -2,6 +2,7 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits;
+use crate::mcp::caps::Policy;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct ServerSpec {
     pub call_timeout: Duration,
     /// Time the `server/discover` probe may take.
     pub probe_timeout: Duration,
+    /// What it may ask of the clients that call it.
+    pub asks: Policy,
     /// Time between two listings when nothing else asks for one.
     pub refresh: Duration,
     /// Longest answer to one call, in bytes.
@@ -73,6 +76,8 @@ pub enum EraSetting {
     Modern,
     /// 2025-11-25 and earlier; never `server/discover`.
     Legacy,
+    /// 2024-11-05 over HTTP+SSE; never Streamable HTTP.
+    Sse,
 }
 
 /// Who shares one legacy session or one stdio process.
@@ -97,6 +102,7 @@ impl ServerSpec {
             scope: Scope::default(),
             call_timeout: Duration::from_millis(limits::CALL_DEADLINE_MS),
             probe_timeout: Duration::from_millis(limits::PROBE_DEADLINE_MS),
+            asks: Policy::default(),
             refresh: Duration::from_millis(limits::LIST_REFRESH_MS),
             answer_max: limits::UPSTREAM_BODY_MAX,
         }

@@ -3,7 +3,8 @@
 use crate::base::error::{Kind, Retry};
 use crate::base::ids::KeyId;
 use crate::base::limits::LIST_DEBOUNCE_MS;
-use crate::catalog::{HeaderKind, HeaderParam};
+use crate::catalog::{HeaderKind, HeaderParam, ListKind};
+use crate::mcp::revision::Era;
 use crate::rt::net::TcpListener;
 use crate::rt::{task, time};
 use crate::upstream::answer::{Outcome, ScopeKey, Sink, UpstreamCall};
@@ -11,6 +12,7 @@ use crate::upstream::discover::{News, Report};
 use crate::upstream::fixture::http::{Act, Fake, Seen, Step};
 use crate::upstream::fixture::{call, on_shard, text};
 use crate::upstream::leg::Verdict;
+use crate::upstream::operation::Operation;
 use crate::upstream::spec::{EraSetting, HttpSpec, Scope, ServerSpec, StdioSpec, TransportSpec};
 use crate::upstream::upstreams::{Placement, Upstreams, home_number, placement, scope_key};
 use crate::wire::http::Client;
@@ -30,7 +32,10 @@ impl Shard {
     fn new() -> Self {
         let reports: Rc<RefCell<Vec<Report>>> = Rc::default();
         let taken = reports.clone();
-        Self { upstreams: Upstreams::new(Client::new(), move |report| taken.borrow_mut().push(report)), reports }
+        Self {
+            upstreams: Upstreams::new(Client::new(), move |report| taken.borrow_mut().push(report), |_, _| ()),
+            reports,
+        }
     }
 
     /// The names of a server's tools, as often as it was listed.
@@ -101,6 +106,66 @@ fn modern(names: &'static [&'static str]) -> Fake {
     })
 }
 
+/// What a listing said beside the tools: how many prompts, resources and templates there are, and which lists failed.
+fn sides(shard: &Shard) -> Vec<(usize, usize, usize, Vec<ListKind>)> {
+    let side = |report: &Report| match &report.news {
+        News::Listed { list, failed, .. } => {
+            Some((list.prompts.len(), list.resources.len(), list.templates.len(), failed.clone()))
+        }
+        News::Down(_) | News::Learned(_) => None,
+    };
+    shard.reports.borrow().iter().filter_map(side).collect()
+}
+
+#[test]
+fn a_list_that_fails_costs_the_others_nothing() {
+    on_shard(async {
+        let fake = Fake::start(|seen| match (seen.method(), seen.body["params"]["cursor"].as_str()) {
+            ("server/discover", _) => {
+                let capabilities = json!({"tools": {}, "prompts": {}, "resources": {"listChanged": true}});
+                seen.result(json!({"supportedVersions": ["2026-07-28"], "capabilities": capabilities}))
+            }
+            ("tools/list", _) => seen.result(json!({"tools": tools(&["a"])})),
+            ("prompts/list", _) => seen.result(json!({"prompts": "none"})),
+            ("resources/list", None) => seen.result(json!({"resources": [{"uri": "a:1"}], "nextCursor": "x"})),
+            ("resources/list", _) => seen.result(json!({"resources": [{"uri": "a:2"}]})),
+            ("subscriptions/listen", _) => {
+                let change = json!({"jsonrpc": "2.0", "method": "notifications/resources/list_changed"});
+                Act::Stream(vec![Step::Pause(100), Step::Event(change), Step::Hang])
+            }
+            _ => seen.error(404, -32601, Value::Null),
+        });
+        let shard = Shard::new();
+        shard.upstreams.apply(&[http("one", &fake.url)], |_| true);
+        shard.until(|shard| shard.lists("one").len() == 2).await;
+        let expected = (0, 2, 0, vec![ListKind::Prompts]);
+        assert_eq!(sides(&shard), [expected.clone(), expected], "templates that nobody knows are none; listed again");
+        assert_eq!(shard.lists("one"), [["a"], ["a"]]);
+        assert!(!shard.was_down("one"));
+        let listened = fake.last("subscriptions/listen").body["params"]["notifications"].clone();
+        assert_eq!(listened, json!({"resourcesListChanged": true}));
+        shard.upstreams.close().await;
+    });
+}
+
+#[test]
+fn a_server_none_of_whose_lists_comes_is_down() {
+    on_shard(async {
+        let fake = Fake::start(|seen| match seen.method() {
+            "server/discover" => {
+                let capabilities = json!({"tools": {}, "prompts": {}});
+                seen.result(json!({"supportedVersions": ["2026-07-28"], "capabilities": capabilities}))
+            }
+            _ => seen.error(200, -32603, Value::Null),
+        });
+        let shard = Shard::new();
+        shard.upstreams.apply(&[http("one", &fake.url)], |_| true);
+        shard.until(|shard| shard.was_down("one")).await;
+        assert!(shard.lists("one").is_empty());
+        shard.upstreams.close().await;
+    });
+}
+
 #[test]
 fn all_pages_are_listed_and_listed_again_when_the_server_says_so() {
     on_shard(async {
@@ -108,6 +173,7 @@ fn all_pages_are_listed_and_listed_again_when_the_server_says_so() {
         let count = rounds.clone();
         let fake = Fake::start(move |seen| match (seen.method(), seen.body["params"]["cursor"].as_str()) {
             ("server/discover", _) => discovered(seen),
+            ("initialize", _) => seen.error(404, -32601, Value::Null),
             ("tools/list", None) => seen.result(json!({"tools": tools(&["a"]), "nextCursor": ""})),
             ("tools/list", Some("")) => seen.result(json!({"tools": tools(&["b"]), "nextCursor": "z"})),
             ("tools/list", Some(_)) => {
@@ -221,7 +287,8 @@ fn a_header_found_wrong_is_mended_by_a_fresh_list_once() {
         shard.upstreams.apply(&[http("one", &fake.url)], |_| false);
         let stale =
             HeaderParam { header: "Mcp-Param-Zone".into(), path: vec!["region".into()], kind: HeaderKind::String };
-        let wanted = UpstreamCall { header_params: &[stale], ..call("t", r#"{"region":"eu"}"#) };
+        let operation = Operation::Tool { name: "t", arguments: Some(br#"{"region":"eu"}"#), header_params: &[stale] };
+        let wanted = UpstreamCall { operation, ..UpstreamCall::default() };
         let answer = shard.upstreams.call("one", &wanted, &Sink::nowhere()).await.expect("mended");
         assert_eq!(text(&answer), "mended");
         assert_eq!(shard.lists("one"), [["t"]], "the control thread hears of the fresh list");
@@ -333,11 +400,13 @@ fn calls_are_placed_where_their_session_or_process_lives() {
         shard.upstreams.apply(&[web.clone(), child], |_| false);
         let key = KeyId::parse("one").expect("an id");
         let one = scope_key(Scope::PerKey, key, Some([7; 16]));
-        let place = |server: &str, scope: &ScopeKey| shard.upstreams.find(server).expect("it runs").placement(scope);
+        let place = |server: &str, scope: &ScopeKey| {
+            shard.upstreams.find(server).expect("it runs").placement(scope, Era::Legacy)
+        };
         let home = Placement::Home(home_number("web", &one));
         assert_eq!(place("web", &one), home, "who opens a session before the era is known opens it at its home");
         let era = EraSetting::Modern;
-        assert_eq!(placement(&ServerSpec { era, ..(*web).clone() }, None, &one), Placement::Anywhere);
+        assert_eq!(placement(&ServerSpec { era, ..(*web).clone() }, None, &one, Era::Legacy), Placement::Anywhere);
         shard.upstreams.learn("web", Verdict::legacy(false));
         assert_eq!(place("web", &one), Placement::Anywhere);
         shard.upstreams.learn("web", Verdict::legacy(true));

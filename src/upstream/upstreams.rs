@@ -12,10 +12,12 @@ use crate::upstream::discover::{self, News, Report};
 use crate::upstream::health::Circuit;
 use crate::upstream::http::{HttpServer, Trust, Wire};
 use crate::upstream::leg::{Leg, Verdict};
-use crate::upstream::probe::About;
+use crate::upstream::operation::Operation;
 use crate::upstream::spec::{EraSetting, Scope, ServerSpec, TransportSpec};
 use crate::upstream::stdio::StdioServer;
-use crate::upstream::wiring::{Ids, Opened, Transport, Wiring};
+use crate::upstream::transport::AnyTransport;
+use crate::upstream::watched::{Heard, Uris, Watched};
+use crate::upstream::wiring::{Ids, Transport, Wiring};
 use crate::wire::http::Client;
 use futures_util::future::{join_all, select};
 use std::cell::{Cell, RefCell};
@@ -33,9 +35,13 @@ struct All {
     client: Client,
     trust: Trust,
     report: Rc<dyn Fn(Report)>,
+    heard: Rc<Hears>,
     ids: Rc<Ids>,
     servers: RefCell<HashMap<Box<str>, Rc<Server>, foldhash::fast::RandomState>>,
 }
+
+/// Takes what a server of this name says of resources that are wanted.
+type Hears = dyn Fn(&str, Heard<'_>);
 
 /// One server of the shard, found once and called often.
 #[derive(Clone)]
@@ -64,19 +70,15 @@ pub(super) struct Server {
     report: Rc<dyn Fn(Report)>,
 }
 
-/// Static dispatch over the transports.
-pub(super) enum AnyTransport {
-    Http(HttpServer),
-    Stdio(StdioServer),
-}
-
 impl Upstreams {
-    /// No servers yet. `report` takes the news of those whose home is here; it must not block.
-    pub fn new(client: Client, report: impl Fn(Report) + 'static) -> Self {
+    /// No servers yet. `report` takes the news of those whose home is here, and `heard` what such a server says
+    /// of resources that are wanted; neither may block.
+    pub fn new(client: Client, report: impl Fn(Report) + 'static, heard: impl Fn(&str, Heard<'_>) + 'static) -> Self {
         Self(Rc::new(All {
             client,
             trust: Trust::default(),
             report: Rc::new(report),
+            heard: Rc::new(heard),
             ids: Rc::default(),
             servers: RefCell::default(),
         }))
@@ -130,6 +132,13 @@ impl Upstreams {
         }
     }
 
+    /// Says which resources of a server whose home is here are to be listened for.
+    pub fn want(&self, server: &str, uris: Uris) {
+        if let Ok(server) = self.server(server) {
+            server.wiring.watched.want(uris);
+        }
+    }
+
     /// Whether calls to a server fail fast now because it is down.
     pub fn is_down(&self, server: &str) -> bool {
         self.server(server).is_ok_and(|server| server.circuit.is_open())
@@ -156,8 +165,13 @@ impl Upstreams {
 
 impl Upstream {
     /// Where a call of a scope must run, as far as is known.
-    pub fn placement(&self, scope: &ScopeKey) -> Placement {
-        placement(&self.0.wiring.spec, self.0.wiring.leg.known(), scope)
+    pub fn placement(&self, scope: &ScopeKey, client: Era) -> Placement {
+        placement(&self.0.wiring.spec, self.0.wiring.leg.known(), scope, client)
+    }
+
+    /// Whether it may ask its client, with requests of its own, during a call of a client of this era.
+    pub fn may_ask(&self, client: Era) -> bool {
+        self.0.wiring.leg.era_for(client) != Some(Era::Modern)
     }
 
     /// Its name in the configuration.
@@ -190,10 +204,10 @@ impl Upstream {
 
 /// Where a call must run: stdio processes and stateful legacy sessions live on one shard each, and so does what may yet
 /// turn out to be one.
-pub fn placement(spec: &ServerSpec, verdict: Option<Verdict>, scope: &ScopeKey) -> Placement {
+pub fn placement(spec: &ServerSpec, verdict: Option<Verdict>, scope: &ScopeKey, client: Era) -> Placement {
     let local = match verdict {
         _ if spec.is_stdio() => true,
-        Some(verdict) => verdict.stateful,
+        Some(verdict) => verdict.stateful_for(client),
         // Whoever asks such a server first may open a session with it, which only its home shall hold.
         None => spec.era != EraSetting::Modern,
     };
@@ -216,11 +230,13 @@ pub fn home_number(server: &str, scope: &ScopeKey) -> u64 {
 
 impl Server {
     fn new(all: &All, spec: &Arc<ServerSpec>, home: bool) -> Self {
+        let (name, heard) = (spec.name.clone(), all.heard.clone());
         let wiring = Rc::new(Wiring {
             spec: spec.clone(),
             leg: Leg::new(spec.era),
             ids: all.ids.clone(),
             list_changed: Rc::new(Notify::new()),
+            watched: Rc::new(Watched::new(move |said| heard(&name, said))),
         });
         let seed = home_number(&spec.name, &ScopeKey::Shared);
         let transport = match &spec.transport {
@@ -258,6 +274,10 @@ impl Server {
     /// Nothing has run then, as headers are judged before the call.
     async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
         let _counted = InFlight::enter(self);
+        if self.wiring.leg.known().is_some_and(|verdict| verdict.leaves_open(call.client)) {
+            // Boxed, as it is done once.
+            Box::pin(self.find_other_leg()).await;
+        }
         let answer = self.transport.call(call, sink).await?;
         if !is_header_mismatch(&answer) {
             return Ok(answer);
@@ -267,9 +287,19 @@ impl Server {
         Ok(again.unwrap_or(answer))
     }
 
+    /// Finds out whether a modern server takes `initialize` too, and tells every shard.
+    async fn find_other_leg(&self) {
+        let found = time::timeout(self.wiring.spec.probe_timeout, self.transport.other_leg()).await;
+        let verdict = found.unwrap_or(Verdict::MODERN_ALONE);
+        self.wiring.leg.learn(verdict);
+        self.report(News::Learned(verdict));
+    }
+
     async fn call_with_fresh_headers(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Option<Answer>> {
-        let Some(header_params) = self.fresh_header_params(call.tool).await? else { return Ok(None) };
-        self.transport.call(&UpstreamCall { header_params: &header_params, ..*call }, sink).await.map(Some)
+        let Operation::Tool { name, arguments, .. } = call.operation else { return Ok(None) };
+        let Some(header_params) = self.fresh_header_params(name).await? else { return Ok(None) };
+        let operation = Operation::Tool { name, arguments, header_params: &header_params };
+        self.transport.call(&UpstreamCall { operation, ..*call }, sink).await.map(Some)
     }
 
     async fn fresh_header_params(&self, tool: &str) -> Result<Option<HeaderParams>> {
@@ -342,49 +372,5 @@ pub fn scope_key(scope: Scope, key: KeyId, session: Option<[u8; 16]>) -> ScopeKe
         (Scope::Shared, _) => ScopeKey::Shared,
         (Scope::PerSession, Some(session)) => ScopeKey::Session(key, session),
         (Scope::PerKey | Scope::PerSession, _) => ScopeKey::Key(key),
-    }
-}
-
-impl Transport for AnyTransport {
-    async fn open(&self) -> Result<Opened> {
-        match self {
-            Self::Http(server) => server.open().await,
-            Self::Stdio(server) => server.open().await,
-        }
-    }
-
-    async fn list(&self, cursor: Option<&[u8]>) -> Result<Outcome> {
-        match self {
-            Self::Http(server) => server.list(cursor).await,
-            Self::Stdio(server) => server.list(cursor).await,
-        }
-    }
-
-    async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
-        match self {
-            Self::Http(server) => server.call(call, sink).await,
-            Self::Stdio(server) => Box::pin(server.call(call, sink)).await,
-        }
-    }
-
-    async fn watch(&self, about: &About) -> Result<()> {
-        match self {
-            Self::Http(server) => server.watch(about).await,
-            Self::Stdio(server) => server.watch(about).await,
-        }
-    }
-
-    async fn tidy(&self) {
-        match self {
-            Self::Http(server) => server.tidy().await,
-            Self::Stdio(server) => server.tidy().await,
-        }
-    }
-
-    async fn close(&self) {
-        match self {
-            Self::Http(server) => server.close().await,
-            Self::Stdio(server) => server.close().await,
-        }
     }
 }

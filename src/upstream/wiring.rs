@@ -1,11 +1,13 @@
 //! What the parts of one server share: its spec, what is known of it, and our ids.
 
 use crate::base::error::Result;
+use crate::catalog::ListKind;
 use crate::rt::local::Notify;
 use crate::upstream::answer::{Answer, Outcome, Sink, UpstreamCall};
 use crate::upstream::leg::{Leg, Verdict};
 use crate::upstream::probe::About;
 use crate::upstream::spec::ServerSpec;
+use crate::upstream::watched::Watched;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,8 +32,10 @@ pub(super) struct Wiring {
     pub(super) leg: Leg,
     /// Our ids, of the whole shard.
     pub(super) ids: Rc<Ids>,
-    /// Rung when the server's list of tools may have changed.
+    /// Rung when one of the server's lists may have changed.
     pub(super) list_changed: Rc<Notify>,
+    /// Which of its resources are listened for.
+    pub(super) watched: Rc<Watched>,
 }
 
 /// What opening a server for listing found.
@@ -49,13 +53,17 @@ pub(super) trait Transport {
     /// Makes sure that the server can be listed: finds out its era, opens the session or process that lists it.
     async fn open(&self) -> Result<Opened>;
 
-    /// One page of its tools, from a raw cursor on.
-    async fn list(&self, cursor: Option<&[u8]>) -> Result<Outcome>;
+    /// Whether a server that was found modern takes `initialize` too.
+    async fn other_leg(&self) -> Verdict;
+
+    /// One page of one of its lists, from a raw cursor on.
+    async fn list(&self, kind: ListKind, cursor: Option<&[u8]>) -> Result<Outcome>;
 
     /// One call of a tool. Dropping the future cancels the call.
     async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer>;
 
-    /// Listens for changes of its list until what it listens on ends; what it hears rings `list_changed`.
+    /// Listens for changes of its lists and of the resources that are `watched` until what it listens on ends; what it
+    /// hears rings `list_changed`.
     async fn watch(&self, about: &About) -> Result<()>;
 
     /// Ends sessions or processes that have been idle for long.

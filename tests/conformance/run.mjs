@@ -1,113 +1,62 @@
-// Runs the MCP conformance suite against a URL and holds the result to a committed list of expected failures.
+// Runs the MCP conformance suite and holds the result to committed lists of expected failures.
 //
-// usage: run.mjs URL (fixture|gate) [SET...]      SET: 2026-07-28, 2025-11-25, stable; all three when none is named
-// The list LIST/SET.yml names whole scenarios, each with its reason. A failure that is not listed fails the run, and so
-// does a listed scenario that passes. Last line: `N passed, N failed`, counted in scenarios.
+// usage: run.mjs URL LIST[,LIST...] [SET...]   a server at a URL; LIST: fixture, gate, bridge, prefixed
+//        run.mjs client [SET...]               gates as clients of the suite's mock servers; TOLLGATE_BINARY names one
+// SET: 2026-07-28, 2025-11-25, stable; those of the list's folder when none is named.
+//
+// LIST/SET.yml names whole scenarios, each with its reason. A failure that is not listed fails the run, and so does a
+// listed scenario that passes. Last line: `N passed, N failed`, counted in scenarios.
 
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync } from 'node:fs';
+import { LISTS, readExpected } from './lists.mjs';
+import { runClient, runServer, SUITES } from './suite.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const packages = join(here, '..', '.cache', 'npm', 'node_modules');
-const SUITES = {
-    '2026-07-28': ['@modelcontextprotocol/conformance', ['--requirements', '2026-07-28']],
-    '2025-11-25': ['@modelcontextprotocol/conformance', ['--requirements', '2025-11-25']],
-    stable: ['conformance-stable', ['--suite', 'all']],
-};
-/** What the gate answers for itself since its first release: no list may excuse these. */
-const NEVER_EXCUSED = [
-    /^server-initialize$/,
-    /^ping$/,
-    /^tools-list$/,
-    /^tools-call-(simple-text|image|audio|embedded-resource|mixed-content|error|with-progress)$/,
-    /^server-(stateless|session-lifecycle|sse-multiple-streams)$/,
-    /^http-(header|custom-header-server)-validation$/,
-    /^dns-rebinding-protection$/,
-    /^json-schema-2020-12$/,
-];
-
-const [url, list, ...wanted] = process.argv.slice(2);
-if (url === undefined || !['fixture', 'gate'].includes(list) || wanted.some((set) => !(set in SUITES))) {
-    console.error('usage: run.mjs URL (fixture|gate) [2026-07-28|2025-11-25|stable ...]');
+const [target, ...more] = process.argv.slice(2);
+const lists = target === 'client' ? ['client'] : (more.shift() ?? '').split(',');
+const isThere = (set) => existsSync(new URL(`./${lists[0]}/${set}.yml`, import.meta.url));
+const sets = more.length > 0 ? more : Object.keys(SUITES).filter(isThere);
+if (target === undefined || !lists.every((list) => LISTS.includes(list)) || sets.some((set) => !(set in SUITES))) {
+    console.error('usage: run.mjs (URL LIST[,LIST...] | client) [2026-07-28|2025-11-25|stable ...]');
     process.exit(2);
-}
-
-/** The scenario names of one list, in the suite's own format: `server:` and `  - name`. */
-function readExpected(set) {
-    const path = join(here, list, `${set}.yml`);
-    const names = [];
-    for (const line of readFileSync(path, 'utf8').split('\n')) {
-        const name = /^ {2}- ([a-z0-9-]+)( +#.*)?$/.exec(line)?.[1];
-        if (name !== undefined) names.push(name);
-        else if (!/^(server:( \[\])?|#.*|)$/.test(line)) throw new Error(`${path}: cannot read the line: ${line}`);
-    }
-    const excused = names.filter((name) => NEVER_EXCUSED.some((pattern) => pattern.test(name)));
-    if (excused.length > 0) throw new Error(`${path}: must not excuse ${excused.join(', ')}`);
-    return names;
-}
-
-/** Scenario → its checks, from the files the suite writes. */
-function runSuite(set) {
-    const [name, options] = SUITES[set];
-    const program = join(packages, name, 'dist', 'index.js');
-    if (!existsSync(program)) throw new Error(`${name} is not installed; run tests/setup`);
-    const output = mkdtempSync(join(tmpdir(), 'conformance-'));
-    try {
-        const run = spawnSync(process.execPath, [program, 'server', '--url', url, ...options, '-o', output], {
-            encoding: 'utf8',
-            maxBuffer: 64 * 1024 * 1024,
-            timeout: 15 * 60 * 1000,
-        });
-        const scenarios = new Map();
-        for (const folder of readdirSync(output)) {
-            const scenario = /^(?:server-)(.+)-\d{4}-\d\d-\d\dT.*$/.exec(folder)?.[1];
-            const file = join(output, folder, 'checks.json');
-            if (scenario === undefined || !existsSync(file)) continue;
-            scenarios.set(scenario, JSON.parse(readFileSync(file, 'utf8')));
-        }
-        if (scenarios.size < 30) {
-            throw new Error(`the suite ran ${scenarios.size} scenarios:\n${run.stdout}\n${run.stderr}`);
-        }
-        return scenarios;
-    } finally {
-        rmSync(output, { recursive: true });
-    }
 }
 
 let passed = 0;
 let failed = 0;
-for (const set of wanted.length > 0 ? wanted : Object.keys(SUITES)) {
-    const expected = new Set(readExpected(set));
-    const scenarios = runSuite(set);
+
+/** Counts one scenario; true where it failed as listed. */
+function judge(set, scenario, checks, isExpected) {
+    const failures = checks.filter((check) => check.status === 'FAILURE');
+    for (const check of checks.filter((check) => check.status === 'WARNING')) {
+        console.log(`${set} ${scenario}: warning: ${check.id}: ${check.errorMessage}`);
+    }
+    if (failures.length > 0 && isExpected) return true;
+    if (failures.length === 0 && !isExpected) {
+        passed += 1;
+        return false;
+    }
+    failed += 1;
+    failures.forEach((check) => console.log(`${set} ${scenario}: ${check.id}: ${check.errorMessage}`));
+    if (isExpected) console.log(`${set} ${scenario}: passes; take it off ${lists.join(' or ')}/${set}.yml`);
+    return false;
+}
+
+for (const set of sets) {
+    const { names, isLeftOut } = readExpected(lists, set);
+    const isClient = target === 'client';
+    const ran = isClient ? await runClient(set, isLeftOut) : { scenarios: await runServer(set, target), leftOut: 0 };
+    const { scenarios, leftOut } = ran;
     let checks = 0;
     let excused = 0;
     for (const [scenario, results] of scenarios) {
-        const failures = results.filter((check) => check.status === 'FAILURE');
-        const isExpected = expected.delete(scenario);
         checks += results.filter((check) => check.status === 'SUCCESS').length;
-        if (failures.length > 0 && isExpected) {
-            excused += 1;
-        } else if (failures.length > 0) {
-            failed += 1;
-            failures.forEach((check) => console.log(`${set} ${scenario}: ${check.id}: ${check.errorMessage}`));
-        } else if (isExpected) {
-            failed += 1;
-            console.log(`${set} ${scenario}: passes; take it off ${list}/${set}.yml`);
-        } else {
-            passed += 1;
-        }
-        for (const check of results.filter((check) => check.status === 'WARNING')) {
-            console.log(`${set} ${scenario}: warning: ${check.id}: ${check.errorMessage}`);
-        }
+        if (judge(set, scenario, results, names.delete(scenario))) excused += 1;
     }
-    for (const scenario of expected) {
+    for (const scenario of names) {
         failed += 1;
-        console.log(`${set} ${scenario}: listed in ${list}/${set}.yml, but the suite has no such scenario`);
+        console.log(`${set} ${scenario}: in ${lists.join(' or ')}/${set}.yml, but the suite has no such scenario`);
     }
-    console.log(`${set}: ${scenarios.size} scenarios, ${checks} checks passed, ${excused} scenarios fail as listed`);
+    const left = leftOut > 0 ? `, ${leftOut} left out` : '';
+    console.log(`${set}: ${scenarios.size} scenarios, ${checks} checks passed, ${excused} fail as listed${left}`);
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

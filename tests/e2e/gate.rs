@@ -22,8 +22,8 @@ const READY: Duration = Duration::from_secs(30);
 /// Longest wait for a gate to stop when asked to.
 const STOP: Duration = Duration::from_secs(15);
 
-/// Lets anyone on this machine use every tool: most tests are not about keys.
-pub(crate) const ANYONE: &str = "[anonymous]\nallow = [\"*/*\"]\n";
+/// Lets anyone on this machine use everything: most tests are not about keys.
+pub(crate) const ANYONE: &str = "[anonymous]\nallow = [\"*/*\"]\nprompts = [\"*/*\"]\nresources = [\"*/*\"]\n";
 
 /// More lines for the tables that every test's gate has.
 #[derive(Default)]

@@ -14,21 +14,27 @@
 mod catalogue;
 
 mod bad_input;
+mod bridged;
 mod commands;
 mod conformance;
 mod crash;
 mod dead_upstreams;
 mod endings;
 mod eras;
+mod extensions;
 mod fakes;
 mod full_disk;
 mod gate;
 mod http;
+mod inputs;
 mod keys;
+mod lists;
 mod many_tools;
 mod mcp;
+mod older;
 mod one_gate;
 mod pairs;
 mod peers;
 mod streams;
+mod subscriptions;
 mod transports;

@@ -28,6 +28,16 @@ pub(crate) fn meta() -> Value {
     })
 }
 
+/// The parameter that `Mcp-Name` repeats for a method.
+fn named(method: &str) -> Option<&'static str> {
+    match method {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" => Some("uri"),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
+        _ => None,
+    }
+}
+
 /// A modern request's body; `params` gets its `_meta` unless it has one.
 pub(crate) fn modern_body(id: u64, method: &str, mut params: Value) -> Value {
     if params.get("_meta").is_none() {
@@ -66,7 +76,7 @@ impl Client {
     pub(crate) fn modern_bytes(&self, id: u64, method: &str, params: Value) -> Vec<u8> {
         let body = modern_body(id, method, params);
         let mut headers = vec![("MCP-Protocol-Version", MODERN), ("Mcp-Method", method)];
-        let name = body["params"]["name"].as_str().filter(|_| method == "tools/call").map(str::to_owned);
+        let name = named(method).and_then(|field| body["params"][field].as_str()).map(str::to_owned);
         headers.extend(name.as_deref().map(|name| ("Mcp-Name", name)));
         self.post_bytes(&headers, body.to_string().as_bytes())
     }

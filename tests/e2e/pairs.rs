@@ -54,7 +54,12 @@ impl Upstream {
 
     /// What it answers without the gate.
     fn direct(&self) -> Value {
-        let (driver, era) = if self.is_modern_only { (Driver::TsV2, "modern") } else { (Driver::TsV1, "legacy") };
+        let is_older = matches!(&self.target, Target::Url(url) if url.ends_with("/sse"));
+        let (driver, era) = match (self.is_modern_only, is_older) {
+            (true, _) => (Driver::TsV2, "modern"),
+            (false, true) => (Driver::TsV1, "sse"),
+            (false, false) => (Driver::TsV1, "legacy"),
+        };
         let mut work = match &self.target {
             Target::Url(url) => job(url, None, era, &self.jobs("")),
             Target::Command { words, env } => {
@@ -174,6 +179,7 @@ fn http_upstreams() -> Vec<Upstream> {
     };
     vec![
         served("everything-http", false, Server::npm_everything(), everything_calls()),
+        served("everything-sse", false, Server::npm_everything_sse(), everything_calls()),
         served(
             "fixture",
             false,
@@ -215,10 +221,12 @@ const CLIENTS: &[(Driver, &str)] = &[
     (Driver::PyModern, "auto"),
     (Driver::PyModern, "legacy"),
     (Driver::PyLegacy, "legacy"),
+    (Driver::PyLegacy, "sse"),
     (Driver::TsV2, "auto"),
     (Driver::TsV2, "modern"),
     (Driver::TsV2, "legacy"),
     (Driver::TsV1, "legacy"),
+    (Driver::TsV1, "sse"),
     (Driver::Inspector, "modern"),
     (Driver::Inspector, "legacy"),
 ];
@@ -299,7 +307,8 @@ fn every_client_gets_from_every_server_what_it_would_get_directly() {
     let mut failures = Vec::new();
     let (mut pairs, mut compared) = (0, 0);
     for (driver, era) in CLIENTS {
-        let url = format!("http://{}/mcp", home.listen);
+        let path = if *era == "sse" { "sse" } else { "mcp" };
+        let url = format!("http://{}/{path}", home.listen);
         let report = driver.drive(&job(&url, None, era, &calls(*driver, &upstreams)));
         for (upstream, direct) in upstreams.iter().zip(&directs) {
             let found = differences(*driver, upstream, direct, &report);

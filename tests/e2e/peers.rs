@@ -2,9 +2,13 @@
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// What servers may ask of clients, as lines of a server's table; nothing while the gate carries no questions.
+pub(crate) const POLICY: &str = "sampling = true\nroots = true\n";
 
 /// The folder of tests.
 pub(crate) fn tests() -> PathBuf {
@@ -44,6 +48,12 @@ impl Server {
         Self { child, url: hello["url"].as_str().unwrap().to_owned() }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let port = self.url.rsplit(':').next().and_then(|rest| rest.split('/').next());
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap().parse().unwrap()))
+    }
+
     /// Our dual-era fixture.
     pub(crate) fn everything(era: &str) -> Self {
         Self::start(&node(), &["fixtures/everything.mjs", "--era", era])
@@ -64,13 +74,22 @@ impl Server {
 
     /// npm's server-everything over Streamable HTTP, legacy.
     pub(crate) fn npm_everything() -> Self {
+        Self::npm_everything_on("streamableHttp", "mcp")
+    }
+
+    /// npm's server-everything over HTTP+SSE, the transport of 2024-11-05.
+    pub(crate) fn npm_everything_sse() -> Self {
+        Self::npm_everything_on("sse", "sse")
+    }
+
+    fn npm_everything_on(transport: &str, path: &str) -> Self {
         let port = crate::gate::free_address().port();
         let mut command = Command::new(node());
-        command.arg(npm_program("server-everything")).arg("streamableHttp").env("PORT", port.to_string());
+        command.arg(npm_program("server-everything")).arg(transport).env("PORT", port.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().unwrap();
         wait_for_port(port);
-        Self { child, url: format!("http://127.0.0.1:{port}/mcp") }
+        Self { child, url: format!("http://127.0.0.1:{port}/{path}") }
     }
 }
 
@@ -133,7 +152,8 @@ impl Driver {
     }
 }
 
-/// A job for a driver at a URL.
+/// A job for a driver at a URL. The era "sse" is the legacy one over its older transport.
 pub(crate) fn job(url: &str, key: Option<&str>, era: &str, calls: &[Value]) -> Value {
-    json!({"url": url, "key": key, "era": era, "calls": calls})
+    let (era, transport) = if era == "sse" { ("legacy", "sse") } else { (era, "http") };
+    json!({"url": url, "key": key, "era": era, "transport": transport, "calls": calls})
 }

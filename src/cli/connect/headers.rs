@@ -1,8 +1,7 @@
 //! What a message says that must stand in headers too: version, method, name, annotated arguments (2026-07-28).
 
-use crate::base::clock::WallTime;
 use crate::base::ids::ServerId;
-use crate::catalog::{Catalog, HeaderParams, Leg, ServerList};
+use crate::catalog::{Catalog, HeaderParams, ServerList};
 use crate::mcp::headers::{derive_params, encode};
 use crate::mcp::meta::PROTOCOL_VERSION;
 use crate::wire::rpc::{self, Envelope};
@@ -56,7 +55,7 @@ impl Learned {
         let Some(tools) = rpc::field(result, "tools").filter(|tools| rpc::is_array(tools)) else { return };
         self.any = true;
         let tools = rpc::array_items(tools).map(Bytes::copy_from_slice).collect();
-        let list = ServerList { server: "gate".into(), leg: Leg::Modern, fetched_at: WallTime(0), stale: false, tools };
+        let list = ServerList { tools, ..ServerList::empty("gate") };
         let catalog = Catalog::build(&[(ServerId(0), "gate", &list)]);
         let annotated = catalog.tools().iter().filter(|tool| !tool.header_params().is_empty());
         self.tools.extend(annotated.map(|tool| (tool.name().into(), tool.header_params().clone())));

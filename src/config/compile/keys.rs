@@ -3,9 +3,9 @@
 use crate::base::clock::{Clock, WallTime};
 use crate::base::ids::KeyId;
 use crate::base::limits::{KEYS_MAX, PATTERNS_PER_KEY_MAX};
-use crate::catalog::Pattern;
+use crate::catalog::{Pattern, Rights, Sort};
 use crate::config::document::Step;
-use crate::config::file::{Config, Key};
+use crate::config::file::{Anonymous, Config, Key};
 use crate::config::report::{Level, Notes, Report};
 use crate::config::words;
 use crate::policy::{Mac, VirtualKey};
@@ -35,14 +35,14 @@ impl Placed {
 }
 
 /// What a request without a key may use.
-pub(crate) fn anonymous(written: &Config, notes: &mut Notes<'_>) -> Option<Vec<Pattern>> {
+pub(crate) fn anonymous(written: &Config, notes: &mut Notes<'_>) -> Option<Rights> {
     let anonymous = written.anonymous.as_ref()?;
     let loopback = written.listen.address.parse::<std::net::SocketAddr>().map_or(true, |at| at.ip().is_loopback());
     if !loopback {
         let help = "listen on 127.0.0.1, or remove `[anonymous]` and give out keys";
         notes.error(&["anonymous".into()], "requests without a key are for loopback listeners only", help);
     }
-    Some(patterns(&anonymous.allow, &["anonymous".into()], written, Home::Config, notes))
+    Some(rights(anonymous.into(), &["anonymous".into()], written, Home::Config, notes))
 }
 
 /// The keys of one document.
@@ -51,7 +51,7 @@ pub(crate) fn compile(keys: &[Key], written: &Config, home: Home, notes: &mut No
         notes.error(&["keys".into()], format!("more than {KEYS_MAX} keys"), "remove those that are revoked");
     }
     let mut seen: HashMap<&str, usize> = HashMap::new();
-    let mut rights: Rights<'_> = HashMap::new();
+    let mut known: HashMap<Lists<'_>, Arc<Rights>> = HashMap::new();
     let mut out = Vec::new();
     for (at, key) in keys.iter().enumerate().take(KEYS_MAX) {
         let place = [Step::Key("keys"), Step::Index(at), "id".into()];
@@ -59,26 +59,48 @@ pub(crate) fn compile(keys: &[Key], written: &Config, home: Home, notes: &mut No
             let what = format!("the id is that of key {} in this file", first + 1);
             notes.error(&place, what, "every key has its own id; make one with `tollgate key new`");
         }
-        let allow = match rights.get(&*key.allow) {
+        let lists = Lists::from(key);
+        let rights = match known.get(&lists) {
             Some(known) => known.clone(),
             None => {
-                let (list, before) = ([Step::Key("keys"), Step::Index(at)], notes.count());
-                let allow: Arc<[Pattern]> = patterns(&key.allow, &list, written, home, notes).into();
+                let (parent, before) = ([Step::Key("keys"), Step::Index(at)], notes.count());
+                let rights = Arc::new(rights(lists, &parent, written, home, notes));
                 if notes.count() == before {
-                    rights.insert(&key.allow, allow.clone());
+                    known.insert(lists, rights.clone());
                 }
-                allow
+                rights
             }
         };
-        out.extend(one(key, at, allow, home, notes));
+        out.extend(one(key, at, rights, home, notes));
     }
     out
 }
 
-/// The lists of patterns in which nothing was found, by what is written: many keys share few lists.
-type Rights<'a> = HashMap<&'a [String], Arc<[Pattern]>>;
+/// The lists of patterns of one key as written, by [`Sort`]. Many keys share few of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Lists<'a>([&'a [String]; Sort::ALL.len()]);
 
-fn one(key: &Key, at: usize, allow: Arc<[Pattern]>, home: Home, notes: &mut Notes<'_>) -> Option<Placed> {
+impl<'a> From<&'a Key> for Lists<'a> {
+    fn from(key: &'a Key) -> Self {
+        Self([&key.allow, &key.prompts, &key.resources])
+    }
+}
+
+impl<'a> From<&'a Anonymous> for Lists<'a> {
+    fn from(anonymous: &'a Anonymous) -> Self {
+        Self([&anonymous.allow, &anonymous.prompts, &anonymous.resources])
+    }
+}
+
+fn rights(lists: Lists<'_>, parent: &[Step<'_>], config: &Config, home: Home, notes: &mut Notes<'_>) -> Rights {
+    let mut rights = Rights::default();
+    for (sort, written) in Sort::ALL.into_iter().zip(lists.0) {
+        *rights.of_mut(sort) = patterns(written, (sort, parent), config, home, notes).into();
+    }
+    rights
+}
+
+fn one(key: &Key, at: usize, rights: Arc<Rights>, home: Home, notes: &mut Notes<'_>) -> Option<Placed> {
     let field = |name| [Step::Key("keys"), Step::Index(at), Step::Key(name)];
     let id = KeyId::parse(&key.id).filter(|id| *id != KeyId::ANONYMOUS);
     if id.is_none() {
@@ -97,33 +119,29 @@ fn one(key: &Key, at: usize, allow: Arc<[Pattern]>, home: Home, notes: &mut Note
     if home == Home::Config && expires.is_some_and(|at| at <= Clock::wall()) {
         notes.warning(&field("expires"), "the key has expired", "remove it, or make a new one");
     }
-    let key = VirtualKey { id: id?, name: key.name.as_str().into(), mac: mac?, expires, revoked: key.revoked, allow };
+    let key = VirtualKey { id: id?, name: key.name.as_str().into(), mac: mac?, expires, revoked: key.revoked, rights };
     Some(Placed { key, place: format!("{} (key {})", notes.document.name, at + 1) })
 }
 
-/// Allow patterns, each of a server that is there.
+/// Patterns of one sort, each of a server that is there.
 fn patterns(
     written: &[String],
-    parent: &[Step<'_>],
+    (sort, parent): (Sort, &[Step<'_>]),
     config: &Config,
     home: Home,
     notes: &mut Notes<'_>,
 ) -> Vec<Pattern> {
     let place = |at: usize| {
         let mut path = parent.to_vec();
-        path.extend([Step::Key("allow"), Step::Index(at)]);
+        path.extend([Step::Key(sort.field()), Step::Index(at)]);
         path
     };
     if written.len() > PATTERNS_PER_KEY_MAX {
-        notes.error(
-            &place(0),
-            format!("more than {PATTERNS_PER_KEY_MAX} patterns"),
-            "use `server/*` or `server/get_*`",
-        );
+        notes.error(&place(0), format!("more than {PATTERNS_PER_KEY_MAX} patterns"), sort.advice());
     }
     let mut out = Vec::new();
     for (at, text) in written.iter().enumerate() {
-        match Pattern::parse(text) {
+        match Pattern::parse_as(sort, text) {
             Err(error) => notes.error(&place(at), error.context, ""),
             Ok(pattern) => {
                 let unknown = pattern.server().filter(|name| !config.servers.contains_key(*name));
@@ -180,6 +198,29 @@ pub(crate) fn time(text: &str) -> Option<WallTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Compiled, Lookup, Purpose};
+    use std::path::Path;
+
+    #[test]
+    fn patterns_of_every_sort_are_looked_at() {
+        let text = "[anonymous]\nallow = [\"a/*\"]\nprompts = [\"b/*\"]\nresources = [\"a\"]\n\
+                    [servers.a]\nurl = \"http://h\"\n";
+        let compile = |text: &str| {
+            let text = format!("state.directory = \"s\"\n{text}");
+            let dir = tempfile::tempdir().expect("dir");
+            Compiled::from_text(Path::new("t"), &text, &Lookup::fixed(&[], None, dir.path()), Purpose::Check)
+        };
+        let shown = compile(text).expect_err("two patterns are wrong").lines().join("\n");
+        for words in
+            ["t:4:12: error: no server is called `b`", "resources pattern \"a\" has no \"/\": write \"server/uri\""]
+        {
+            assert!(shown.contains(words), "{shown}");
+        }
+        let good = text.replace("b/*", "a/x").replace("[\"a\"]", "[\"a/file:///d/*\"]");
+        let rights = compile(&good).expect("good").anonymous.expect("anonymous");
+        let written = Sort::ALL.map(|sort| rights.of(sort)[0].to_string());
+        assert_eq!(written, ["a/*", "a/x", "a/file:///d/*"]);
+    }
 
     #[test]
     fn times_are_moments_or_days() {

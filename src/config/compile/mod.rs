@@ -8,7 +8,7 @@ pub(crate) mod servers;
 mod tests;
 
 use crate::base::error::Kind;
-use crate::catalog::Pattern;
+use crate::catalog::Rights;
 use crate::config::disk;
 use crate::config::document::Document;
 use crate::config::env::{Lenient, Lookup};
@@ -59,7 +59,7 @@ pub struct Compiled {
     /// The keys of the file, then those of the state directory.
     pub keys: Vec<VirtualKey>,
     /// What a request without a key may use.
-    pub anonymous: Option<Vec<Pattern>>,
+    pub anonymous: Option<Rights>,
     /// What somebody should look at.
     pub warnings: Report,
     pub(crate) pepper: Pepper,

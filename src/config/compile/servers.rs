@@ -6,6 +6,7 @@ use crate::config::document::Step;
 use crate::config::env::Lookup;
 use crate::config::file::{Config, Era, Server, SessionScope};
 use crate::config::report::Notes;
+use crate::mcp::caps::Policy;
 use crate::upstream::spec::{EraSetting, HttpSpec, Scope, ServerSpec, StdioSpec, Target, TransportSpec};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -110,6 +111,7 @@ impl<'a> One<'a> {
                 Era::Auto => EraSetting::Auto,
                 Era::Modern => EraSetting::Modern,
                 Era::Legacy => EraSetting::Legacy,
+                Era::Sse => EraSetting::Sse,
             },
             scope: match self.server.session_scope {
                 SessionScope::Shared => Scope::Shared,
@@ -118,6 +120,11 @@ impl<'a> One<'a> {
             },
             call_timeout: Duration::from_millis(call_timeout),
             probe_timeout: Duration::from_millis(self.server.probe_timeout_ms),
+            asks: Policy {
+                elicitation: self.server.elicitation,
+                sampling: self.server.sampling,
+                roots: self.server.roots,
+            },
             refresh: Duration::from_millis(self.server.refresh_ms),
             answer_max: size(self.written.limits.answer_max_bytes),
             ..ServerSpec::new(self.name, transport)
@@ -126,6 +133,10 @@ impl<'a> One<'a> {
 
     /// Fields that belong to the other transport.
     fn check_fields(&self, notes: &mut Notes<'_>) {
+        if self.server.era == Era::Sse && self.server.command.is_some() {
+            let what = "`era = \"sse\"` is a way to speak to a `url`, which this server does not have";
+            notes.error(&self.at("era"), what, "remove it, or use \"legacy\"");
+        }
         let (fields, needs): (&[&str], _) = match (&self.server.url, &self.server.command) {
             (Some(_), None) => (&["args", "env", "cwd"], "command"),
             (None, Some(_)) => (&["headers", "ca_file"], "url"),

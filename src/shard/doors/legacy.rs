@@ -3,28 +3,32 @@
 use crate::audit;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
+use crate::catalog::ListKind;
 use crate::mcp::bridge::Bridge;
-use crate::mcp::call::CallParams;
+use crate::mcp::call::{CallMethod, CallParams};
 use crate::mcp::handshake::Initialize;
 use crate::mcp::inbound::{self, session_id};
 use crate::mcp::legacy::{Admitted, LegacyMessage, LegacyMethod, LegacyRequest, admit};
-use crate::mcp::list;
-use crate::mcp::meta::LogLevel;
+use crate::mcp::meta::{LogLevel, Meta};
 use crate::mcp::progress::Notices;
 use crate::mcp::refusal::Refusal;
 use crate::mcp::revision::Era;
 use crate::mcp::session::{self, Session};
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
-use crate::shard::call::{self, Call, Caller};
+use crate::shard::call::{self as calls, Call, Caller};
 use crate::shard::doors::mcp::headers;
 use crate::shard::doors::notices::{call_meta, era_of, finish, tell, trace_of};
+use crate::shard::doors::{replies, told};
 use crate::shard::exchange::Exchange;
-use crate::shard::lists::{array, respond_list};
+use crate::shard::inbox::subscribe_here;
+use crate::shard::lists::{self, Asked, respond_list};
 use crate::shard::messages::ToShard;
 use crate::shard::refuse;
 use crate::shard::relay::{self, Way};
-use crate::upstream::answer::Sink;
+use crate::shard::wanted::{topic_of, wanted_of};
+use crate::upstream::answer::{Answer, Said, Sink};
+use crate::upstream::operation::Input;
 use crate::wire::http::{Body, RequestHead, ServerConn};
 use crate::wire::rpc::{self, Message};
 use futures_util::future::join_all;
@@ -39,7 +43,8 @@ pub(crate) async fn initialize<S: Stream>(
     let shard = &exchange.shard;
     let session = initialize.session(exchange.principal.key, Clock::wall());
     let id = session::seal(&shard.sealing, &session);
-    let body = shard.model.initialize(initialize.id, initialize.revision);
+    let offers = exchange.snapshot().offers(exchange.principal.grant, exchange.door);
+    let body = shard.model.initialize(initialize.id, initialize.revision, offers);
     let headers = [("content-type", "application/json"), ("mcp-session-id", id.as_str())];
     conn.respond(200, &headers, Body::Vec(body)).await
 }
@@ -91,7 +96,7 @@ pub(crate) async fn post<S: Stream>(
         Ok(pair) => pair,
         Err(refusal) => return refuse::refusal(&shard, conn, &refusal).await,
     };
-    take_notices(exchange, &session, &admitted);
+    replies::take(exchange, &session, &admitted).await;
     if !admitted.wants_answer() {
         return conn.respond(202, &[], Body::Empty).await;
     }
@@ -105,21 +110,6 @@ pub(crate) async fn post<S: Stream>(
     }
 }
 
-/// A cancelled request may run on any shard, for it came over another connection.
-fn take_notices(exchange: &Exchange, session: &Session, admitted: &Admitted<'_>) {
-    let shard = &exchange.shard;
-    for message in &admitted.messages {
-        let LegacyMessage::Cancelled(id) = message else { continue };
-        if shard.in_flight.cancel(session.id, id) {
-            continue;
-        }
-        for other in shard.peers.others() {
-            // A full mailbox loses this; cancelling is a courtesy that may come too late anyway.
-            let _ = shard.peers.send(other, ToShard::Cancelled(session.id, (*id).into()));
-        }
-    }
-}
-
 async fn single<S: Stream>(
     exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
@@ -130,38 +120,45 @@ async fn single<S: Stream>(
     match request.method {
         LegacyMethod::Ping => relay::finish(conn, false, 200, empty(request.id)).await,
         LegacyMethod::SetLevel => relay::finish(conn, false, 200, set_level(exchange, session, request)).await,
-        LegacyMethod::ToolsList => match list::check_cursor(&request.params) {
-            Ok(()) => respond_list(exchange, conn, Era::Legacy, request.id, 0).await,
-            Err(error) => {
-                let refusal = Refusal::in_band(error, Some(request.id));
-                refuse::refusal(&exchange.shard, conn, &refusal).await
-            }
-        },
-        LegacyMethod::ToolsCall => tools_call(exchange, conn, head, session, request).await,
+        LegacyMethod::Subscribe | LegacyMethod::Unsubscribe => {
+            let body = Box::pin(subscribe(exchange, session, request)).await;
+            relay::finish(conn, false, 200, body).await
+        }
+        LegacyMethod::List(kind) => respond_list(exchange, conn, list(kind, request)).await,
+        LegacyMethod::Call(method) => call(exchange, conn, head, session, (request, method)).await,
     }
 }
 
-async fn tools_call<S: Stream>(
+fn list<'a>(kind: ListKind, request: &'a LegacyRequest<'a>) -> Asked<'a> {
+    Asked { era: Era::Legacy, kind, id: request.id, params: &request.params, ttl_ms: 0 }
+}
+
+async fn call<S: Stream>(
     exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     head: &RequestHead,
     session: &Session,
-    request: &LegacyRequest<'_>,
+    (request, method): (&LegacyRequest<'_>, CallMethod),
 ) -> Result<()> {
-    let params = match CallParams::legacy(request) {
-        Ok(params) => params,
+    let asked = match Asking::read(request, method) {
+        Ok(asked) => asked,
         Err(error) => {
             return refuse::refusal(&exchange.shard, conn, &Refusal::in_band(error, Some(request.id))).await;
         }
     };
     let level = exchange.shard.log_levels.of(&session.id);
-    let mut notices = Notices::new(params.meta.progress_token, Some(level));
+    let mut notices = Notices::new(asked.meta.progress_token, Some(level));
+    let shard = exchange.shard.clone();
     let cancel = Notify::new();
     let way = Way { events: head.accepts_events(), gone_is_cancel: false, cancel: &cancel };
     let (sink, mut events) = way.events();
     let (answer, streaming) = {
-        let running = pin!(run(exchange, session, request, &params, &sink));
-        relay::run(conn, &way, running, &mut events, |event| tell(&mut notices, event)).await
+        let running = pin!(run(exchange, session, request, &asked, &sink));
+        let tell = |said| match said {
+            Said::Event(event) => tell(&mut notices, &event),
+            Said::Question(question) => shard.asked.ask(shard.id, session.id, question),
+        };
+        relay::run(conn, &way, running, &mut events, tell).await
     };
     let bridged = finish(&bridge(exchange, &answer), request.id, &answer);
     relay::answer(exchange, conn, streaming, bridged).await
@@ -172,16 +169,17 @@ async fn run(
     exchange: &mut Exchange,
     session: &Session,
     request: &LegacyRequest<'_>,
-    params: &CallParams<'_>,
+    asking: &Asking<'_>,
     sink: &Sink,
-) -> Result<crate::upstream::answer::Answer> {
-    let trace = trace_of(params);
+) -> Result<Answer> {
+    let trace = trace_of(&asking.meta);
     let shard = exchange.shard.clone();
     let cancellable = shard.in_flight.enter(session.id, request.id);
     let asked = Call {
-        name: &params.name,
-        arguments: params.arguments,
-        meta: call_meta(params, trace, Some(shard.log_levels.of(&session.id))),
+        wanted: wanted_of(&asking.params),
+        input: Input::default(),
+        caps: session.caps,
+        meta: call_meta(&asking.meta, trace, Some(shard.log_levels.of(&session.id))),
         caller: Caller {
             era: audit::Era::Legacy,
             revision: session.revision.as_str(),
@@ -191,15 +189,30 @@ async fn run(
             session: Some(session.id),
         },
     };
-    call::run(exchange, &asked, |_| Ok(()), sink, pin!(cancellable.cancelled())).await
+    let answer = calls::run(exchange, &asked, |_| Ok(()), sink, pin!(cancellable.cancelled())).await?;
+    Ok(told::to_legacy_client(&asked, answer))
 }
 
-fn bridge<'a>(exchange: &'a Exchange, answer: &Result<crate::upstream::answer::Answer>) -> Bridge<'a> {
+fn bridge<'a>(exchange: &'a Exchange, answer: &Result<Answer>) -> Bridge<'a> {
     Bridge {
         client: Era::Legacy,
         upstream: era_of(answer, Era::Legacy),
         model: &exchange.shard.model,
         client_caps: None,
+        reads: false,
+    }
+}
+
+/// A request that goes to a server, as it was read.
+struct Asking<'a> {
+    params: CallParams<'a>,
+    meta: Meta<'a>,
+}
+
+impl<'a> Asking<'a> {
+    fn read(request: &LegacyRequest<'a>, method: CallMethod) -> Result<Self> {
+        let params = CallParams::read(method, &request.params)?;
+        Ok(Self { params, meta: Meta::read(request.params.meta)? })
     }
 }
 
@@ -210,20 +223,23 @@ async fn batch<S: Stream>(
     session: &Session,
     admitted: &Admitted<'_>,
 ) -> Result<()> {
+    let nowhere = |_: &Meta<'_>| Sink::nowhere();
     let answers = admitted.messages.iter().filter_map(|message| match message {
-        LegacyMessage::Request(request) => Some(Box::pin(batched(exchange.clone(), session, Ok(request)))),
-        LegacyMessage::Refused(refusal) => Some(Box::pin(batched(exchange.clone(), session, Err(refusal)))),
-        LegacyMessage::Cancelled(_) | LegacyMessage::Ignored => None,
+        LegacyMessage::Request(request) => Some(Box::pin(body(exchange.clone(), session, Ok(request), nowhere))),
+        LegacyMessage::Refused(refusal) => Some(Box::pin(body(exchange.clone(), session, Err(refusal), nowhere))),
+        LegacyMessage::Cancelled(_) | LegacyMessage::Answered { .. } | LegacyMessage::Ignored => None,
     });
     let bodies = join_all(answers).await;
     let body = [b"[", &*bodies.join(&b','), b"]"].concat();
     relay::finish(conn, false, 200, body).await
 }
 
-async fn batched(
+/// The answer to a message that does not go back as the answer to its own POST. `sink` takes what a call says.
+pub(crate) async fn body(
     mut exchange: Exchange,
     session: &Session,
     request: std::result::Result<&LegacyRequest<'_>, &Refusal>,
+    sink: impl FnOnce(&Meta<'_>) -> Sink,
 ) -> Vec<u8> {
     let request = match request {
         Ok(request) => request,
@@ -234,21 +250,44 @@ async fn batched(
     match request.method {
         LegacyMethod::Ping => empty(id),
         LegacyMethod::SetLevel => set_level(&exchange, session, request),
-        LegacyMethod::ToolsList => match list::check_cursor(&request.params) {
-            Ok(()) => {
-                let around = list::around(&exchange.shard.model, Era::Legacy, id, 0);
-                [&*around.head, &array(&exchange, Era::Legacy), &around.tail].concat()
-            }
-            Err(error) => refused(error),
-        },
-        LegacyMethod::ToolsCall => match CallParams::legacy(request) {
-            Ok(params) => {
-                let answer = run(&mut exchange, session, request, &params, &Sink::nowhere()).await;
+        LegacyMethod::Subscribe | LegacyMethod::Unsubscribe => subscribe(&exchange, session, request).await,
+        LegacyMethod::List(kind) => {
+            lists::answer(&exchange, list(kind, request)).map_or_else(refused, |parts| parts.concat())
+        }
+        LegacyMethod::Call(method) => match Asking::read(request, method) {
+            Ok(asking) => {
+                let answer = run(&mut exchange, session, request, &asking, &sink(&asking.meta)).await;
                 finish(&bridge(&exchange, &answer), id, &answer).body
             }
             Err(error) => refused(error),
         },
     }
+}
+
+/// Subscribes a session to a resource, or ends that, on every shard: its stream may be on any.
+async fn subscribe(exchange: &Exchange, session: &Session, request: &LegacyRequest<'_>) -> Vec<u8> {
+    match subscribed(exchange, session, request).await {
+        Ok(None) => empty(request.id),
+        Ok(Some(unknown)) => refusal(exchange, request, Ok(unknown)),
+        Err(error) => refusal(exchange, request, Err(error)),
+    }
+}
+
+fn refusal(exchange: &Exchange, request: &LegacyRequest<'_>, answer: Result<Answer>) -> Vec<u8> {
+    finish(&bridge(exchange, &answer), request.id, &answer).body
+}
+
+/// The answer to a subscription where the resource is unknown: that of a read of it.
+async fn subscribed(exchange: &Exchange, session: &Session, request: &LegacyRequest<'_>) -> Result<Option<Answer>> {
+    let (shard, begins) = (&exchange.shard, request.method == LegacyMethod::Subscribe);
+    let params = CallParams::read(CallMethod::Resource, &request.params)?;
+    let wanted = wanted_of(&params);
+    let Some(topic) = topic_of(exchange, wanted.name()) else {
+        return Ok(Some(calls::not_found(audit::Era::Legacy, &wanted)));
+    };
+    subscribe_here(shard, session.id, &topic, begins).await?;
+    let told = |ticket| ToShard::Subscribed(session.id, topic.clone().into(), begins, ticket);
+    shard.peers.announce(told).await.map(|()| None)
 }
 
 /// Remembers, on every shard, the least log level that a session wants.

@@ -4,24 +4,31 @@ use crate::audit;
 use crate::base::error::{Error, Result};
 use crate::base::limits::LIST_TTL_MS;
 use crate::mcp::bridge::Bridge;
-use crate::mcp::call::CallParams;
+use crate::mcp::call::{CallMethod, CallParams};
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::inbound::{ModernMethod, ModernRequest};
-use crate::mcp::list;
-use crate::mcp::meta::cut;
+use crate::mcp::input::{Retry, checked_responses};
+use crate::mcp::meta::{Params, cut};
 use crate::mcp::progress::Notices;
 use crate::mcp::refusal::Refusal;
 use crate::mcp::revision::Era;
 use crate::mcp::subscribe::{self, Listen};
+use crate::mcp::task::{self, TaskMethod};
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::shard::call::{self, Call, Caller};
-use crate::shard::doors::notices::{call_meta, check_mirrored, era_of, finish, tell, trace_of};
+use crate::shard::doors::notices::{call_meta, check_mirrored, era_of, finish, hear, trace_of};
 use crate::shard::doors::stream::{self, After, Script};
+use crate::shard::doors::{asking, told};
 use crate::shard::exchange::Exchange;
-use crate::shard::lists::respond_list;
+use crate::shard::interests::Topic;
+use crate::shard::lists::{Asked, respond_list};
 use crate::shard::refuse;
 use crate::shard::relay::{self, Way};
+use crate::shard::wanted::{Wanted, topic_of, wanted_of};
+use crate::upstream::operation::Input;
 use crate::wire::http::{RequestHead, ServerConn};
+use std::collections::BTreeSet;
 use std::pin::pin;
 
 /// Answers a request whose headers agree with its body.
@@ -33,43 +40,87 @@ pub(crate) async fn answer<S: Stream>(
 ) -> Result<After> {
     let answered = match request.method {
         ModernMethod::Discover => {
-            let body = exchange.shard.model.discover(request.id);
+            let offers = exchange.snapshot().offers(exchange.principal.grant, exchange.door);
+            let body = exchange.shard.model.discover(request.id, offers);
             relay::finish(conn, false, 200, body).await
         }
-        ModernMethod::ToolsList => Box::pin(tools_list(exchange, conn, request)).await,
-        ModernMethod::ToolsCall => tools_call(exchange, conn, head, request).await,
+        ModernMethod::List(kind) => {
+            let (id, params) = (request.id, &request.params);
+            let asked = Asked { era: Era::Modern, kind, id, params, ttl_ms: LIST_TTL_MS };
+            Box::pin(respond_list(exchange, conn, asked)).await
+        }
+        ModernMethod::Call(method) => send(exchange, conn, head, request, method).await,
         ModernMethod::Listen => return Box::pin(listen(exchange, conn, request)).await,
     };
     answered.map(|()| After::Done)
 }
 
-async fn tools_list<S: Stream>(
-    exchange: &mut Exchange,
-    conn: &mut ServerConn<S>,
-    request: &ModernRequest<'_>,
-) -> Result<()> {
-    if let Err(error) = list::check_cursor(&request.params) {
-        return in_band(exchange, conn, error, request.id).await;
-    }
-    respond_list(exchange, conn, Era::Modern, request.id, LIST_TTL_MS).await
-}
-
-async fn tools_call<S: Stream>(
+/// Answers a request that goes to a server.
+async fn send<S: Stream>(
     exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
     head: &RequestHead,
     request: &ModernRequest<'_>,
+    method: CallMethod,
 ) -> Result<()> {
-    let params = match CallParams::modern(request) {
-        Ok(params) => params,
+    let read = |params| Ok((CallParams::read(method, params)?, retry_of(method, params)?));
+    let (params, retry) = match read(&request.params) {
+        Ok(read) => read,
         Err(error) => return Box::pin(in_band(exchange, conn, error, request.id)).await,
     };
-    let trace = trace_of(&params);
-    let client = params.meta.client.as_ref();
-    let asked = Call {
-        name: &params.name,
-        arguments: params.arguments,
-        meta: call_meta(&params, trace, params.meta.log_level),
+    let wanted = wanted_of(&params);
+    let call = call_of(request, wanted);
+    if let CallMethod::Task(_) = method
+        && let Some(refusal) = task::undeclared(call.caps, Some(request.id))
+    {
+        return Box::pin(refuse::refusal(&exchange.shard, conn, &refusal)).await;
+    }
+    let meta = &request.meta;
+    let mut notices = Notices::new(meta.progress_token, meta.log_level);
+    let cancel = Notify::new();
+    let way = Way { events: head.accepts_events() && notices.wanted(), gone_is_cancel: true, cancel: &cancel };
+    let (sink, mut events) = way.events();
+    let mirrored = |tool: &_| check_mirrored(head, tool, wanted.arguments());
+    let (answer, streaming) = if retry.is_some() || call.caps.can_be_asked() {
+        let retry = retry.unwrap_or_default();
+        // Boxed, as each call would carry the room for what only some clients can do.
+        let mut cancelled = Box::pin(cancel.notified());
+        let mut running = Box::pin(asking::run(exchange, &call, &retry, mirrored, &sink, cancelled.as_mut()));
+        relay::run(conn, &way, running.as_mut(), &mut events, |said| hear(&mut notices, said)).await
+    } else {
+        let cancelled = pin!(cancel.notified());
+        let running = pin!(call::run(exchange, &call, mirrored, &sink, cancelled));
+        relay::run(conn, &way, running, &mut events, |said| hear(&mut notices, said)).await
+    };
+    let answer = answer.and_then(|answer| told::to_client(exchange, &call, answer));
+    let upstream = era_of(&answer, Era::Modern);
+    let (model, reads) = (&exchange.shard.model, method == CallMethod::Resource);
+    let bridge = Bridge { client: Era::Modern, upstream, model, client_caps: meta.capabilities, reads };
+    let bridged = finish(&bridge, request.id, &answer);
+    relay::answer(exchange, conn, streaming, bridged).await
+}
+
+/// What a request brings that comes again. The answers to a task are no such thing: they are all that it brings.
+fn retry_of<'a>(method: CallMethod, params: &Params<'a>) -> Result<Option<Retry<'a>>> {
+    match method {
+        CallMethod::Task(TaskMethod::Update) => Ok(Some(Retry {
+            responses: Some(checked_responses(params.input_responses.unwrap_or_default())?),
+            state: None,
+        })),
+        CallMethod::Task(_) | CallMethod::Complete => Ok(None),
+        _ => Retry::read(params.input_responses, params.request_state),
+    }
+}
+
+fn call_of<'a>(request: &'a ModernRequest<'_>, wanted: Wanted<'a>) -> Call<'a> {
+    let meta = &request.meta;
+    let trace = trace_of(meta);
+    let client = meta.client.as_ref();
+    Call {
+        wanted,
+        input: Input::default(),
+        caps: meta.capabilities.map_or(ClientCaps::default(), |raw| ClientCaps::read(raw, request.revision)),
+        meta: call_meta(meta, trace, meta.log_level),
         caller: Caller {
             era: audit::Era::Modern,
             revision: request.revision.as_str(),
@@ -78,22 +129,7 @@ async fn tools_call<S: Stream>(
             trace_id: trace.trace_id,
             session: None,
         },
-    };
-    let mut notices = Notices::new(params.meta.progress_token, params.meta.log_level);
-    let cancel = Notify::new();
-    let way = Way { events: head.accepts_events() && notices.wanted(), gone_is_cancel: true, cancel: &cancel };
-    let (sink, mut events) = way.events();
-    let (answer, streaming) = {
-        let mirrored = |tool: &_| check_mirrored(head, tool, params.arguments);
-        let cancelled = pin!(cancel.notified());
-        let running = pin!(call::run(exchange, &asked, mirrored, &sink, cancelled));
-        relay::run(conn, &way, running, &mut events, |event| tell(&mut notices, event)).await
-    };
-    let upstream = era_of(&answer, Era::Modern);
-    let capabilities = params.meta.capabilities;
-    let bridge = Bridge { client: Era::Modern, upstream, model: &exchange.shard.model, client_caps: capabilities };
-    let bridged = finish(&bridge, request.id, &answer);
-    relay::answer(exchange, conn, streaming, bridged).await
+    }
 }
 
 async fn listen<S: Stream>(
@@ -101,17 +137,15 @@ async fn listen<S: Stream>(
     conn: &mut ServerConn<S>,
     request: &ModernRequest<'_>,
 ) -> Result<After> {
-    let listen = match Listen::read(&request.params) {
-        Ok(listen) => listen,
+    let read = |params| Ok((Listen::read(params)?, subscribe::resources(params)?));
+    let (listen, named) = match read(&request.params) {
+        Ok(read) => read,
         Err(error) => return in_band(exchange, conn, error, request.id).await.map(|()| After::Done),
     };
-    let script = Script {
-        id: Some(request.id),
-        session: None,
-        first: Some(listen.acknowledged(request.id)),
-        changed: listen.tools.then(|| subscribe::tools_changed(request.id).into()),
-        farewell: Some(subscribe::ended(request.id)),
-    };
+    let granted = named.iter().filter_map(|uri| Some((&**uri, topic_of(exchange, uri)?)));
+    let (honoured, topics): (Vec<&str>, BTreeSet<Topic>) = granted.unzip();
+    let first = Some(listen.acknowledged(request.id, &honoured));
+    let script = Script { subscription: Some(request.id), session: None, first, listen, topics };
     stream::begin(exchange, conn, script).await
 }
 

@@ -3,30 +3,37 @@
 use crate::base::error::Result;
 use crate::catalog::Tool;
 use crate::mcp::bridge::{self, Bridge, Bridged};
-use crate::mcp::call::CallParams;
 use crate::mcp::headers::{HeaderValue, check_params};
-use crate::mcp::meta::LogLevel;
+use crate::mcp::meta::{LogLevel, Meta};
 use crate::mcp::progress::Notices;
 use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
 use crate::rt::random;
 use crate::shard::relay::status_of;
-use crate::upstream::answer::{Answer, CallMeta, Event, EventKind, Outcome};
+use crate::upstream::answer::{Answer, CallMeta, Event, EventKind, Outcome, Said};
 use crate::wire::http::RequestHead;
 use crate::wire::rpc;
 
 /// The trace a call is in: the client's, or one of our own.
-pub(crate) fn trace_of(params: &CallParams<'_>) -> TraceContext {
-    params.trace().unwrap_or_else(|| TraceContext::fresh(random::label()))
+pub(crate) fn trace_of(meta: &Meta<'_>) -> TraceContext {
+    meta.trace().unwrap_or_else(|| TraceContext::fresh(random::label()))
 }
 
 /// What goes upstream in `_meta`: our own span under the client's trace, and whether anybody listens for progress.
-pub(crate) fn call_meta<'a>(params: &'a CallParams<'_>, trace: TraceContext, logs: Option<LogLevel>) -> CallMeta<'a> {
+pub(crate) fn call_meta<'a>(meta: &'a Meta<'_>, trace: TraceContext, logs: Option<LogLevel>) -> CallMeta<'a> {
     CallMeta {
-        progress: params.meta.progress_token.is_some(),
+        progress: meta.progress_token.is_some(),
         log_level: logs,
         trace: Some(trace.child(random::label())),
-        tracestate: params.meta.tracestate.as_deref(),
+        tracestate: meta.tracestate.as_deref(),
+    }
+}
+
+/// The client's message for what its call says, if it is to see it. A modern client is asked in answers alone.
+pub(crate) fn hear(notices: &mut Notices, said: Said) -> Option<Vec<u8>> {
+    match said {
+        Said::Event(event) => tell(notices, &event),
+        Said::Question(_) => None,
     }
 }
 

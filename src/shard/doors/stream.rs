@@ -1,25 +1,27 @@
 //! Event streams that stay open: the GET stream of a legacy session and the answer to `subscriptions/listen`. Both tell
-//! a client that its own list of tools changed, and nothing else.
+//! a client that one of its own lists changed, and nothing else.
 //!
 //! A stream may be open for days and thousands of them at once. So a door only begins it; what keeps it open holds
 //! nothing of the request: neither its head and body nor the snapshot it was answered under.
 
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::ids::KeyId;
+use crate::base::ids::{GrantId, KeyId};
 use crate::catalog::Door;
 use crate::config::Snapshot;
 use crate::mcp::refusal::Refusal;
-use crate::mcp::subscribe;
+use crate::mcp::subscribe::{self, Change, Listen};
 use crate::rt::stream::Stream;
+use crate::shard::event_sessions::Registered;
 use crate::shard::exchange::Exchange;
+use crate::shard::interests::Topic;
 use crate::shard::relay::{SSE_HEADERS, framed};
 use crate::shard::session::SessionKey;
 use crate::shard::streams::{Call, OpenStream};
 use crate::shard::{Shard, refuse};
 use crate::wire::http::{RequestHead, ServerConn};
-use futures_util::future::{Either, select};
-use std::borrow::Cow;
+use futures_util::future::{Either, join_all, select};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -36,16 +38,16 @@ pub(crate) enum After {
 
 /// What one stream says.
 pub(crate) struct Script<'a> {
-    /// The raw id of the request it answers, where it answers one.
-    pub(crate) id: Option<&'a [u8]>,
+    /// The raw id of the listen request it answers, where it answers one.
+    pub(crate) subscription: Option<&'a [u8]>,
     /// The legacy session it belongs to, where it belongs to one.
     pub(crate) session: Option<SessionKey>,
     /// Its first message, if there is one.
     pub(crate) first: Option<Vec<u8>>,
-    /// The notice that the list changed; nothing if the client did not ask for it.
-    pub(crate) changed: Option<Cow<'static, [u8]>>,
-    /// Its last message when the gate ends it.
-    pub(crate) farewell: Option<Vec<u8>>,
+    /// The changes it tells of.
+    pub(crate) listen: Listen,
+    /// The resources that it tells of.
+    pub(crate) topics: BTreeSet<Topic>,
 }
 
 /// An open stream: all that is kept for it while it is silent.
@@ -55,11 +57,16 @@ pub(crate) struct Held {
     /// The server at whose door it was opened; nothing for the door of all.
     server: Option<Box<str>>,
     session: Option<SessionKey>,
-    changed: Option<Cow<'static, [u8]>>,
-    farewell: Option<Box<[u8]>>,
-    /// The digest of the list that its client knows, or was told to forget.
-    seen: [u8; 32],
+    subscription: Option<Box<[u8]>>,
+    listen: Listen,
+    /// The session over HTTP+SSE that this stream is.
+    spoken: Option<Registered>,
+    /// The lists that its client knows, or was told to forget.
+    seen: Marks,
 }
+
+/// A mark of each list that may change: another mark, another list. Zero where no change of it is told.
+type Marks = [u64; Change::ALL.len()];
 
 /// Why a stream woke.
 enum Wake {
@@ -82,8 +89,8 @@ pub(crate) async fn get<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>
         Ok(session) => Some(session.id),
         Err(refusal) => return refuse::refusal(shard, conn, &refusal).await.map(|()| After::Done),
     };
-    let changed = Some(Cow::Borrowed(subscribe::LEGACY_TOOLS_CHANGED));
-    let script = Script { id: None, session, first: None, changed, farewell: None };
+    let topics = session.map(|session| shard.interests.of(&session)).unwrap_or_default();
+    let script = Script { subscription: None, session, first: None, listen: Listen::ALL, topics };
     begin(exchange, conn, script).await
 }
 
@@ -93,17 +100,46 @@ pub(crate) async fn begin<S: Stream>(
     conn: &mut ServerConn<S>,
     script: Script<'_>,
 ) -> Result<After> {
+    let first = script.first.as_deref().map(framed);
+    start(exchange, conn, script, first, None).await
+}
+
+/// Begins the stream of a session over HTTP+SSE, with this first event.
+pub(crate) async fn begin_session<S: Stream>(
+    exchange: &Exchange,
+    conn: &mut ServerConn<S>,
+    script: Script<'_>,
+    first: Vec<u8>,
+    session: Registered,
+) -> Result<After> {
+    start(exchange, conn, script, Some(first), Some(session)).await
+}
+
+async fn start<S: Stream>(
+    exchange: &Exchange,
+    conn: &mut ServerConn<S>,
+    script: Script<'_>,
+    first: Option<Vec<u8>>,
+    spoken: Option<Registered>,
+) -> Result<After> {
     let (shard, key) = (&exchange.shard, exchange.principal.key);
-    let open = match OpenStream::new(shard, key, script.session) {
+    let opened = OpenStream::new(shard, key, script.session);
+    let open = match opened.and_then(|open| open.want(&script.topics).map(|()| open)) {
         Ok(open) => open,
         Err(error) => {
-            let refusal = Refusal::new(error, script.id);
+            let refusal = Refusal::new(error, script.subscription);
             return refuse::refusal(shard, conn, &refusal).await.map(|()| After::Done);
         }
     };
+    if let Some(spoken) = &spoken {
+        spoken.session.stand_at(open.place());
+    }
+    if script.subscription.is_some() {
+        settle(exchange, &script.topics).await;
+    }
     conn.start_stream(200, SSE_HEADERS).await?;
-    if let Some(first) = &script.first {
-        conn.write_stream(framed(first)).await?;
+    if let Some(first) = first {
+        conn.write_stream(first).await?;
     }
     // What happened since the request came, or before the stream was entered, called on nobody.
     open.look();
@@ -116,10 +152,24 @@ pub(crate) async fn begin<S: Stream>(
         key,
         server,
         session: script.session,
-        changed: script.changed,
-        farewell: script.farewell.map(Vec::into_boxed_slice),
-        seen: exchange.snapshot().view(exchange.principal.grant, exchange.door).digest,
+        subscription: script.subscription.map(Box::from),
+        listen: script.listen,
+        spoken,
+        seen: marks(exchange.snapshot(), exchange.principal.grant, exchange.door, script.listen),
     })))
+}
+
+/// Waits until the servers of these resources will tell of them, where they ever do.
+pub(super) async fn settle(exchange: &Exchange, topics: &BTreeSet<Topic>) {
+    let servers: BTreeSet<&str> = topics.iter().map(|topic| &*topic.server).collect();
+    let telling = servers.into_iter().filter(|server| tells(exchange, server));
+    join_all(telling.map(|server| exchange.shard.interests.settled(server))).await;
+}
+
+/// Whether a server offers to tell of its resources.
+pub(super) fn tells(exchange: &Exchange, server: &str) -> bool {
+    let catalog = exchange.catalog();
+    catalog.server_id(server).and_then(|id| catalog.server(id)).is_some_and(|server| server.offers.subscribe)
 }
 
 /// Keeps a stream open until the client goes, its key or session is no longer valid, or the shard drains.
@@ -134,8 +184,8 @@ pub(crate) async fn keep<S: Stream>(shard: &Rc<Shard>, conn: &mut ServerConn<S>,
         }
     }
     Box::pin(async {
-        if let Some(farewell) = &held.farewell {
-            conn.write_stream(framed(farewell)).await?;
+        if let Some(id) = &held.subscription {
+            conn.write_stream(framed(&subscribe::ended(id))).await?;
         }
         conn.finish_stream().await
     })
@@ -151,13 +201,18 @@ async fn hear<S: Stream>(shard: &Rc<Shard>, conn: &ServerConn<S>, held: &mut Hel
             Either::Left((call, _)) => call,
             Either::Right(((), _)) => return Wake::Gone,
         };
-        let now = if shard.is_draining() { None } else { held.digest(shard) };
-        let Some(now) = now else { return Wake::Ended };
-        let is_news = std::mem::replace(&mut held.seen, now) != now;
-        let said = match (&held.changed, call) {
-            (Some(changed), _) if is_news => conn.try_write_stream(&framed(changed)),
-            (_, Call::Beat) => conn.try_write_stream(BEAT),
-            (_, Call::Look) => continue,
+        let Some(now) = held.marks(shard) else { return Wake::Ended };
+        if let Some(wake) = held.speak(conn) {
+            return wake;
+        }
+        if shard.is_draining() && !held.owes() {
+            return Wake::Ended;
+        }
+        let before = std::mem::replace(&mut held.seen, now);
+        let said = match call {
+            _ if before != now || held.open.has_news() => conn.try_write_stream(&held.notices(shard, before)),
+            Call::Beat => conn.try_write_stream(BEAT),
+            Call::Look => continue,
         };
         match said {
             Ok(rest) if rest.is_empty() => {}
@@ -169,14 +224,56 @@ async fn hear<S: Stream>(shard: &Rc<Shard>, conn: &ServerConn<S>, held: &mut Hel
 
 impl Held {
     /// What the key sees now; nothing once the key is no longer valid, the session has ended or the server is gone.
-    fn digest(&self, shard: &Shard) -> Option<[u8; 32]> {
+    fn marks(&self, shard: &Shard) -> Option<Marks> {
         if self.session.is_some_and(|session| shard.ended.has(&session)) {
             return None;
         }
         let in_force = shard.in_force();
         let snapshot = &in_force.snapshot;
         let principal = snapshot.keys.standing(self.key, Clock::recent_wall())?;
-        Some(snapshot.view(principal.grant, self.door(snapshot)?).digest)
+        Some(marks(snapshot, principal.grant, self.door(snapshot)?, self.listen))
+    }
+
+    /// The notices of all lists whose marks differ from these.
+    fn notices(&self, shard: &Shard, before: Marks) -> Vec<u8> {
+        let changed = Change::ALL.into_iter().filter(|change| before[*change as usize] != self.seen[*change as usize]);
+        let id = self.subscription.as_deref();
+        let lists = changed.flat_map(|change| framed(&change.notice(id)));
+        let (in_force, news) = (shard.in_force(), self.open.news());
+        let uris = news.iter().filter_map(|topic| self.known_as(&in_force.snapshot, topic));
+        lists.chain(uris.flat_map(|uri| framed(&subscribe::updated(&uri, id)))).collect()
+    }
+
+    /// The URI by which the client knows a resource, where it still may read it.
+    fn known_as(&self, now: &Snapshot, topic: &Topic) -> Option<String> {
+        let (catalog, door) = (&now.catalog, self.door(now)?);
+        let principal = now.keys.standing(self.key, Clock::recent_wall())?;
+        let server = catalog.server_id(&topic.server)?;
+        let uri = catalog.listed_uri(door, server, &topic.uri);
+        let owned = catalog.resolve_resource(door, &uri, now.grant(principal.grant))?;
+        (owned.server == server && *owned.uri == *topic.uri).then(|| uri.clone().into_owned())
+    }
+
+    /// Writes what was said in the session over HTTP+SSE that it is, and why it cannot go on, if it cannot.
+    fn speak<S: Stream>(&self, conn: &ServerConn<S>) -> Option<Wake> {
+        let session = &self.spoken.as_ref()?.session;
+        while let Some(message) = session.next() {
+            match conn.try_write_stream(&framed(&message)) {
+                Ok(rest) if rest.is_empty() => {}
+                Ok(rest) => {
+                    // What was said meanwhile follows once that is written.
+                    self.open.look();
+                    return Some(Wake::Behind(rest));
+                }
+                Err(_) => return Some(Wake::Gone),
+            }
+        }
+        None
+    }
+
+    /// Whether an answer is still to come on it.
+    fn owes(&self) -> bool {
+        self.spoken.as_ref().is_some_and(|spoken| spoken.session.owes())
     }
 
     /// Its door in this snapshot; nothing where its server is gone.
@@ -186,4 +283,14 @@ impl Held {
             Some(name) => now.catalog.server_id(name).map(Door::Server),
         }
     }
+}
+
+fn marks(snapshot: &Snapshot, grant: GrantId, door: Door, listen: Listen) -> Marks {
+    Change::ALL.map(|change| {
+        let lists = if listen.wants(change) { change.lists() } else { &[] };
+        lists.iter().fold(0, |mark: u64, kind| {
+            let digest = snapshot.view(grant, door, *kind).digest;
+            mark.rotate_left(1) ^ digest.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk))
+        })
+    })
 }

@@ -8,6 +8,7 @@ use crate::upstream::answer::{Event, Outcome, Sink};
 use crate::upstream::http::reply::Messages;
 use crate::upstream::incoming::{self, Incoming};
 use crate::upstream::patience::Patience;
+use crate::upstream::watched::Watched;
 use std::pin::pin;
 
 /// A request of the server that came on the stream of one of ours.
@@ -16,6 +17,8 @@ pub(super) struct ServerRequest {
     pub(super) id: Piece,
     /// What it wants.
     pub(super) method: Box<str>,
+    /// Its raw `params`; empty where it has none.
+    pub(super) params: Piece,
 }
 
 /// A stream ended, and there is no way to have the rest of it.
@@ -31,8 +34,10 @@ pub(super) struct Exchange<'a> {
     pub(super) sink: &'a Sink,
     /// How long it is waited for.
     pub(super) patience: &'a Patience,
-    /// Rung when the server says that its tools changed.
+    /// Rung when the server says that one of its lists changed.
     pub(super) list_changed: &'a Notify,
+    /// Told when the server says that a resource changed.
+    pub(super) watched: &'a Watched,
 }
 
 impl Exchange<'_> {
@@ -85,8 +90,10 @@ impl Exchange<'_> {
                 self.patience.touch();
                 self.sink.push(Event { kind, params })?;
             }
-            Incoming::ToolsChanged => self.list_changed.notify_one(),
-            Incoming::Request { id, method } => serve(ServerRequest { id, method }).await?,
+            Incoming::ListChanged => self.list_changed.notify_one(),
+            Incoming::Updated(uri) => self.watched.updated(&uri),
+            Incoming::Acknowledged(honoured) => self.watched.acknowledged(&honoured),
+            Incoming::Request { id, method, params } => serve(ServerRequest { id, method, params }).await?,
             Incoming::Event { .. } | Incoming::Other(_) => {}
         }
         Ok(None)

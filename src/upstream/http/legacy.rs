@@ -1,32 +1,51 @@
-//! The legacy leg (2025-11-25 and earlier): `initialize`, then requests in a session, if the server keeps one.
+//! The legacy leg (2025-11-25 and earlier): `initialize`, then requests in a session, if the server keeps one. A server
+//! that takes no `initialize` at its URL is tried with the older HTTP+SSE transport.
 
 use crate::base::buf::Piece;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision::Era;
 use crate::rt::{task, time};
 use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
+use crate::upstream::http::asks::Asks;
 use crate::upstream::http::exchange::{Exchange, ServerRequest, incomplete};
 use crate::upstream::http::reply::{Messages, Refusal, Reply};
+use crate::upstream::http::sse;
+use crate::upstream::http::sse_session::SseSession;
 use crate::upstream::http::wire::{Prepared, Wire};
 use crate::upstream::message::{self, Ask};
-use crate::upstream::patience::Patience;
+use crate::upstream::patience::{Patience, QUESTION};
+use crate::upstream::pending::Asker;
 use crate::upstream::probe::{About, judge_initialize};
+use crate::upstream::spec::EraSetting;
 use crate::upstream::wiring::Wiring;
+use crate::wire::rpc;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Time a message nobody waits for may take.
-const ASIDE: Duration = Duration::from_secs(5);
+pub(super) const ASIDE: Duration = Duration::from_secs(5);
 
 /// What a server gave at `initialize`. Where it gave no session id it keeps no state, and any shard may speak to it.
 pub(super) struct Session {
-    headers: Rc<Prepared>,
+    pub(super) headers: Rc<Prepared>,
     /// Whether it has a session id.
     pub(super) stateful: bool,
     /// What the server says of itself.
     pub(super) about: Rc<About>,
+    /// What was declared to the server: no more is answered.
+    pub(super) caps: ClientCaps,
+    pub(super) asks: Rc<Asks>,
+    /// Where it is one of HTTP+SSE, which then carries everything.
+    pub(super) events: Option<SseSession>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.asks.ended.notify_one();
+    }
 }
 
 /// How a request in a session went.
@@ -44,18 +63,21 @@ pub(super) struct Legacy<'a> {
 }
 
 impl Legacy<'_> {
-    /// Shakes hands.
+    /// Shakes hands as a client that can do this much.
     ///
     /// # Errors
     /// As the server refused it; [`Kind::BadAnswer`]: it answered what no legacy server does.
-    pub(super) async fn initialize(&self) -> Result<Session> {
+    pub(super) async fn initialize(&self, caps: ClientCaps) -> Result<Session> {
+        if self.wiring.spec.era == EraSetting::Sse {
+            return self.open_events(caps).await;
+        }
         let patience = Patience::fixed(self.wiring.spec.call_timeout);
-        let ask = message::initialize(self.wiring.ids.mint());
+        let ask = message::initialize(self.wiring.ids.mint(), caps);
         let reply = self.post(self.wire.bare(), ask.body, &patience).await?;
         let messages = match reply {
             Reply::Messages(messages) => messages,
             Reply::Accepted => return Err(Error::new(Kind::BadAnswer, "the server took initialize without an answer")),
-            Reply::Refused(refusal) => return Err(not_legacy(refusal)),
+            Reply::Refused(refusal) => return self.older(refusal, caps).await,
         };
         let session_id = messages.session_id()?;
         let sink = Sink::nowhere();
@@ -65,14 +87,37 @@ impl Legacy<'_> {
         let mut headers = vec![("MCP-Protocol-Version", about.revision.as_str())];
         headers.extend(session_id.as_deref().map(|id| ("Mcp-Session-Id", id)));
         let headers = self.wire.prepare(&headers)?;
-        let session = Session { headers, stateful, about };
+        let session = Session { headers, stateful, about, caps, asks: Rc::default(), events: None };
         // A server that answers this with an error says so again at the first request.
         let _ = self.post(&session.headers, message::initialized(), &patience).await?;
         Ok(session)
     }
 
+    /// Tries the older transport with a server that refused `initialize`: a status that such a server gives to any POST
+    /// at the URL of its event stream says no more (2025-03-26 basic/transports, backwards compatibility).
+    async fn older(&self, refusal: Refusal, caps: ClientCaps) -> Result<Session> {
+        // A server that is modern without a handshake has no need for a transport that old.
+        let is_modern = self.wiring.leg.known().is_some_and(|verdict| verdict.era == Era::Modern);
+        if is_modern || !matches!(refusal.status, 400 | 404 | 405) {
+            return Err(refusal.into_error().at("initialize"));
+        }
+        match self.open_events(caps).await {
+            Ok(session) => Ok(session),
+            Err(error) => Err(not_legacy(refusal, &error)),
+        }
+    }
+
+    async fn open_events(&self, caps: ClientCaps) -> Result<Session> {
+        let (events, about) = Box::pin(sse::open(self.wiring, self.wire, caps)).await?;
+        let headers = self.wire.bare().clone();
+        Ok(Session { headers, stateful: true, about: about.into(), caps, asks: Rc::default(), events: Some(events) })
+    }
+
     /// One request that is no call.
     pub(super) async fn ask(&self, session: &Session, ask: &Ask<'_>, patience: &Patience) -> Result<Tried> {
+        if let Some(events) = &session.events {
+            return Box::pin(events.ask(ask, &Asker::nobody(), patience, true)).await;
+        }
         self.request(session, ask, &Sink::nowhere(), patience).await
     }
 
@@ -84,7 +129,17 @@ impl Legacy<'_> {
         sink: &Sink,
         patience: &Patience,
     ) -> Result<Tried> {
+        // Boxed, as most clients can be asked nothing.
+        let _under_way = match call.caps.can_be_asked() && session.stateful && session.events.is_none() {
+            true => Some(Box::pin(self.listen(session, sink, patience)).await),
+            false => None,
+        };
         let id = self.wiring.ids.mint();
+        if let Some(events) = &session.events {
+            let ask = message::call(id, Era::Legacy, call);
+            let asker = Asker { sink: sink.clone(), caps: call.caps };
+            return Box::pin(events.call(&ask, &asker, patience)).await;
+        }
         let given_up = GivenUp { wire: self.wire.clone(), headers: session.headers.clone(), id };
         let tried = self.request(session, &message::call(id, Era::Legacy, call), sink, patience).await;
         let gone = tried.as_ref().is_err_and(|error| error.kind == Kind::Unreachable);
@@ -106,7 +161,7 @@ impl Legacy<'_> {
             Reply::Refused(refusal) => return Box::pin(self.refused(session, refusal, patience)).await,
         };
         // Boxed, as a server seldom asks and each call would carry the room for it.
-        let serve = async |request| Box::pin(self.serve(session, request, patience)).await;
+        let serve = async |request| Box::pin(self.serve(session, request, sink, patience)).await;
         let exchange = self.exchange(ask.id, sink, patience);
         loop {
             if let Some(outcome) = exchange.read(messages, &serve).await? {
@@ -155,41 +210,41 @@ impl Legacy<'_> {
         })
     }
 
-    /// Answers a request that the server sent down a stream of ours.
-    async fn serve(&self, session: &Session, request: ServerRequest, patience: &Patience) -> Result<()> {
-        let reply = message::reply(&request.id, &request.method);
-        self.post(&session.headers, reply, patience).await.map(drop)
+    /// Answers a request that the server sent down a stream of ours: from its client, if the session's may be asked
+    /// that. The stream is read on meanwhile.
+    async fn serve(&self, session: &Session, request: ServerRequest, sink: &Sink, patience: &Patience) -> Result<()> {
+        if !session.caps.permits(&request.method, Some(&request.params)) {
+            let reply = message::reply(&request.id, &request.method);
+            return self.post(&session.headers, reply, patience).await.map(drop);
+        }
+        let name = rpc::string(&request.id);
+        let answer = sink.ask(name.as_deref(), &request.method, request.params)?;
+        patience.hold(QUESTION);
+        let (wire, headers, id) = (self.wire.clone(), session.headers.clone(), request.id);
+        task::spawn(async move {
+            let reply = time::timeout(QUESTION, answer).await.ok().and_then(|answer| answer.ok());
+            let said = wire.post(&headers, &[], message::answer(&id, reply.as_ref()), Clock::now() + ASIDE).await;
+            if let Err(error) = said {
+                tracing::debug!("could not answer a server's request: {error}");
+            }
+        });
+        Ok(())
     }
 
-    /// Listens for changes of the tool list on the session's own stream until the server ends it. A server without
-    /// such a stream is never heard, which is no loss of anything.
-    pub(super) async fn watch(&self, session: &Session) -> Result<Tried> {
-        let opening = Patience::opening(self.wiring.spec.probe_timeout);
-        let response = pin!(self.wire.get(&session.headers, &[], opening.cap()));
-        let stream = Reply::of(response, self.wiring.spec.answer_max);
-        let messages = match opening.wait(pin!(stream)).await?? {
-            Reply::Messages(messages) => messages,
-            Reply::Refused(refusal) if refusal.status == 404 && session.stateful => return Ok(Tried::SessionLost),
-            Reply::Refused(_) | Reply::Accepted => return std::future::pending().await,
-        };
-        let (sink, forever) = (Sink::nowhere(), Patience::fixed(Duration::MAX));
-        let serve = async |request| Box::pin(self.serve(session, request, &Patience::fixed(ASIDE))).await;
-        self.exchange(0, &sink, &forever).finish(messages, serve).await.map(Tried::Answered)
-    }
-
-    async fn post(&self, headers: &Prepared, body: Piece, patience: &Patience) -> Result<Reply> {
+    pub(super) async fn post(&self, headers: &Prepared, body: Piece, patience: &Patience) -> Result<Reply> {
         let response = pin!(self.wire.post(headers, &[], body, patience.cap()));
         patience.wait(pin!(Reply::of(response, self.wiring.spec.answer_max))).await?
     }
 
-    fn exchange<'a>(&'a self, id: u64, sink: &'a Sink, patience: &'a Patience) -> Exchange<'a> {
-        Exchange { id, sink, patience, list_changed: &self.wiring.list_changed }
+    pub(super) fn exchange<'a>(&'a self, id: u64, sink: &'a Sink, patience: &'a Patience) -> Exchange<'a> {
+        Exchange { id, sink, patience, list_changed: &self.wiring.list_changed, watched: &self.wiring.watched }
     }
 }
 
 /// Ends a session at the server. Whether it agrees does not matter.
 pub(super) async fn delete(wire: &Wire, session: &Session) {
-    if !session.stateful {
+    // One of HTTP+SSE ends with its stream.
+    if !session.stateful || session.events.is_some() {
         return;
     }
     if let Err(error) = wire.delete(&session.headers, Clock::now() + ASIDE).await {
@@ -225,13 +280,13 @@ impl Drop for GivenUp {
 }
 
 /// Why a refused `initialize` leaves no way to speak to the server.
-fn not_legacy(refusal: Refusal) -> Error {
-    let hopeless = matches!(refusal.status, 400 | 404 | 405) && refusal.error.is_none();
+fn not_legacy(refusal: Refusal, older: &Error) -> Error {
     let status = refusal.status;
-    if hopeless {
+    if refusal.error.is_none() {
         let context = format!(
-            "the server knows neither server/discover nor initialize at this `url` (last status {status}); \
-             the HTTP+SSE transport of 2024-11-05 is not spoken"
+            "the server knows neither server/discover nor initialize at this `url` (last status {status}), \
+             nor the HTTP+SSE transport of 2024-11-05 ({})",
+            older.context
         );
         return Error::new(Kind::BadAnswer, context);
     }

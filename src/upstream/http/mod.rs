@@ -7,13 +7,20 @@
 //! | `exchange.rs` | one request and the messages that answer it |
 //! | `modern.rs` | the stateless leg, with mirrored headers |
 //! | `legacy.rs` | the leg with `initialize` and sessions |
+//! | `sse.rs`, `sse_session.rs` | the older legacy transport: HTTP+SSE of 2024-11-05 |
 //! | `server.rs` | one server: the leg that fits, and its sessions |
 
+mod asks;
 mod exchange;
+mod hearing;
 mod legacy;
 mod modern;
 mod reply;
 mod server;
+mod sse;
+mod sse_session;
+#[cfg(test)]
+mod sse_tests;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -11,8 +11,10 @@ use crate::upstream::http::reply::{Refusal, Reply};
 use crate::upstream::http::wire::Wire;
 use crate::upstream::incoming::printable;
 use crate::upstream::message::{self, Ask};
+use crate::upstream::operation::Operation;
 use crate::upstream::patience::Patience;
-use crate::upstream::probe::{Probed, judge_discover};
+use crate::upstream::probe::{About, Probed, judge_discover};
+use crate::upstream::watched::{Uris, follow};
 use crate::upstream::wiring::Wiring;
 use smallvec::SmallVec;
 use std::pin::pin;
@@ -55,7 +57,10 @@ impl Modern<'_> {
 
     /// One call.
     pub(super) async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink, patience: &Patience) -> Result<Outcome> {
-        let mirrored = mirrored(call.header_params, call.arguments)?;
+        let mirrored = match call.operation {
+            Operation::Tool { header_params, arguments, .. } => mirrored(header_params, arguments)?,
+            _ => Vec::new(),
+        };
         let ask = message::call(self.wiring.ids.mint(), Era::Modern, call);
         self.request(&ask, &mirrored, sink, patience).await
     }
@@ -89,9 +94,17 @@ impl Modern<'_> {
         Err(refusal.into_error())
     }
 
-    /// Listens for changes of the tool list until the server ends that.
-    pub(super) async fn watch(&self) -> Result<()> {
-        let ask = message::listen(self.wiring.ids.mint());
+    /// Listens for changes of its lists and of what is watched until the server ends that.
+    pub(super) async fn watch(&self, about: &About) -> Result<()> {
+        follow(&self.wiring.watched, |uris| Box::pin(self.listen(about, uris))).await
+    }
+
+    async fn listen(&self, about: &About, uris: Uris) -> Result<()> {
+        let uris = if about.offers.subscribe { uris } else { Uris::default() };
+        if !about.changes.any() && uris.is_empty() {
+            return std::future::pending().await;
+        }
+        let ask = message::listen(self.wiring.ids.mint(), about.changes, &uris);
         let opening = Patience::opening(self.wiring.spec.probe_timeout);
         match self.send(&ask, &[], &opening).await? {
             Reply::Messages(messages) => {
@@ -104,7 +117,7 @@ impl Modern<'_> {
     }
 
     fn exchange<'a>(&'a self, ask: &Ask<'_>, sink: &'a Sink, patience: &'a Patience) -> Exchange<'a> {
-        Exchange { id: ask.id, sink, patience, list_changed: &self.wiring.list_changed }
+        Exchange { id: ask.id, sink, patience, list_changed: &self.wiring.list_changed, watched: &self.wiring.watched }
     }
 
     async fn send(&self, ask: &Ask<'_>, mirrored: &[Mirrored<'_>], patience: &Patience) -> Result<Reply> {

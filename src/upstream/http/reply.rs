@@ -8,7 +8,7 @@ use crate::rt::{task, time};
 use crate::upstream::answer::Outcome;
 use crate::upstream::http::wire::Answered;
 use crate::upstream::incoming::{self, Incoming};
-use crate::wire::sse::Decoder;
+use crate::wire::sse::{self, Decoder};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -66,6 +66,17 @@ impl Reply {
         if let Self::Messages(messages) = self {
             messages.wind_up();
         }
+    }
+}
+
+impl Reply {
+    /// Whether a server took a message whose answer comes elsewhere: its refusal, if it did not. Bodies are read to the
+    /// end (bounded), so that the connection can be used again.
+    pub(super) async fn taken(mut response: Answered) -> Result<Option<Refusal>> {
+        let status = response.status();
+        let body = response.collect(UPSTREAM_ERROR_MAX).await;
+        let refusal = || Refusal { status, error: rpc_error(body.unwrap_or_default().into()) };
+        Ok((!matches!(status, 200..=299)).then(refusal))
     }
 }
 
@@ -162,14 +173,46 @@ impl Messages {
 
     /// The next message; nothing at the end. Dropping it half way is safe only if the answer is dropped too.
     pub(super) async fn next(&mut self) -> Result<Option<Piece>> {
-        let Some(events) = &mut self.events else { return self.whole().await };
+        if self.events.is_none() {
+            return self.whole().await;
+        }
+        while let Some(event) = self.event().await? {
+            // An empty event only primes the stream.
+            let is_message = event.event.as_deref().is_none_or(|name| name == "message");
+            if is_message && !event.data.is_empty() {
+                return Ok(Some(event.data.into()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether they come as a stream of events.
+    pub(super) fn is_stream(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// The text of the next event of this name; nothing at the end of the stream. Those before it are passed over.
+    ///
+    /// # Errors
+    /// [`Kind::BadAnswer`]: it is longer than `max`, or no text.
+    pub(super) async fn named(&mut self, name: &str, max: usize) -> Result<Option<String>> {
+        while let Some(event) = self.event().await? {
+            if event.event.as_deref() == Some(name) {
+                let text = String::from_utf8(event.data).ok().filter(|text| text.len() <= max);
+                let wrong =
+                    || Error::new(Kind::BadAnswer, format!("the server's event \"{name}\" is too long or no text"));
+                return text.map(Some).ok_or_else(wrong);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next event of a stream; nothing at its end.
+    async fn event(&mut self) -> Result<Option<sse::Event>> {
+        let Some(events) = &mut self.events else { return Ok(None) };
         loop {
-            while let Some(event) = events.next() {
-                // An empty event only primes the stream.
-                let is_message = event.event.as_deref().is_none_or(|name| name == "message");
-                if is_message && !event.data.is_empty() {
-                    return Ok(Some(event.data.into()));
-                }
+            if let Some(event) = events.next() {
+                return Ok(Some(event));
             }
             match self.response.next_chunk().await {
                 Ok(Some(chunk)) => {

@@ -4,13 +4,15 @@ use super::{HttpServer, Trust, Wire};
 use crate::base::error::{Kind, Result, Retry};
 use crate::base::ids::KeyId;
 use crate::catalog::{HeaderKind, HeaderParam};
+use crate::mcp::caps::Policy;
 use crate::mcp::revision::Era;
 use crate::rt::{task, time};
 use crate::upstream::answer::{Answer, EventKind, Outcome, ScopeKey, Sink, UpstreamCall, relay};
 use crate::upstream::fixture::http::{Act, Fake, Seen, Step};
-use crate::upstream::fixture::{call, on_shard, text, wiring};
+use crate::upstream::fixture::{call, event, on_shard, text, wiring};
 use crate::upstream::incoming::error_code;
 use crate::upstream::leg::Verdict;
+use crate::upstream::operation::Operation;
 use crate::upstream::spec::{EraSetting, HttpSpec, Scope, ServerSpec, TransportSpec};
 use crate::upstream::wiring::{Transport, Wiring};
 use crate::wire::http::Client;
@@ -21,7 +23,10 @@ use std::time::Duration;
 
 fn spec(fake: &Fake) -> ServerSpec {
     let headers = vec![("authorization".into(), "Bearer ours".into())];
-    ServerSpec::new("fake", TransportSpec::Http(HttpSpec { url: fake.url.as_str().into(), headers, ca_file: None }))
+    let http = HttpSpec { url: fake.url.as_str().into(), headers, ca_file: None };
+    // One session for listing and calls.
+    let asks = Policy { elicitation: false, ..Policy::default() };
+    ServerSpec { asks, ..ServerSpec::new("fake", TransportSpec::Http(http)) }
 }
 
 fn server(spec: ServerSpec) -> (Rc<HttpServer>, Rc<Wiring>) {
@@ -80,14 +85,11 @@ fn a_modern_server_is_called_with_mirrored_headers() {
     on_shard(async {
         let fake = modern(|seen| seen.result(content("hello")));
         let (server, wiring) = server(spec(&fake));
-        let wanted = UpstreamCall {
-            header_params: &[HeaderParam {
-                header: "Mcp-Param-Region".into(),
-                path: vec!["region".into()],
-                kind: HeaderKind::String,
-            }],
-            ..call("naïve", r#"{"region":"köln"}"#)
-        };
+        let region =
+            HeaderParam { header: "Mcp-Param-Region".into(), path: vec!["region".into()], kind: HeaderKind::String };
+        let arguments = Some(r#"{"region":"köln"}"#.as_bytes());
+        let operation = Operation::Tool { name: "naïve", arguments, header_params: &[region] };
+        let wanted = UpstreamCall { operation, ..UpstreamCall::default() };
         let answer = server.call(&wanted, &Sink::nowhere()).await.expect("answered");
         assert_eq!((text(&answer), answer.era), ("hello".into(), Era::Modern));
         assert_eq!(wiring.leg.known(), Some(Verdict::MODERN));
@@ -131,13 +133,13 @@ fn progress_is_relayed_as_it_comes_and_keeps_the_call_alive() {
         wanted.meta.progress = true;
         let other = server.clone();
         let answer = task::spawn(async move { other.call(&wanted, &sink).await });
-        let first = relay.next().await;
+        let first = event(relay.next().await);
         assert!(!answer.is_finished(), "the event came before the answer");
         assert_eq!(first.kind, EventKind::Progress);
         assert_eq!(text(&answer.await.expect("400 ms in steps of 200")), "done");
-        let second = relay.try_next().expect("two of ours");
+        let second = event(relay.try_next().expect("two of ours"));
         assert!(String::from_utf8_lossy(&second.params).contains("\"progress\":2"));
-        assert_eq!(relay.try_next(), None, "what bears another's token is not ours");
+        assert!(relay.try_next().is_none(), "what bears another's token is not ours");
     });
 }
 

@@ -42,7 +42,7 @@ pub(in crate::upstream) struct Wire {
     client: Client,
     spec: HttpSpec,
     endpoint: Endpoint,
-    path: Box<str>,
+    target: Target,
     bare: Rc<Prepared>,
     modern: Modern,
 }
@@ -66,7 +66,12 @@ impl Wire {
         let revision = ("MCP-Protocol-Version", Revision::NEWEST_MODERN.as_str());
         let modern =
             Modern { any: prepare(spec, &[revision])?, call: prepare(spec, &[revision, ("Mcp-Method", CALL)])? };
-        Ok(Self { client, spec: spec.clone(), endpoint, path: target.path, bare, modern })
+        Ok(Self { client, spec: spec.clone(), endpoint, target, bare, modern })
+    }
+
+    /// The URL it goes to.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// What every request carries: what we accept, and our credential.
@@ -98,7 +103,16 @@ impl Wire {
         body: Piece,
         deadline: Instant,
     ) -> Result<Answered> {
-        let (method, path, prepared) = (Method::Post, &*self.path, &prepared.post);
+        let (method, path, prepared) = (Method::Post, &*self.target.path, &prepared.post);
+        self.send(&Request { method, path, prepared, headers, body, idempotent: false }, deadline).await
+    }
+
+    /// Sends a message to another path of the same server.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub(super) async fn post_to(&self, path: &str, body: Piece, deadline: Instant) -> Result<Answered> {
+        let (method, prepared, headers) = (Method::Post, &self.bare.post, &[]);
         self.send(&Request { method, path, prepared, headers, body, idempotent: false }, deadline).await
     }
 
@@ -130,7 +144,7 @@ impl Wire {
         headers: &[(&str, &str)],
         deadline: Instant,
     ) -> Result<Answered> {
-        let (path, prepared, body) = (&*self.path, &prepared.other, Piece::default());
+        let (path, prepared, body) = (&*self.target.path, &prepared.other, Piece::default());
         self.send(&Request { method, path, prepared, headers, body, idempotent: true }, deadline).await
     }
 

@@ -4,15 +4,18 @@
 //! message: so whatever the probe leaves behind other than a clear answer, `initialize` goes to a fresh process.
 
 use crate::base::error::{Error, Kind, Result};
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision::Era;
 use crate::rt::local::Notify;
-use crate::upstream::answer::{Outcome, Sink};
+use crate::upstream::answer::Outcome;
 use crate::upstream::leg::{Leg, Verdict};
 use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
+use crate::upstream::pending::Asker;
 use crate::upstream::probe::{About, Probed, judge_discover, judge_initialize};
 use crate::upstream::spec::{ServerSpec, StdioSpec};
 use crate::upstream::stdio::process::{Cancel, Process};
+use crate::upstream::watched::Watched;
 use crate::upstream::wiring::Ids;
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,6 +37,9 @@ pub(super) struct Opener<'a> {
     pub(super) leg: &'a Leg,
     pub(super) ids: &'a Ids,
     pub(super) list_changed: &'a Rc<Notify>,
+    pub(super) watched: &'a Rc<Watched>,
+    /// What is declared to it.
+    pub(super) caps: ClientCaps,
 }
 
 impl Opener<'_> {
@@ -48,7 +54,7 @@ impl Opener<'_> {
             None => self.probe().await,
         };
         match &opened {
-            Ok(ready) => self.leg.learn(Verdict { era: ready.era, stateful: true }),
+            Ok(ready) => self.leg.learn(Verdict { era: ready.era, stateful: true, dual: Some(false) }),
             // What was known may be wrong by now; the next try asks again.
             Err(_) => self.leg.forget(),
         }
@@ -58,7 +64,7 @@ impl Opener<'_> {
     async fn probe(&self) -> Result<Ready> {
         let process = self.start()?;
         match self.discover(&process).await {
-            Ok(Probed::Modern(about)) => Ok(Ready { process, era: Era::Modern, about: about.into() }),
+            Ok(Probed::Modern(about)) => Ok(self.ready(process, Era::Modern, about)),
             Ok(Probed::Legacy) => match self.legacy(process).await {
                 Ok(ready) => Ok(ready),
                 Err(_) => self.legacy(self.start()?).await,
@@ -74,7 +80,7 @@ impl Opener<'_> {
     async fn modern(&self) -> Result<Ready> {
         let process = self.start()?;
         match self.discover(&process).await? {
-            Probed::Modern(about) => Ok(Ready { process, era: Era::Modern, about: about.into() }),
+            Probed::Modern(about) => Ok(self.ready(process, Era::Modern, about)),
             Probed::Legacy => Err(Error::new(Kind::BadAnswer, "the server no longer speaks the modern revision")),
         }
     }
@@ -86,19 +92,23 @@ impl Opener<'_> {
     }
 
     async fn legacy(&self, process: Process) -> Result<Ready> {
-        let ask = message::initialize(self.ids.mint());
+        let ask = message::initialize(self.ids.mint(), self.caps);
         let outcome = self.ask(&process, ask, self.spec.call_timeout).await?;
-        let about = judge_initialize(&outcome)?.into();
+        let about = judge_initialize(&outcome)?;
         process.notify(&message::initialized());
-        Ok(Ready { process, era: Era::Legacy, about })
+        Ok(self.ready(process, Era::Legacy, about))
+    }
+
+    fn ready(&self, process: Process, era: Era, about: About) -> Ready {
+        Ready { process, era, about: about.into() }
     }
 
     fn start(&self) -> Result<Process> {
-        Process::start(&self.spec.name, self.stdio, self.list_changed.clone())
+        Process::start(&self.spec.name, self.stdio, self.list_changed.clone(), self.watched.clone())
     }
 
     async fn ask(&self, process: &Process, ask: Ask<'_>, limit: Duration) -> Result<Outcome> {
-        let patience = Rc::new(Patience::fixed(limit));
-        process.ask(ask, &Sink::nowhere(), patience, Cancel::Silently).await
+        let patience = Patience::fixed(limit);
+        process.ask(ask, &Asker::nobody(), &patience, Cancel::Silently).await
     }
 }

@@ -6,23 +6,24 @@
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Retry};
-use crate::base::limits::{STDIO_IN_FLIGHT_MAX, STDIO_LINE_MAX, STDIO_QUEUE_MAX};
+use crate::base::limits::{STDIO_LINE_MAX, STDIO_QUEUE_MAX};
 use crate::rt::child::{self, PipeReader, PipeWriter, Signal};
-use crate::rt::local::{self, Notify, OneSender, Receiver, Sender};
+use crate::rt::local::{self, Notify, Receiver, Sender};
 use crate::rt::task::{self, JoinHandle};
 use crate::rt::time;
-use crate::upstream::answer::{Event, Outcome, Sink};
-use crate::upstream::incoming::{self, Incoming, printable};
+use crate::upstream::answer::Outcome;
+use crate::upstream::incoming::{self, printable};
 use crate::upstream::message::{self, Ask};
 use crate::upstream::patience::Patience;
+use crate::upstream::pending::{Asker, Pending};
 use crate::upstream::spec::StdioSpec;
 use crate::upstream::stdio::lines::{Lines, Turns};
 use crate::upstream::stdio::stderr;
+use crate::upstream::watched::Watched;
 use crate::wire::rpc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::pin::pin;
 use std::rc::Rc;
@@ -43,30 +44,11 @@ pub(super) struct Process(Rc<Shared>);
 struct Shared {
     server: Box<str>,
     outbox: RefCell<Option<Sender<Bytes>>>,
-    waiting: RefCell<HashMap<u64, Rc<Waiting>>>,
-    /// Why it ended, once it has.
-    end: RefCell<Option<Error>>,
-    ended: Notify,
+    pending: Rc<Pending>,
     stop: Notify,
     gently: Cell<bool>,
     stray_lines: Cell<u32>,
-    list_changed: Rc<Notify>,
     born: Instant,
-}
-
-struct Waiting {
-    sink: Sink,
-    patience: Rc<Patience>,
-    answer: RefCell<Option<OneSender<Result<Outcome>>>>,
-}
-
-impl Waiting {
-    fn settle(&self, outcome: Result<Outcome>) {
-        if let Some(answer) = self.answer.take() {
-            // The one who asked may have gone in the same moment.
-            let _ = answer.send(outcome);
-        }
-    }
 }
 
 /// Whether the server is told when a request is given up.
@@ -79,11 +61,17 @@ pub(super) enum Cancel {
 }
 
 impl Process {
-    /// Starts the program. `list_changed` is rung when it says that its tools changed.
+    /// Starts the program. `list_changed` is rung when it says that one of its lists
+    /// changed, and `watched` told of resources.
     ///
     /// # Errors
     /// [`Kind::Unreachable`]: it could not be started.
-    pub(super) fn start(server: &str, spec: &StdioSpec, list_changed: Rc<Notify>) -> Result<Self> {
+    pub(super) fn start(
+        server: &str,
+        spec: &StdioSpec,
+        list_changed: Rc<Notify>,
+        watched: Rc<Watched>,
+    ) -> Result<Self> {
         let child = child::spawn(&command(spec)).map_err(|error| {
             let context = format!("it cannot be started: {error}; check its `command`");
             Error::new(Kind::Unreachable, context).retry(Retry::Safe)
@@ -92,13 +80,10 @@ impl Process {
         let shared = Rc::new(Shared {
             server: server.into(),
             outbox: RefCell::new(Some(outbox)),
-            waiting: RefCell::default(),
-            end: RefCell::default(),
-            ended: Notify::new(),
+            pending: Rc::new(Pending::new(list_changed, watched)),
             stop: Notify::new(),
             gently: Cell::new(false),
             stray_lines: Cell::new(0),
-            list_changed,
             born: Clock::now(),
         });
         task::spawn(write(shared.clone(), child.stdin, lines));
@@ -110,17 +95,12 @@ impl Process {
 
     /// Why it ended; nothing while it runs.
     pub(super) fn end(&self) -> Option<Error> {
-        self.0.end.borrow().clone()
+        self.0.pending.end()
     }
 
     /// Waits until it has ended.
     pub(super) async fn ended(&self) -> Error {
-        loop {
-            if let Some(error) = self.end() {
-                return error;
-            }
-            self.0.ended.notified().await;
-        }
+        self.0.pending.ended().await
     }
 
     /// How long it has run.
@@ -140,13 +120,12 @@ impl Process {
     pub(super) async fn ask(
         &self,
         ask: Ask<'_>,
-        sink: &Sink,
-        patience: Rc<Patience>,
+        asker: &Asker,
+        patience: &Patience,
         cancel: Cancel,
     ) -> Result<Outcome> {
-        let (sender, answer) = local::oneshot();
-        let waiting = Waiting { sink: sink.clone(), patience: patience.clone(), answer: RefCell::new(Some(sender)) };
-        let mut given_up = self.0.clone().admit(ask.id, waiting, cancel)?;
+        let mut seat = self.0.pending.admit(ask.id, asker)?;
+        let mut given_up = GivenUp { shared: self.0.clone(), id: ask.id, cancel, sent: false };
         let outbox = self.0.outbox.borrow().clone().ok_or_else(stopping)?;
         let sent = patience.wait(pin!(outbox.send(line(&ask.body)))).await?;
         // The process's input is closed when nobody holds this any more.
@@ -155,13 +134,9 @@ impl Process {
         if sent.is_err() {
             return Err(self.ended().await);
         }
-        match patience.wait(pin!(answer)).await? {
-            Ok(outcome) => {
-                given_up.sent = outcome.is_err();
-                outcome
-            }
-            Err(local::Closed) => Err(self.ended().await),
-        }
+        let answered = seat.answer(patience).await;
+        given_up.sent = answered.is_err();
+        answered
     }
 
     /// Ends it: standard input is closed, then it is given time, then signals. Waits until it is gone.
@@ -190,7 +165,6 @@ struct GivenUp {
 
 impl Drop for GivenUp {
     fn drop(&mut self) {
-        self.shared.waiting.borrow_mut().remove(&self.id);
         if self.sent && self.cancel == Cancel::Tell {
             self.shared.push(&message::cancelled(self.id));
         }
@@ -198,20 +172,6 @@ impl Drop for GivenUp {
 }
 
 impl Shared {
-    fn admit(self: Rc<Self>, id: u64, waiting: Waiting, cancel: Cancel) -> Result<GivenUp> {
-        if let Some(error) = self.end.borrow().clone() {
-            return Err(error.retry(Retry::Safe));
-        }
-        let mut all = self.waiting.borrow_mut();
-        if all.len() >= STDIO_IN_FLIGHT_MAX {
-            let context = format!("{STDIO_IN_FLIGHT_MAX} calls to the server are in flight; try again later");
-            return Err(Error::new(Kind::Overloaded, context).retry(Retry::Safe));
-        }
-        all.insert(id, Rc::new(waiting));
-        drop(all);
-        Ok(GivenUp { shared: self, id, cancel, sent: false })
-    }
-
     /// Queues a message nobody waits for.
     fn push(&self, message: &[u8]) {
         let dropped = self.outbox.borrow().as_ref().is_some_and(|outbox| outbox.try_send(line(message)).is_err());
@@ -222,21 +182,17 @@ impl Shared {
 
     /// Marks the process as ended and fails all that wait. Only the first reason counts.
     fn finish(&self, why: Error) {
-        if self.end.borrow().is_some() {
-            return;
-        }
-        self.end.replace(Some(why.clone()));
         self.outbox.replace(None);
-        for (_, waiting) in self.waiting.take() {
-            waiting.settle(Err(why.clone()));
-        }
-        self.ended.notify_all();
+        self.pending.finish(why);
     }
 
-    fn take_lines(&self, lines: &mut Lines) -> Result<()> {
+    fn take_lines(self: &Rc<Self>, lines: &mut Lines) -> Result<()> {
         while let Some(text) = lines.next()? {
             match incoming::read(&text) {
-                Ok(batch) => batch.into_iter().for_each(|message| self.take(message)),
+                Ok(batch) => batch.into_iter().for_each(|message| {
+                    let shared = self.clone();
+                    self.pending.take(message, move |body| shared.push(&body));
+                }),
                 Err(_) => self.stray(&text),
             }
         }
@@ -249,47 +205,6 @@ impl Shared {
         if count < STRAY_LINES_LOGGED {
             let text = printable(&String::from_utf8_lossy(&text[..text.len().min(1024)]), 200);
             tracing::warn!(server = &*self.server, text, "passed over a line on stdout that is no JSON-RPC");
-        }
-    }
-
-    fn take(&self, message: Incoming) {
-        match message {
-            Incoming::Answer { id, outcome } => self.answer(id, outcome),
-            Incoming::Event { token, kind, params } => {
-                let Some((id, waiting)) = self.waiting_for(token) else { return };
-                waiting.patience.touch();
-                if let Err(error) = waiting.sink.push(Event { kind, params }) {
-                    // The request stays listed until the one who asked drops it, which also tells the server.
-                    tracing::debug!(server = &*self.server, id, "gave a call up: {error}");
-                    waiting.settle(Err(error));
-                }
-            }
-            Incoming::ToolsChanged => self.list_changed.notify_one(),
-            Incoming::Request { id, method } => self.push(&message::reply(&id, &method)),
-            Incoming::Other(_) => {}
-        }
-    }
-
-    /// The request a message belongs to: by its id, or the only one that can be meant where the message names none. One
-    /// that takes no events, such as the one that listens for changes, is meant only where it is alone.
-    fn waiting_for(&self, id: Option<u64>) -> Option<(u64, Rc<Waiting>)> {
-        let waiting = self.waiting.borrow();
-        if let Some(id) = id {
-            return waiting.get(&id).map(|found| (id, found.clone()));
-        }
-        let mut meant = waiting.iter().filter(|(_, one)| waiting.len() == 1 || !one.sink.is_nowhere());
-        let (id, found) = meant.next().filter(|_| meant.next().is_none())?;
-        Some((*id, found.clone()))
-    }
-
-    fn answer(&self, id: Option<u64>, outcome: Outcome) {
-        // An answer without a usable id can only be an error: the server could not read what it was asked.
-        if id.is_none() && matches!(outcome, Outcome::Result(_)) {
-            return;
-        }
-        if let Some((id, waiting)) = self.waiting_for(id) {
-            self.waiting.borrow_mut().remove(&id);
-            waiting.settle(Ok(outcome));
         }
     }
 }

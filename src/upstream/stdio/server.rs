@@ -2,6 +2,8 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{SCOPE_IDLE_MS, SCOPES_PER_SERVER_MAX};
+use crate::catalog::ListKind;
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision::Era;
 use crate::rt::task;
 use crate::upstream::answer::{Answer, Outcome, ScopeKey, Sink, UpstreamCall};
@@ -9,13 +11,16 @@ use crate::upstream::health::Restarts;
 use crate::upstream::leg::Verdict;
 use crate::upstream::message;
 use crate::upstream::patience::Patience;
+use crate::upstream::pending::Asker;
 use crate::upstream::probe::About;
-use crate::upstream::scopes::{Lease, Scopes};
+use crate::upstream::scopes::{Lease, Scopes, Seat};
 use crate::upstream::spec::{Scope, StdioSpec, TransportSpec};
 use crate::upstream::stdio::open::{Opener, Ready};
 use crate::upstream::stdio::process::Cancel;
+use crate::upstream::watched::{Uris, follow, subscribe};
 use crate::upstream::wiring::{Opened, Transport, Wiring};
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -40,69 +45,116 @@ impl StdioServer {
     }
 
     /// The process of a scope: the running one, or a fresh one where the last has ended.
-    async fn process(&self, scope: &ScopeKey) -> Result<Lease<Ready>> {
+    async fn process(&self, seat: &Seat) -> Result<Lease<Ready>> {
         loop {
             let evict = |old: Rc<Ready>| drop(task::spawn(async move { old.process.stop().await }));
-            let ready = match self.processes.held(scope) {
+            let ready = match self.processes.held(seat) {
                 Some(ready) => ready,
                 // Boxed, as it is rare and each call would carry the room for it.
-                None => Box::pin(self.processes.lease(scope, async || self.open().await, evict)).await?,
+                None => Box::pin(self.processes.lease(seat, async || self.open(seat.caps).await, evict)).await?,
             };
             if ready.process.end().is_none() {
                 return Ok(ready);
             }
-            if self.processes.invalidate(scope, &ready) {
+            if self.processes.invalidate(seat, &ready) {
                 self.restarts.died(ready.process.age());
             }
         }
     }
 
-    async fn open(&self) -> Result<Ready> {
+    async fn open(&self, caps: ClientCaps) -> Result<Ready> {
         self.restarts.admit()?;
         let wiring = &*self.wiring;
-        let (spec, leg, ids, list_changed) = (&*wiring.spec, &wiring.leg, &*wiring.ids, &wiring.list_changed);
-        let opened = Opener { spec, stdio: self.stdio()?, leg, ids, list_changed }.open().await;
+        let (spec, leg, ids) = (&*wiring.spec, &wiring.leg, &*wiring.ids);
+        let (list_changed, watched) = (&wiring.list_changed, &wiring.watched);
+        let opened = Opener { spec, stdio: self.stdio()?, leg, ids, list_changed, watched, caps }.open().await;
         if opened.is_err() {
             self.restarts.died(Duration::ZERO);
         }
         opened
     }
 
-    fn listing_scope(&self) -> ScopeKey {
-        if self.wiring.spec.scope == Scope::Shared { ScopeKey::Shared } else { ScopeKey::Gate }
+    fn listing_seat(&self) -> Seat {
+        self.seat(if self.wiring.spec.scope == Scope::Shared { ScopeKey::Shared } else { ScopeKey::Gate })
+    }
+
+    /// The process of a scope is told all that policy lets it ask of anybody, and not what one client can do: a process
+    /// for each set of capabilities would share neither its state nor its memory. What the client of a call cannot do
+    /// is refused when it is asked (docs/decisions/0009-questions.md).
+    fn seat(&self, scope: ScopeKey) -> Seat {
+        Seat { scope, caps: ClientCaps::ASKABLE.allowed_by(self.wiring.spec.asks) }
+    }
+}
+
+impl StdioServer {
+    /// Listens on one stream of a modern process.
+    async fn listen(&self, ready: &Ready, about: &About, uris: Uris) -> Result<()> {
+        let uris = if about.offers.subscribe { uris } else { Uris::default() };
+        if !about.changes.any() && uris.is_empty() {
+            return std::future::pending().await;
+        }
+        let ask = message::listen(self.wiring.ids.mint(), about.changes, &uris);
+        let forever = Patience::fixed(Duration::MAX);
+        ready.process.ask(ask, &Asker::nobody(), &forever, Cancel::Tell).await.map(drop)
+    }
+
+    /// Keeps the subscriptions of a legacy process in line with what is wanted.
+    async fn subscribe(&self, ready: &Ready) -> Result<()> {
+        subscribe(&self.wiring.watched, async |change, uri| {
+            let patience = Patience::fixed(self.wiring.spec.call_timeout);
+            let ask = message::subscribe(self.wiring.ids.mint(), change, uri);
+            ready.process.ask(ask, &Asker::nobody(), &patience, Cancel::Tell).await.map(drop)
+        })
+        .await
     }
 }
 
 impl Transport for StdioServer {
     async fn open(&self) -> Result<Opened> {
-        let ready = self.process(&self.listing_scope()).await?;
-        Ok(Opened { verdict: Verdict { era: ready.era, stateful: true }, about: ready.about.clone() })
+        let ready = self.process(&self.listing_seat()).await?;
+        Ok(Opened {
+            verdict: Verdict { era: ready.era, stateful: true, dual: Some(false) },
+            about: ready.about.clone(),
+        })
     }
 
-    async fn list(&self, cursor: Option<&[u8]>) -> Result<Outcome> {
-        let ready = self.process(&self.listing_scope()).await?;
-        let patience = Rc::new(Patience::fixed(self.wiring.spec.call_timeout));
-        let ask = message::list(self.wiring.ids.mint(), ready.era, cursor);
-        ready.process.ask(ask, &Sink::nowhere(), patience, Cancel::Tell).await
+    /// A process stays with the era of its first message.
+    async fn other_leg(&self) -> Verdict {
+        Verdict::MODERN_ALONE
+    }
+
+    async fn list(&self, kind: ListKind, cursor: Option<&[u8]>) -> Result<Outcome> {
+        let ready = self.process(&self.listing_seat()).await?;
+        let patience = Patience::fixed(self.wiring.spec.call_timeout);
+        let ask = message::list(self.wiring.ids.mint(), ready.era, kind, cursor);
+        ready.process.ask(ask, &Asker::nobody(), &patience, Cancel::Tell).await
     }
 
     async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
-        let ready = self.process(&call.scope).await?;
-        let patience = Rc::new(Patience::new(self.wiring.spec.call_timeout));
+        let ready = self.process(&self.seat(call.scope)).await?;
+        let patience = Patience::new(self.wiring.spec.call_timeout);
         let ask = message::call(self.wiring.ids.mint(), ready.era, call);
-        let outcome = ready.process.ask(ask, sink, patience, Cancel::Tell).await?;
+        let asker = Asker { sink: sink.clone(), caps: call.caps };
+        let outcome = ready.process.ask(ask, &asker, &patience, Cancel::Tell).await?;
         Ok(Answer { outcome, era: ready.era })
     }
 
     async fn watch(&self, about: &About) -> Result<()> {
-        let ready = self.process(&self.listing_scope()).await?;
-        if ready.era == Era::Modern && about.tools_list_changed {
-            let ask = message::listen(self.wiring.ids.mint());
-            let forever = Rc::new(Patience::fixed(Duration::MAX));
-            ready.process.ask(ask, &Sink::nowhere(), forever, Cancel::Tell).await?;
-            return Ok(());
+        let ready = self.process(&self.listing_seat()).await?;
+        if !about.offers.subscribe && (ready.era == Era::Legacy || !about.changes.any()) {
+            return Err(ready.process.ended().await);
         }
-        Err(ready.process.ended().await)
+        let ended = pin!(ready.process.ended());
+        let listening = async {
+            match ready.era {
+                Era::Modern => follow(&self.wiring.watched, |uris| Box::pin(self.listen(&ready, about, uris))).await,
+                Era::Legacy => self.subscribe(&ready).await,
+            }
+        };
+        match select(pin!(listening), ended).await {
+            Either::Left((heard, _)) => heard,
+            Either::Right((error, _)) => Err(error),
+        }
     }
 
     async fn tidy(&self) {

@@ -5,10 +5,11 @@ use crate::base::clock::Clock;
 use crate::base::error::{Kind, Result, Retry};
 use crate::base::ids::KeyId;
 use crate::base::limits::STDIO_LINE_MAX;
+use crate::catalog::ListKind;
 use crate::mcp::revision::Era;
 use crate::rt::{task, time};
 use crate::upstream::answer::{CallMeta, EventKind, Outcome, ScopeKey, Sink, UpstreamCall, relay};
-use crate::upstream::fixture::{call, on_shard, text, wiring};
+use crate::upstream::fixture::{call, event, on_shard, text, wiring};
 use crate::upstream::leg::Verdict;
 use crate::upstream::spec::{EraSetting, Scope, ServerSpec, StdioSpec, TransportSpec};
 use crate::upstream::wiring::{Transport, Wiring};
@@ -61,7 +62,7 @@ fn each_era_is_found_out_and_called() {
         on_shard(async {
             let (server, wiring) = server(spec(mood));
             let opened = server.open().await.expect(mood);
-            assert_eq!((opened.verdict.era, opened.about.tools_list_changed), (era, true), "{mood}");
+            assert_eq!((opened.verdict.era, opened.about.changes.tools), (era, true), "{mood}");
             assert_eq!(wiring.leg.era(), Some(era), "{mood}");
             let echoed = answered(&server, "echo", "{\"a\":\n[1,\r\n2]}").await.expect(mood);
             assert!(echoed.contains(r#""arguments": {"a": [1, 2]}"#), "{mood}: {echoed}");
@@ -79,7 +80,7 @@ fn a_probe_that_nobody_answers_means_legacy_and_is_remembered() {
         let (server, wiring) = server(spec);
         assert_eq!(
             server.open().await.expect("initialize works").verdict,
-            Verdict { era: Era::Legacy, stateful: true }
+            Verdict { era: Era::Legacy, stateful: true, dual: Some(false) }
         );
         assert_eq!(wiring.leg.era(), Some(Era::Legacy));
         server.close().await;
@@ -108,12 +109,12 @@ fn progress_comes_before_the_answer_and_keeps_the_call_alive() {
         let answer = server.call(&call, &sink).await.expect("1.2 s in steps of 0.4 s");
         assert_eq!(text(&answer), "done");
         for step in 0..3 {
-            let event = relay.try_next().expect("three events");
+            let event = event(relay.try_next().expect("three events"));
             assert_eq!(event.kind, EventKind::Progress);
             let params = String::from_utf8_lossy(&event.params).into_owned();
             assert!(params.contains(&format!("\"progress\": {step}")), "{params}");
         }
-        assert_eq!(relay.try_next(), None);
+        assert!(relay.try_next().is_none());
         server.close().await;
     });
 }
@@ -233,7 +234,9 @@ fn pages_are_listed_and_a_change_is_heard() {
             let (server, wiring) = server(spec(mood));
             let server = Rc::new(server);
             let opened = server.open().await.expect("starts");
-            let Outcome::Result(page) = server.list(None).await.expect("first page") else { panic!("refused") };
+            let Outcome::Result(page) = server.list(ListKind::Tools, None).await.expect("first page") else {
+                panic!("refused")
+            };
             assert_eq!(page.windows(12).any(|part| part == b"\"nextCursor\""), mood == "pages");
             let other = server.clone();
             let watch = task::spawn(async move { other.watch(&opened.about).await });
@@ -259,7 +262,7 @@ fn a_log_line_reaches_the_only_call_while_changes_are_listened_for() {
         time::sleep(Duration::from_millis(50)).await;
         let (sink, mut relay) = relay();
         server.call(&call("log", "{}"), &sink).await.expect("logged");
-        assert_eq!(relay.try_next().map(|event| event.kind), Some(EventKind::Log));
+        assert_eq!(relay.try_next().map(|said| event(said).kind), Some(EventKind::Log));
         assert!(!watch.is_finished());
         server.close().await;
     });

@@ -91,10 +91,10 @@ fn printable(bytes: &[u8]) -> usize {
 /// The high bit of each byte that is not printable ASCII. No sum of two bytes here is carried into the next.
 fn not_printable(word: u64) -> u64 {
     const EACH: u64 = u64::from_le_bytes([1; 8]);
-    let low = word & EACH * 0x7f;
+    let low = word & (EACH * 0x7f);
     let is_control = !(low + EACH * 0x60);
     let is_delete = low + EACH;
-    (word | is_control | is_delete) & EACH * 0x80
+    (word | is_control | is_delete) & (EACH * 0x80)
 }
 
 /// What a head that fitted says in the holes, where that is not what the template says.

@@ -1,0 +1,347 @@
+//! Which resources the open streams of this shard want to hear about, by server. Each server's home shard is told the
+//! whole set whenever it changes: a message that was lost is made up for by the next.
+
+use crate::base::clock::{Clock, Instant};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::limits::{SESSION_TTL_S, SUBSCRIBE_WAIT_MS, SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_PER_SHARD_MAX};
+use crate::rt::local::Notify;
+use crate::rt::{task, time};
+use crate::shard::Shard;
+use crate::shard::messages::{ToShard, Wants};
+use crate::shard::session::SessionKey;
+use crate::upstream::answer::ScopeKey;
+use foldhash::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A resource at its server, by the URI that the server knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Topic {
+    /// The server's name.
+    pub server: Box<str>,
+    /// Its own URI.
+    pub uri: Box<str>,
+}
+
+/// What the streams of one shard want to hear about.
+#[derive(Default)]
+pub(crate) struct Interests {
+    sessions: RefCell<Sessions>,
+    streams: RefCell<Streams>,
+    /// Servers whose homes do not know yet what is wanted of them.
+    untold: RefCell<BTreeSet<Box<str>>>,
+    telling: Cell<bool>,
+    stood: Notify,
+}
+
+/// What legacy sessions are subscribed to, wherever their streams are.
+#[derive(Default)]
+struct Sessions {
+    topics: HashMap<SessionKey, BTreeSet<Topic>>,
+    order: VecDeque<(Instant, SessionKey)>,
+    count: usize,
+}
+
+#[derive(Default)]
+struct Streams {
+    by_place: HashMap<usize, Listener>,
+    servers: HashMap<Box<str>, Audience>,
+    count: usize,
+    version: u64,
+}
+
+/// One stream.
+#[derive(Default)]
+struct Listener {
+    wants: BTreeSet<Topic>,
+    /// What changed since it was last called on.
+    news: BTreeSet<Topic>,
+}
+
+/// Who wants to hear of one server's resources.
+#[derive(Default)]
+struct Audience {
+    places: HashMap<Box<str>, Vec<usize>>,
+    /// The version of the set, and the newest of which the home said that the server tells of all that is in it.
+    version: u64,
+    stands: u64,
+}
+
+impl Interests {
+    /// What a legacy session is subscribed to.
+    pub(crate) fn of(&self, session: &SessionKey) -> BTreeSet<Topic> {
+        self.sessions.borrow().topics.get(session).cloned().unwrap_or_default()
+    }
+
+    /// Notes that a legacy session subscribes to a resource, or no longer does.
+    ///
+    /// # Errors
+    /// [`Kind::Overloaded`] where it, or all together, have as many as may be.
+    pub(crate) fn note(&self, session: SessionKey, topic: &Topic, begins: bool) -> Result<()> {
+        let mut sessions = self.sessions.borrow_mut();
+        if begins {
+            return sessions.add(session, topic);
+        }
+        sessions.remove(&session, topic);
+        Ok(())
+    }
+
+    /// Forgets the subscriptions of a session that has ended.
+    pub(crate) fn forget(&self, session: &SessionKey) {
+        self.sessions.borrow_mut().forget(session);
+    }
+
+    /// Takes what changed for a stream since the last time.
+    pub(crate) fn take(&self, place: usize) -> BTreeSet<Topic> {
+        let mut streams = self.streams.borrow_mut();
+        streams.by_place.get_mut(&place).map(|listener| std::mem::take(&mut listener.news)).unwrap_or_default()
+    }
+
+    /// Whether something changed for a stream.
+    pub(crate) fn has_news(&self, place: usize) -> bool {
+        self.streams.borrow().by_place.get(&place).is_some_and(|listener| !listener.news.is_empty())
+    }
+
+    /// A server tells of what was wanted of it in this version.
+    pub(crate) fn stands(&self, server: &str, version: u64) {
+        if let Some(audience) = self.streams.borrow_mut().servers.get_mut(server) {
+            audience.stands = audience.stands.max(version);
+        }
+        self.stood.notify_all();
+    }
+
+    /// Waits until a server tells of all that is wanted of it by now, but not for long: it may be down.
+    pub(crate) async fn settled(&self, server: &str) {
+        let version = self.streams.borrow().servers.get(server).map_or(0, |audience| audience.version);
+        let stands = || self.streams.borrow().servers.get(server).is_none_or(|audience| audience.stands >= version);
+        let standing = async {
+            while !stands() {
+                self.stood.notified().await;
+            }
+        };
+        let _ = time::timeout(Duration::from_millis(SUBSCRIBE_WAIT_MS), standing).await;
+    }
+}
+
+impl Sessions {
+    fn add(&mut self, session: SessionKey, topic: &Topic) -> Result<()> {
+        self.expire(Clock::now());
+        let held = self.topics.get(&session);
+        if held.is_some_and(|held| held.contains(topic)) {
+            return Ok(());
+        }
+        room(held.map_or(0, BTreeSet::len), 1, SUBSCRIPTIONS_MAX)?;
+        room(self.count, 1, SUBSCRIPTIONS_PER_SHARD_MAX)?;
+        if held.is_none() {
+            self.order.push_back((Clock::now() + Duration::from_secs(SESSION_TTL_S), session));
+        }
+        self.count += 1;
+        self.topics.entry(session).or_default().insert(topic.clone());
+        Ok(())
+    }
+
+    /// The entry stays while it is empty: its place in the order is that of the session.
+    fn remove(&mut self, session: &SessionKey, topic: &Topic) {
+        if self.topics.get_mut(session).is_some_and(|held| held.remove(topic)) {
+            self.count -= 1;
+        }
+    }
+
+    fn forget(&mut self, session: &SessionKey) {
+        if let Some(held) = self.topics.remove(session) {
+            self.count -= held.len();
+            self.order.retain(|(_, known)| known != session);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some((_, session)) = self.order.front().copied().filter(|(at, _)| *at <= now) {
+            self.forget(&session);
+        }
+    }
+}
+
+impl Streams {
+    fn add(&mut self, place: usize, topic: &Topic) -> Result<bool> {
+        let listener = self.by_place.entry(place).or_default();
+        if listener.wants.contains(topic) {
+            return Ok(false);
+        }
+        room(self.count, 1, SUBSCRIPTIONS_PER_SHARD_MAX)?;
+        self.count += 1;
+        listener.wants.insert(topic.clone());
+        let audience = self.servers.entry(topic.server.clone()).or_default();
+        let places = audience.places.entry(topic.uri.clone()).or_default();
+        places.push(place);
+        if places.len() > 1 {
+            return Ok(false);
+        }
+        self.version += 1;
+        audience.version = self.version;
+        Ok(true)
+    }
+
+    fn remove(&mut self, place: usize, topic: &Topic) -> bool {
+        let Some(listener) = self.by_place.get_mut(&place) else { return false };
+        if !listener.wants.remove(topic) {
+            return false;
+        }
+        listener.news.remove(topic);
+        self.count -= 1;
+        let Some(audience) = self.servers.get_mut(&topic.server) else { return false };
+        let Some(places) = audience.places.get_mut(&topic.uri) else { return false };
+        places.retain(|known| *known != place);
+        if !places.is_empty() {
+            return false;
+        }
+        audience.places.remove(&topic.uri);
+        self.version += 1;
+        audience.version = self.version;
+        true
+    }
+}
+
+fn room(held: usize, more: usize, most: usize) -> Result<()> {
+    if held + more <= most {
+        return Ok(());
+    }
+    let words = format!("no more than {most} resources can be subscribed to here: unsubscribe from some first");
+    Err(Error::new(Kind::Overloaded, words))
+}
+
+/// Enters what a stream wants to hear about.
+///
+/// # Errors
+/// [`Kind::Overloaded`] where the streams of the shard have as many as may be.
+pub(crate) fn enter(shard: &Rc<Shard>, place: usize, topics: &BTreeSet<Topic>) -> Result<()> {
+    for topic in topics {
+        if shard.interests.streams.borrow_mut().add(place, topic)? {
+            tell(shard, &topic.server);
+        }
+    }
+    Ok(())
+}
+
+/// A stream no longer wants to hear about these.
+pub(crate) fn withdraw(shard: &Rc<Shard>, place: usize, topics: &BTreeSet<Topic>) {
+    for topic in topics {
+        if shard.interests.streams.borrow_mut().remove(place, topic) {
+            tell(shard, &topic.server);
+        }
+    }
+}
+
+/// A stream has ended.
+pub(crate) fn leave(shard: &Rc<Shard>, place: usize) {
+    let wants = shard.interests.streams.borrow().by_place.get(&place).map(|listener| listener.wants.clone());
+    if let Some(wants) = wants {
+        withdraw(shard, place, &wants);
+        shard.interests.streams.borrow_mut().by_place.remove(&place);
+    }
+}
+
+/// The streams that want to hear about a resource are called on.
+pub(crate) fn updated(shard: &Shard, topic: &Topic) {
+    let mut streams = shard.interests.streams.borrow_mut();
+    let audience = streams.servers.get(&topic.server).and_then(|audience| audience.places.get(&topic.uri));
+    let places = audience.cloned().unwrap_or_default();
+    for place in &places {
+        if let Some(listener) = streams.by_place.get_mut(place) {
+            listener.news.insert(topic.clone());
+        }
+    }
+    drop(streams);
+    places.into_iter().for_each(|place| shard.streams.look(place));
+}
+
+/// Tells a server's home what is wanted of it, together with all else that changes in this moment.
+fn tell(shard: &Rc<Shard>, server: &str) {
+    shard.interests.untold.borrow_mut().insert(server.into());
+    if shard.interests.telling.replace(true) {
+        return;
+    }
+    let shard = shard.clone();
+    drop(task::spawn(async move {
+        task::yield_now().await;
+        shard.interests.telling.set(false);
+        tell_all(&shard);
+    }));
+}
+
+/// Tells the homes what they do not know yet. A full mailbox loses nothing: it is told again at the next beat.
+pub(crate) fn tell_all(shard: &Shard) {
+    let untold = shard.interests.untold.take();
+    for server in untold {
+        let wants = shard.interests.wants(shard, &server);
+        let home = shard.home_of(&server, &ScopeKey::Shared);
+        if shard.peers.send(home, ToShard::Wants(Box::new(wants))).is_err() {
+            shard.interests.untold.borrow_mut().insert(server);
+        }
+    }
+}
+
+impl Interests {
+    fn wants(&self, shard: &Shard, server: &str) -> Wants {
+        let mut streams = self.streams.borrow_mut();
+        let audience = streams.servers.get(server);
+        let uris: Box<[Box<str>]> = audience.into_iter().flat_map(|audience| audience.places.keys().cloned()).collect();
+        let version = audience.map_or(0, |audience| audience.version);
+        if uris.is_empty() {
+            streams.servers.remove(server);
+        }
+        Wants { server: server.into(), from: shard.id, uris, version }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::WallTime;
+
+    fn topic(n: usize) -> Topic {
+        Topic { server: "s".into(), uri: format!("a:{n}").into() }
+    }
+
+    #[test]
+    fn a_session_has_a_bounded_number_of_subscriptions_and_gets_room_back() {
+        Clock::simulate(Instant(0), WallTime(0));
+        let interests = Interests::default();
+        for n in 0..SUBSCRIPTIONS_MAX {
+            interests.note([1; 16], &topic(n), true).unwrap();
+        }
+        interests.note([1; 16], &topic(0), true).unwrap();
+        let over = interests.note([1; 16], &topic(SUBSCRIPTIONS_MAX), true).unwrap_err();
+        assert_eq!(over.kind, Kind::Overloaded);
+        interests.note([1; 16], &topic(0), false).unwrap();
+        interests.note([1; 16], &topic(SUBSCRIPTIONS_MAX), true).unwrap();
+        interests.forget(&[1; 16]);
+        assert_eq!(interests.sessions.borrow().count, 0);
+        assert!(interests.of(&[1; 16]).is_empty());
+        Clock::end_simulation();
+    }
+
+    #[test]
+    fn subscriptions_go_when_their_session_would_have_expired() {
+        Clock::simulate(Instant(0), WallTime(0));
+        let interests = Interests::default();
+        interests.note([1; 16], &topic(1), true).unwrap();
+        Clock::simulate(Instant(0) + Duration::from_secs(SESSION_TTL_S + 1), WallTime(0));
+        interests.note([2; 16], &topic(1), true).unwrap();
+        assert!(interests.of(&[1; 16]).is_empty() && interests.of(&[2; 16]).contains(&topic(1)));
+        Clock::end_simulation();
+    }
+
+    #[test]
+    fn only_the_first_to_want_something_and_the_last_change_what_is_wanted() {
+        let mut streams = Streams::default();
+        assert_eq!(streams.add(1, &topic(1)), Ok(true));
+        assert_eq!(streams.add(1, &topic(1)), Ok(false));
+        assert_eq!(streams.add(2, &topic(1)), Ok(false));
+        assert!(!streams.remove(1, &topic(1)));
+        assert!(!streams.remove(1, &topic(1)));
+        assert!(streams.remove(2, &topic(1)));
+        assert_eq!(streams.count, 0);
+    }
+}

@@ -1,0 +1,109 @@
+//! A call that owns what it says, so that it can outlive the request it came in.
+
+use crate::mcp::caps::ClientCaps;
+use crate::mcp::meta::LogLevel;
+use crate::mcp::task::TaskMethod;
+use crate::mcp::trace::TraceContext;
+use crate::shard::call::{Call, Caller};
+use crate::shard::wanted::Wanted;
+use crate::upstream::answer::CallMeta;
+use crate::upstream::operation::Input;
+
+/// The owned form of a [`Call`].
+pub(crate) struct OwnedCall {
+    wanted: OwnedWanted,
+    responses: Option<Box<[u8]>>,
+    state: Option<Box<[u8]>>,
+    progress: bool,
+    log_level: Option<LogLevel>,
+    trace: Option<TraceContext>,
+    tracestate: Option<Box<str>>,
+    caps: ClientCaps,
+    era: crate::audit::Era,
+    revision: Box<str>,
+    client: Box<str>,
+    client_version: Box<str>,
+    trace_id: [u8; 16],
+    session: Option<[u8; 16]>,
+}
+
+enum OwnedWanted {
+    Tool { name: Box<str>, arguments: Option<Box<[u8]>> },
+    Prompt { name: Box<str>, arguments: Option<Box<[u8]>> },
+    Resource { uri: Box<str> },
+    Complete { reference: Box<[u8]>, argument: Box<[u8]>, context: Option<Box<[u8]>> },
+    Task { method: TaskMethod, id: Box<str> },
+}
+
+impl From<Wanted<'_>> for OwnedWanted {
+    fn from(wanted: Wanted<'_>) -> Self {
+        let owned = |raw: Option<&[u8]>| raw.map(Into::into);
+        match wanted {
+            Wanted::Tool { name, arguments } => Self::Tool { name: name.into(), arguments: owned(arguments) },
+            Wanted::Prompt { name, arguments } => Self::Prompt { name: name.into(), arguments: owned(arguments) },
+            Wanted::Resource { uri } => Self::Resource { uri: uri.into() },
+            Wanted::Complete { reference, argument, context } => {
+                Self::Complete { reference: reference.into(), argument: argument.into(), context: owned(context) }
+            }
+            Wanted::Task { method, id } => Self::Task { method, id: id.into() },
+        }
+    }
+}
+
+impl OwnedWanted {
+    fn borrowed(&self) -> Wanted<'_> {
+        match self {
+            Self::Tool { name, arguments } => Wanted::Tool { name, arguments: arguments.as_deref() },
+            Self::Prompt { name, arguments } => Wanted::Prompt { name, arguments: arguments.as_deref() },
+            Self::Resource { uri } => Wanted::Resource { uri },
+            Self::Complete { reference, argument, context } => {
+                Wanted::Complete { reference, argument, context: context.as_deref() }
+            }
+            Self::Task { method, id } => Wanted::Task { method: *method, id },
+        }
+    }
+}
+
+impl From<&Call<'_>> for OwnedCall {
+    fn from(call: &Call<'_>) -> Self {
+        let CallMeta { progress, log_level, trace, tracestate } = call.meta;
+        let caller = &call.caller;
+        Self {
+            wanted: call.wanted.into(),
+            responses: call.input.responses.map(Into::into),
+            state: call.input.state.map(Into::into),
+            progress,
+            log_level,
+            trace,
+            tracestate: tracestate.map(Into::into),
+            caps: call.caps,
+            era: caller.era,
+            revision: caller.revision.into(),
+            client: caller.client.into(),
+            client_version: caller.client_version.into(),
+            trace_id: caller.trace_id,
+            session: caller.session,
+        }
+    }
+}
+
+impl OwnedCall {
+    /// The call it is.
+    pub(crate) fn as_call(&self) -> Call<'_> {
+        let (progress, log_level, trace) = (self.progress, self.log_level, self.trace);
+        Call {
+            wanted: self.wanted.borrowed(),
+            input: Input { responses: self.responses.as_deref(), state: self.state.as_deref() },
+            meta: CallMeta { progress, log_level, trace, tracestate: self.tracestate.as_deref() },
+            caps: self.caps,
+            caller: Caller {
+                era: self.era,
+                revision: &self.revision,
+                client: &self.client,
+                client_version: &self.client_version,
+                trace_id: self.trace_id,
+                session: self.session,
+            },
+        }
+    }
+}

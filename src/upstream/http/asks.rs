@@ -1,0 +1,89 @@
+//! What a legacy server asks outside of a call's own stream: on the stream of its session, where it names no call. It
+//! can be about a call only where just one is under way whose client can be asked; else nobody could tell whose it is.
+
+use crate::base::buf::Piece;
+use crate::base::clock::{Clock, Instant};
+use crate::rt::local::{Closed, Notify, OneReceiver};
+use crate::upstream::answer::{Reply, Sink};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The calls of one session whose clients can be asked, and whether its stream is listened to.
+#[derive(Default)]
+pub(super) struct Asks {
+    calls: RefCell<Vec<(u64, Asking)>>,
+    count: Cell<u64>,
+    pub(super) listening: Cell<bool>,
+    /// Rung when the session is let go of.
+    pub(super) ended: Notify,
+}
+
+/// One such call.
+#[derive(Clone)]
+struct Asking {
+    sink: Sink,
+    /// Until when its client may take to answer; its patience waits as long.
+    held: Rc<Cell<Instant>>,
+}
+
+/// A call that is under way; dropping it takes it out.
+pub(super) struct UnderWay {
+    asks: Rc<Asks>,
+    number: u64,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.asks.calls.borrow_mut().retain(|(number, _)| *number != self.number);
+    }
+}
+
+impl Asks {
+    /// Enters a call.
+    pub(super) fn enter(self: &Rc<Self>, sink: &Sink, held: Rc<Cell<Instant>>) -> UnderWay {
+        let number = self.count.replace(self.count.get() + 1);
+        self.calls.borrow_mut().push((number, Asking { sink: sink.clone(), held }));
+        UnderWay { asks: self.clone(), number }
+    }
+
+    /// Asks the client of the only call that is under way; nothing where there is none, or more.
+    pub(super) fn ask(
+        &self,
+        name: Option<&str>,
+        method: &str,
+        params: Piece,
+        time: Duration,
+    ) -> Result<OneReceiver<Reply>, Closed> {
+        let call = match &self.calls.borrow()[..] {
+            [(_, call)] => call.clone(),
+            _ => return Err(Closed),
+        };
+        call.held.set(Clock::recent() + time);
+        call.sink.ask(name, method, params).map_err(|_| Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::answer::{Said, relay};
+
+    #[test]
+    fn a_question_belongs_to_the_only_call_there_is() {
+        let (asks, time) = (Rc::new(Asks::default()), Duration::from_secs(1));
+        let ask = || asks.ask(Some("q"), "roots/list", Piece::default(), time);
+        assert!(ask().is_err(), "nobody calls");
+        let (sink, mut said) = relay();
+        let first = asks.enter(&sink, Rc::default());
+        assert!(ask().is_ok());
+        let Some(Said::Question(question)) = said.try_next() else { panic!("no question") };
+        assert_eq!(question.name.as_deref(), Some("q"));
+        let second = asks.enter(&sink, Rc::default());
+        assert!(ask().is_err(), "it could be either's");
+        drop(first);
+        assert!(ask().is_ok());
+        drop(second);
+        assert!(ask().is_err());
+    }
+}

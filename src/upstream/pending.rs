@@ -1,0 +1,310 @@
+//! The requests that wait on one stream of messages which many of them share: each answer and event finds its request
+//! by our id, and the end of the stream fails them all at once.
+
+use crate::base::buf::Piece;
+use crate::base::error::{Error, Kind, Result, Retry};
+use crate::base::limits::STDIO_IN_FLIGHT_MAX;
+use crate::mcp::caps::ClientCaps;
+use crate::rt::local::{self, Closed, Notify, OneReceiver, OneSender};
+use crate::rt::{task, time};
+use crate::upstream::answer::{Event, Outcome, Sink};
+use crate::upstream::incoming::Incoming;
+use crate::upstream::message;
+use crate::upstream::patience::{Patience, QUESTION};
+use crate::upstream::watched::Watched;
+use crate::wire::rpc;
+use futures_util::future::{Either, select};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::rc::Rc;
+
+/// The requests that wait on one stream.
+pub(super) struct Pending {
+    waiting: RefCell<HashMap<u64, Rc<Waiting>>>,
+    /// Why the stream has ended, once it has.
+    end: RefCell<Option<Error>>,
+    ended: Notify,
+    list_changed: Rc<Notify>,
+    watched: Rc<Watched>,
+}
+
+/// On whose behalf something is asked.
+#[derive(Clone, Default)]
+pub(super) struct Asker {
+    /// Where what the request says goes.
+    pub(super) sink: Sink,
+    /// What the client can do.
+    pub(super) caps: ClientCaps,
+}
+
+impl Asker {
+    /// The gate's own request: nobody hears of it, and nobody can be asked.
+    pub(super) fn nobody() -> Self {
+        Self::default()
+    }
+}
+
+struct Waiting {
+    sink: Sink,
+    caps: ClientCaps,
+    alive: Notify,
+    /// Whether the server waits for its client.
+    asks: Cell<bool>,
+    answer: RefCell<Option<OneSender<Result<Outcome>>>>,
+}
+
+impl Waiting {
+    fn settle(&self, outcome: Result<Outcome>) {
+        if let Some(answer) = self.answer.take() {
+            // The one who asked may have gone in the same moment.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+/// A request that waits; it is forgotten when this is dropped.
+pub(super) struct Seat {
+    pending: Rc<Pending>,
+    id: u64,
+    waiting: Rc<Waiting>,
+    answer: OneReceiver<Result<Outcome>>,
+}
+
+impl Pending {
+    /// Nothing waits yet. `list_changed` is rung when the server says that one of its lists changed, and
+    /// `watched` told of resources.
+    pub(super) fn new(list_changed: Rc<Notify>, watched: Rc<Watched>) -> Self {
+        let (waiting, end) = Default::default();
+        Self { waiting, end, ended: Notify::new(), list_changed, watched }
+    }
+
+    /// Why the stream has ended; nothing while it goes on.
+    pub(super) fn end(&self) -> Option<Error> {
+        self.end.borrow().clone()
+    }
+
+    /// Waits until the stream has ended.
+    pub(super) async fn ended(&self) -> Error {
+        loop {
+            if let Some(error) = self.end() {
+                return error;
+            }
+            self.ended.notified().await;
+        }
+    }
+
+    /// Enters a request before it is sent.
+    ///
+    /// # Errors
+    /// [`Kind::Overloaded`] when too many wait; why the stream has ended, where it has. Nothing was sent then.
+    pub(super) fn admit(self: &Rc<Self>, id: u64, asker: &Asker) -> Result<Seat> {
+        if let Some(error) = self.end() {
+            return Err(error.retry(Retry::Safe));
+        }
+        let mut all = self.waiting.borrow_mut();
+        if all.len() >= STDIO_IN_FLIGHT_MAX {
+            let context = format!("{STDIO_IN_FLIGHT_MAX} calls to the server are in flight; try again later");
+            return Err(Error::new(Kind::Overloaded, context).retry(Retry::Safe));
+        }
+        let (sender, answer) = local::oneshot();
+        let (alive, asks, answer_to) = (Notify::new(), Cell::new(false), RefCell::new(Some(sender)));
+        let Asker { sink, caps } = asker.clone();
+        let waiting = Rc::new(Waiting { sink, caps, alive, asks, answer: answer_to });
+        all.insert(id, waiting.clone());
+        Ok(Seat { pending: self.clone(), id, waiting, answer })
+    }
+
+    /// Fails one request, if it still waits.
+    pub(super) fn fail(&self, id: u64, error: Error) {
+        if let Some((_, waiting)) = self.meant(Some(id)) {
+            waiting.settle(Err(error));
+        }
+    }
+
+    /// The stream has ended: all that wait fail. Only the first reason counts.
+    pub(super) fn finish(&self, why: Error) {
+        if self.end.borrow().is_some() {
+            return;
+        }
+        self.end.replace(Some(why.clone()));
+        for (_, waiting) in self.waiting.take() {
+            waiting.settle(Err(why.clone()));
+        }
+        self.ended.notify_all();
+    }
+
+    /// Takes a message of the server in. `say` takes the answer to a request of its own.
+    pub(super) fn take(&self, message: Incoming, say: impl FnOnce(Piece) + 'static) {
+        match message {
+            Incoming::Answer { id, outcome } => self.answer(id, outcome),
+            Incoming::Event { token, kind, params } => {
+                let Some((_, waiting)) = self.meant(token) else { return };
+                waiting.alive.notify_one();
+                if let Err(error) = waiting.sink.push(Event { kind, params }) {
+                    waiting.settle(Err(error));
+                }
+            }
+            Incoming::ListChanged => self.list_changed.notify_one(),
+            Incoming::Updated(uri) => self.watched.updated(&uri),
+            Incoming::Acknowledged(honoured) => self.watched.acknowledged(&honoured),
+            Incoming::Request { id, method, params } => self.serve(id, &method, params, say),
+            Incoming::Other(_) => {}
+        }
+    }
+
+    /// Answers a request of the server: from the client of the one call it can be about, if that may be asked this.
+    fn serve(&self, id: Piece, method: &str, params: Piece, say: impl FnOnce(Piece) + 'static) {
+        let asked = self.askable(method, &params).and_then(|waiting| {
+            let answer = waiting.sink.ask(rpc::string(&id).as_deref(), method, params).ok()?;
+            waiting.asks.set(true);
+            waiting.alive.notify_one();
+            Some((answer, waiting))
+        });
+        let Some((answer, waiting)) = asked else { return say(message::reply(&id, method)) };
+        task::spawn(async move {
+            let reply = time::timeout(QUESTION, answer).await.ok().and_then(|answer| answer.ok());
+            waiting.alive.notify_one();
+            say(message::answer(&id, reply.as_ref()));
+        });
+    }
+
+    /// The call that a question can be about, as it names none: the only one whose client can be asked anything, if it
+    /// can be asked this. Where there are several, nobody could tell whose it is.
+    fn askable(&self, method: &str, params: &[u8]) -> Option<Rc<Waiting>> {
+        let waiting = self.waiting.borrow();
+        let mut may = waiting.values().filter(|one| one.caps.can_be_asked());
+        let found = may.next().filter(|_| may.next().is_none())?;
+        found.caps.permits(method, Some(params)).then(|| found.clone())
+    }
+
+    /// The request a message belongs to: by its id, or the only one that can be meant where the message names none. One
+    /// that takes no events is meant only where it is alone.
+    fn meant(&self, id: Option<u64>) -> Option<(u64, Rc<Waiting>)> {
+        let waiting = self.waiting.borrow();
+        if let Some(id) = id {
+            return waiting.get(&id).map(|found| (id, found.clone()));
+        }
+        let mut meant = waiting.iter().filter(|(_, one)| waiting.len() == 1 || !one.sink.is_nowhere());
+        let (id, found) = meant.next().filter(|_| meant.next().is_none())?;
+        Some((*id, found.clone()))
+    }
+
+    fn answer(&self, id: Option<u64>, outcome: Outcome) {
+        // An answer without a usable id can only be an error: the server could not read what it was asked.
+        if id.is_none() && matches!(outcome, Outcome::Result(_)) {
+            return;
+        }
+        if let Some((id, waiting)) = self.meant(id) {
+            self.waiting.borrow_mut().remove(&id);
+            waiting.settle(Ok(outcome));
+        }
+    }
+}
+
+impl Seat {
+    /// Waits for the answer as long as `patience` lasts; each event of the request prolongs it, and so does a question.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`]; why the stream has ended; what the request was failed with.
+    pub(super) async fn answer(&mut self, patience: &Patience) -> Result<Outcome> {
+        let waiting = &self.waiting;
+        let signs = pin!(async {
+            loop {
+                waiting.alive.notified().await;
+                match waiting.asks.take() {
+                    true => patience.hold(QUESTION),
+                    false => patience.touch(),
+                }
+            }
+        });
+        let answered = match patience.wait(pin!(select(&mut self.answer, signs))).await? {
+            Either::Left((answered, _)) => answered,
+            Either::Right((never, _)) => never,
+        };
+        match answered {
+            Ok(outcome) => outcome,
+            Err(Closed) => Err(self.pending.ended().await),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.pending.waiting.borrow_mut().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::answer::{EventKind, relay};
+    use crate::upstream::fixture::on_shard;
+    use std::time::Duration;
+
+    fn pending() -> Rc<Pending> {
+        Rc::new(Pending::new(Rc::new(Notify::new()), Rc::new(Watched::new(|_| ()))))
+    }
+
+    fn answer(id: Option<u64>, outcome: Outcome) -> Incoming {
+        Incoming::Answer { id, outcome }
+    }
+
+    fn no_request(_: Piece) {
+        panic!("no request was sent");
+    }
+
+    #[test]
+    fn answers_find_their_request_and_strangers_find_none() {
+        on_shard(async {
+            let (pending, patience) = (pending(), Patience::fixed(Duration::from_secs(5)));
+            let mut first = pending.admit(1, &Asker::nobody()).expect("room");
+            let mut second = pending.admit(2, &Asker::nobody()).expect("room");
+            pending.take(answer(Some(9), Outcome::Result("9".into())), no_request);
+            pending.take(answer(None, Outcome::Result("0".into())), no_request);
+            pending.take(answer(Some(2), Outcome::Result("2".into())), no_request);
+            pending.take(answer(Some(2), Outcome::Result("again".into())), no_request);
+            assert_eq!(second.answer(&patience).await, Ok(Outcome::Result("2".into())));
+            // An error without an id belongs to the only one that waits.
+            pending.take(answer(None, Outcome::Error("{}".into())), no_request);
+            assert_eq!(first.answer(&patience).await, Ok(Outcome::Error("{}".into())));
+            assert!(pending.waiting.borrow().is_empty());
+        });
+    }
+
+    #[test]
+    fn events_prolong_the_wait_and_the_end_fails_all() {
+        on_shard(async {
+            let (pending, patience) = (pending(), Patience::new(Duration::from_millis(60)));
+            let (sink, mut events) = relay();
+            let asker = Asker { sink, caps: ClientCaps::default() };
+            let mut seat = pending.admit(7, &asker).expect("room");
+            let other = pending.clone();
+            task::spawn(async move {
+                for _ in 0..4 {
+                    time::sleep(Duration::from_millis(30)).await;
+                    let kind = EventKind::Progress;
+                    other.take(Incoming::Event { token: Some(7), kind, params: "{}".into() }, no_request);
+                }
+                other.finish(Error::new(Kind::Unreachable, "gone").retry(Retry::Unsafe));
+            });
+            let error = seat.answer(&patience).await.expect_err("the stream ended");
+            assert_eq!((error.kind, error.retry), (Kind::Unreachable, Retry::Unsafe));
+            assert_eq!(std::iter::from_fn(|| events.try_next()).count(), 4);
+            let refused = pending.admit(8, &asker).err().expect("ended");
+            assert_eq!(refused.retry, Retry::Safe, "nothing was sent");
+        });
+    }
+
+    #[test]
+    fn the_number_that_wait_is_bounded_and_room_comes_back() {
+        on_shard(async {
+            let pending = pending();
+            let admit = |id| pending.admit(id, &Asker::nobody());
+            let seats: Vec<_> = (0..STDIO_IN_FLIGHT_MAX as u64).map(|id| admit(id).expect("room")).collect();
+            assert_eq!(admit(999).err().map(|error| error.kind), Some(Kind::Overloaded));
+            drop(seats);
+            assert!(admit(999).is_ok());
+        });
+    }
+}

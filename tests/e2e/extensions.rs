@@ -1,0 +1,134 @@
+//! Extensions through the gate: tasks bound to their key, files of skills and apps untouched.
+
+use crate::gate::{Home, eventually};
+use crate::http::Response;
+use crate::mcp::{Client, LEGACY, meta};
+use crate::peers::{POLICY, Server};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const LISTED: Duration = Duration::from_secs(20);
+const SETTLED: Duration = Duration::from_secs(10);
+const SKILL: &str = "skill://unit-conversion/SKILL.md";
+
+/// A gate's home in front of one dual-era fixture, and two keys that may use all of it.
+pub(crate) fn home(server: &Server) -> (Home, [String; 2]) {
+    let home = Home::new(&format!("[servers.peer]\nurl = \"{}\"\n{POLICY}", server.url));
+    let new_key = |name: &str| {
+        let all = ["--allow", "peer/*", "--prompt", "peer/*", "--resource", "peer/*"];
+        let text = home.run_well(&[&["key", "new", name], all.as_slice()].concat());
+        let token = text.split_whitespace().find(|word| word.starts_with("tg_"));
+        token.unwrap_or_else(|| panic!("no key in: {text}")).to_owned()
+    };
+    let keys = ["first", "second"].map(new_key);
+    (home, keys)
+}
+
+/// A request of a client that follows tasks.
+fn with_tasks(client: &Client, method: &str, mut params: Value) -> Response {
+    let mut meta = meta();
+    meta["io.modelcontextprotocol/clientCapabilities"] =
+        json!({"elicitation": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}});
+    params["_meta"] = meta;
+    client.modern(method, params)
+}
+
+fn start(client: &Client, tool: &str, arguments: Value) -> String {
+    let answer = with_tasks(client, "tools/call", json!({"name": tool, "arguments": arguments})).answer();
+    assert_eq!(answer["result"]["resultType"], "task", "{answer}");
+    answer["result"]["taskId"].as_str().unwrap().to_owned()
+}
+
+fn get(client: &Client, task: &str) -> Value {
+    with_tasks(client, "tasks/get", json!({"taskId": task})).answer()
+}
+
+#[test]
+fn a_task_lives_with_its_key_and_is_unknown_to_others() {
+    let server = Server::everything("dual");
+    let (home, [first, second]) = home(&server);
+    let gate = home.start();
+    let [owner, other] = [first, second].map(|key| Client::new(home.listen).at("/mcp/peer").with_key(&key));
+    eventually("the fixture is listed", LISTED, || owner.tools().len() > 20);
+
+    let task = start(&owner, "confirm_delete", json!({"filename": "a.txt"}));
+    eventually("it asks", SETTLED, || get(&owner, &task)["result"]["status"] == "input_required");
+    let unknown = get(&owner, "no-such-task");
+    assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
+    assert_eq!(get(&other, &task)["error"], unknown["error"], "another key's task is as unknown as one that never was");
+    let answers = json!({"confirm": {"action": "accept", "content": {"ok": true}}});
+    for (client, code) in [(&other, Some(-32602)), (&owner, None)] {
+        let params = json!({"taskId": task, "inputResponses": answers});
+        let answer = with_tasks(client, "tasks/update", params).answer();
+        assert_eq!(answer["error"]["code"].as_i64(), code, "{answer}");
+    }
+    eventually("it is done", SETTLED, || get(&owner, &task)["result"]["status"] == "completed");
+    assert_eq!(get(&owner, &task)["result"]["result"]["content"][0]["text"], "a.txt: accept");
+
+    let long = start(&owner, "slow_compute", json!({"seconds": 60}));
+    assert_eq!(with_tasks(&other, "tasks/cancel", json!({"taskId": long})).answer()["error"]["code"], -32602);
+    assert_eq!(get(&owner, &long)["result"]["status"], "working");
+    with_tasks(&owner, "tasks/cancel", json!({"taskId": long}));
+    eventually("it is cancelled", SETTLED, || get(&owner, &long)["result"]["status"] == "cancelled");
+    gate.stop();
+}
+
+#[test]
+fn a_task_is_never_given_to_a_client_that_does_not_follow_tasks() {
+    let server = Server::everything("dual");
+    let (home, [key, _]) = home(&server);
+    let gate = home.start();
+    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
+    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let plain = client.call("slow_compute", json!({"seconds": 0})).answer();
+    assert_eq!(plain["result"]["resultType"], "complete", "{plain}");
+    let refused = client.call("failing_job", json!({}));
+    assert_eq!((refused.status, refused.answer()["error"]["code"].as_i64()), (400, Some(-32021)));
+    let legacy = client.session(LEGACY).call("slow_compute", json!({"seconds": 0})).answer();
+    assert!(legacy["result"]["content"][0]["text"].is_string(), "{legacy}");
+    gate.stop();
+}
+
+#[test]
+fn a_file_of_a_skill_is_read_byte_for_byte_though_skills_are_not_offered() {
+    let server = Server::everything("dual");
+    let (home, [key, _]) = home(&server);
+    let gate = home.start();
+    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
+    let direct = Client::new(server.address());
+    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let [here, there] = [&client, &direct].map(|client| {
+        let read = client.modern("resources/read", json!({"uri": SKILL})).answer();
+        read["result"]["contents"].clone()
+    });
+    assert!(here[0]["text"].is_string(), "{here}");
+    assert_eq!(here, there);
+    let offered = client.modern("server/discover", json!({})).answer()["result"]["capabilities"]["extensions"].take();
+    assert!(offered["io.modelcontextprotocol/tasks"].is_object(), "{offered}");
+    assert!(offered["io.modelcontextprotocol/skills"].is_null(), "{offered}");
+    let refused = client.modern("skills/list", json!({}));
+    assert_eq!((refused.status, refused.answer()["error"]["code"].as_i64()), (404, Some(-32601)));
+    gate.stop();
+}
+
+#[test]
+fn an_app_is_listed_read_and_calls_its_tools_by_their_bare_names() {
+    let server = Server::everything("dual");
+    let (home, [key, _]) = home(&server);
+    let gate = home.start();
+    let client = Client::new(home.listen).with_key(&key);
+    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let tools = client.tools();
+    let tool = tools.iter().find(|tool| tool["name"] == "peer__test_app").unwrap();
+    assert_eq!(
+        tool["_meta"]["ui"],
+        json!({"resourceUri": "ui://everything/clock.html", "visibility": ["model", "app"]})
+    );
+    let page = client.modern("resources/read", json!({"uri": "ui://everything/clock.html"})).answer();
+    let content = &page["result"]["contents"][0];
+    assert_eq!(content["mimeType"], "text/html;profile=mcp-app", "{page}");
+    assert_eq!(content["_meta"]["ui"]["prefersBorder"], true, "{page}");
+    let called = client.call("test_simple_text", json!({})).answer();
+    assert_eq!(called["result"]["content"][0]["type"], "text", "{called}");
+    gate.stop();
+}
