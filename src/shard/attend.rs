@@ -43,14 +43,22 @@ pub(crate) fn start(mut exchange: Exchange, call: &Call<'_>, admitted: Admitted)
     Running::new(said, answer, cancel)
 }
 
+/// What a call has come to.
+pub(crate) enum Attended {
+    /// It has ended with this answer of its server.
+    Ended(Answer),
+    /// It is parked, and this answer, which is the gate's own, asks what its server asks.
+    Asks(Answer),
+}
+
 /// Goes on with a call until it has ended, or parks it and answers what its server asks.
 ///
 /// # Errors
 /// As the call ends; [`Kind::Overloaded`] where no more calls may be parked.
-pub(crate) async fn attend(shard: &Shard, asked: &Asked<'_>, running: Running, sink: &Sink) -> Result<Answer> {
+pub(crate) async fn attend(shard: &Shard, asked: &Asked<'_>, running: Running, sink: &Sink) -> Result<Attended> {
     match running.go_on(sink).await {
-        Turn::Ended(answer) => answer,
-        Turn::Asks(running) => park(shard, asked, running),
+        Turn::Ended(answer) => answer.map(Attended::Ended),
+        Turn::Asks(running) => park(shard, asked, running).map(Attended::Asks),
     }
 }
 
@@ -112,7 +120,10 @@ pub(crate) async fn resume_here(
         Ok(answer.map(|raw| Reply::Result((&*raw).into())))
     });
     match replied {
-        Ok(()) => attend(shard, asked, running, sink).await,
+        // Only a legacy server's call is parked, and such an answer asks for nothing.
+        Ok(()) => match attend(shard, asked, running, sink).await? {
+            Attended::Ended(answer) | Attended::Asks(answer) => Ok(answer),
+        },
         Err(error) => {
             // Its client may still come back with an answer of the right form.
             shard.parks.put_back(number, asked.key, running);

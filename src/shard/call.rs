@@ -6,7 +6,7 @@
 
 use crate::audit::{self, Denied, Digest, Era, Intent, Outcome, Status};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::ids::Seq;
+use crate::base::ids::{Seq, ServerId};
 use crate::base::phase::Phase;
 use crate::catalog::Tool;
 use crate::mcp::caps::ClientCaps;
@@ -225,9 +225,24 @@ async fn record_intent(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted
 }
 
 fn record_denial(exchange: &Exchange, call: &Call<'_>, tool: Option<&Tool>, reason: &str) -> Result<()> {
-    let slot = tool.map_or(ServerSlot::OTHER, |tool| exchange.in_force.slot(tool.server));
+    denied(exchange, call, tool.map(|tool| tool.server), tool, reason)
+}
+
+/// Records that a call of this server was refused once it was known that it may be made.
+pub(crate) fn record_refusal(exchange: &Exchange, call: &Call<'_>, server: ServerId, reason: &str) -> Result<()> {
+    denied(exchange, call, Some(server), None, reason)
+}
+
+fn denied(
+    exchange: &Exchange,
+    call: &Call<'_>,
+    server: Option<ServerId>,
+    tool: Option<&Tool>,
+    reason: &str,
+) -> Result<()> {
+    let slot = server.map_or(ServerSlot::OTHER, |server| exchange.in_force.slot(server));
     exchange.shard.metrics.calls(slot).outcome(CallOutcome::Denied).inc();
-    let server = tool.map_or("", |tool| exchange.catalog().server_name(tool.server));
+    let server = server.map_or("", |server| exchange.catalog().server_name(server));
     let name = tool.map_or_else(|| wanted::recorded(&call.wanted), |tool| tool.exposed().into());
     let denied = Denied { call: intent(exchange, call, (server, &name, tool), "deny"), reason };
     exchange.shard.journal.denied(&denied).map(drop)

@@ -5,7 +5,7 @@
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result, Retry, Side};
 use crate::base::ids::ShardId;
-use crate::base::limits::CALL_CAP_MS;
+use crate::base::limits::{CALL_CAP_MS, INPUT_TTL_MS};
 use crate::invariant;
 use crate::rt::local::{self, Notify};
 use crate::rt::mailbox::{Sender, TrySend};
@@ -167,7 +167,10 @@ impl Peers {
     /// Brings the answer to a question to the shard where the call runs that asked it.
     async fn reply(self: Rc<Self>, home: ShardId, question: u64, answer: Result<local::OneReceiver<Reply>>) {
         let reply = match answer {
-            Ok(answer) => answer.await.ok(),
+            // Bounded here: where the call has ended, nobody else ends the wait for a client that never answers.
+            Ok(answer) => {
+                time::timeout(Duration::from_millis(INPUT_TTL_MS), answer).await.ok().and_then(|reply| reply.ok())
+            }
             Err(_) => None,
         };
         self.deliver(home, ToShard::Replied(question, reply)).await;

@@ -7,7 +7,7 @@
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::KeyId;
-use crate::base::limits::{GATHER_MS, INPUT_KEY_MAX, INPUT_TTL_MS, PARKED_MAX, PARKED_PER_KEY_MAX};
+use crate::base::limits::{GATHER_MS, INPUT_KEY_MAX, INPUT_REQUESTS_MAX, INPUT_TTL_MS, PARKED_MAX, PARKED_PER_KEY_MAX};
 use crate::mcp::question::{InputMethod, InputRequest};
 use crate::rt::local::{Notify, OneReceiver};
 use crate::rt::time;
@@ -97,10 +97,11 @@ impl Running {
                         None => std::future::pending().await,
                     }
                 });
-                match select(answer, select(said, rested)).await {
+                // In this order: a server that never stops asking must not keep its client from the first question.
+                match select(answer, select(rested, said)).await {
                     Either::Left((ended, _)) => Next::Ended(ended.unwrap_or_else(|_| Err(died()))),
-                    Either::Right((Either::Left((said, _)), _)) => Next::Said(said),
-                    Either::Right((Either::Right(((), _)), _)) => Next::Gathered,
+                    Either::Right((Either::Left(((), _)), _)) => Next::Gathered,
+                    Either::Right((Either::Right((said, _)), _)) => Next::Said(said),
                 }
             };
             match next {
@@ -132,8 +133,12 @@ impl Running {
         }
     }
 
-    /// Takes a question in. One that the modern era has no form for is dropped, which tells the server so.
+    /// Takes a question in. One that the modern era has no form for is dropped, which tells the server so, and so is
+    /// one too many.
     fn note(&mut self, question: Question) {
+        if self.questions.len() >= INPUT_REQUESTS_MAX {
+            return;
+        }
         let Some(request) = InputRequest::legacy(&question.method, Some(&question.params)) else { return };
         self.count += 1;
         // The server's own id names it best, where it is a text that can be a key.

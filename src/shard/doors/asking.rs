@@ -4,6 +4,7 @@
 use crate::base::buf::Piece;
 use crate::base::clock::{Clock, WallTime};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::ServerId;
 use crate::base::limits::INPUT_TTL_MS;
 use crate::catalog::Tool;
 use crate::mcp::caps::ClientCaps;
@@ -13,7 +14,7 @@ use crate::mcp::result::RawResult;
 use crate::mcp::revision::Era;
 use crate::mcp::state::{self, Asked, Held};
 use crate::shard::Shard;
-use crate::shard::attend;
+use crate::shard::attend::{self, Attended};
 use crate::shard::call::{self, Call};
 use crate::shard::exchange::Exchange;
 use crate::shard::wanted;
@@ -45,13 +46,20 @@ pub(super) async fn run(
     let spec = in_force.snapshot.server(admitted.server).ok_or_else(call::unserved)?;
     let asked = Asked { server: &spec.name, key: exchange.principal.key, digest: call.wanted.digest() };
     let held = match &retry.state {
-        Some(text) => Some(state::open(&shard.sealing, text, &asked, Clock::wall())?),
+        Some(text) => match state::open(&shard.sealing, text, &asked, Clock::wall()) {
+            Ok(held) => Some(held),
+            Err(error) => return Err(refused(exchange, call, admitted.server, error)),
+        },
         None => None,
     };
     let inner = match held {
         Some(Held::Park { shard: home, park }) => {
             let resumed = attend::resume(&shard, (home, park), &asked, retry.responses, sink);
-            return unless(pin!(resumed), cancelled).await;
+            let resumed = unless(pin!(resumed), cancelled).await;
+            return match resumed {
+                Err(error) if error.kind == Kind::InvalidParams => Err(refused(exchange, call, admitted.server, error)),
+                resumed => resumed,
+            };
         }
         Some(Held::Inner(inner)) => Some(rpc::quoted(&inner)),
         None => None,
@@ -62,10 +70,19 @@ pub(super) async fn run(
     if caps.can_be_asked() && server.may_ask(Era::Modern) {
         let running = attend::start(exchange.clone(), &call, admitted);
         let attended = unless(pin!(attend::attend(&shard, &asked, running, sink)), cancelled).await?;
-        return visits(&shard, &asked, caps, attended);
+        return match attended {
+            // What was known of its era may have been wrong: a modern server asks in its answer.
+            Attended::Ended(answer) => visits(&shard, &asked, caps, relayed(&shard, &asked, caps, answer)?),
+            Attended::Asks(answer) => Ok(answer),
+        };
     }
     let answer = call::perform(exchange, &call, &admitted, sink, cancelled).await?;
     relayed(&shard, &asked, caps, answer)
+}
+
+/// Records that a call did not go on, and says why.
+fn refused(exchange: &Exchange, call: &Call<'_>, server: ServerId, error: Error) -> Error {
+    call::record_refusal(exchange, call, server, "invalid_state").err().unwrap_or(error)
 }
 
 /// An answer as its modern client is to see it: where its server wants input, with the state sealed to this key and
@@ -122,10 +139,10 @@ fn seal(shard: &Shard, asked: &Asked<'_>, inner: &str) -> String {
     state::seal(&shard.sealing, asked, until, &Held::Inner(inner.into()))
 }
 
-async fn unless(
-    running: Pin<&mut impl Future<Output = Result<Answer>>>,
+async fn unless<T>(
+    running: Pin<&mut impl Future<Output = Result<T>>>,
     cancelled: Pin<&mut impl Future<Output = ()>>,
-) -> Result<Answer> {
+) -> Result<T> {
     match select(running, cancelled).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),

@@ -1,10 +1,11 @@
 //! An answer in the words that its client knows: what a server calls something, a client may know by another name.
 
 use crate::base::buf::Piece;
-use crate::base::error::Result;
+use crate::base::error::{Error, Kind, Result};
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::result::{RawResult, ResultKind};
 use crate::mcp::revision::Era;
-use crate::mcp::task::{self, Task, TaskId};
+use crate::mcp::task::{self, Task, TaskId, TaskMethod};
 use crate::shard::call::Call;
 use crate::shard::doors::asking;
 use crate::shard::exchange::Exchange;
@@ -18,7 +19,7 @@ use crate::wire::rpc::{self, Edit};
 /// [`crate::base::error::Kind::BadAnswer`]: the server answered what cannot be told.
 pub(super) fn to_client(exchange: &Exchange, call: &Call<'_>, answer: Answer) -> Result<Answer> {
     match (call.wanted, &answer.outcome) {
-        (Wanted::Task { id, .. }, _) => about_task(exchange, id, answer),
+        (Wanted::Task { method, id }, _) => about_task(exchange, call, (method, id), answer),
         (Wanted::Resource { uri }, Outcome::Result(_)) => asking::late(exchange, call, read(uri, answer)),
         (_, Outcome::Result(result)) if result.gist().kind == ResultKind::Task => begun(exchange, call, answer),
         _ => asking::late(exchange, call, answer),
@@ -37,22 +38,38 @@ pub(super) fn to_legacy_client(call: &Call<'_>, answer: Answer) -> Answer {
 /// and refused later.
 fn begun(exchange: &Exchange, call: &Call<'_>, answer: Answer) -> Result<Answer> {
     let admitted = wanted::find(exchange, &call.wanted);
-    let (Some(admitted), true) = (admitted, call.caps.has(crate::mcp::caps::ClientCaps::TASKS)) else {
+    let (Some(admitted), true) = (admitted, call.caps.has(ClientCaps::TASKS)) else {
         return Ok(answer);
     };
     let task = Task::read(answer.raw())?;
+    permitted(exchange, call, &task)?;
     let server = exchange.catalog().server_name(admitted.server);
     let id = TaskId::seal(&exchange.shard.sealing, server, &exchange.principal.key, &task.id);
     Ok(renamed(exchange, &id, &answer))
 }
 
-fn about_task(exchange: &Exchange, id: &str, answer: Answer) -> Result<Answer> {
+/// Whether its server may ask what the task asks.
+fn permitted(exchange: &Exchange, call: &Call<'_>, task: &Task<'_>) -> Result<()> {
+    let server = wanted::find(exchange, &call.wanted).and_then(|found| exchange.in_force.snapshot.server(found.server));
+    let caps = server.map_or(ClientCaps::default(), |spec| call.caps.allowed_by(spec.asks));
+    match task.is_permitted(caps) {
+        true => Ok(()),
+        false => Err(Error::new(Kind::BadAnswer, "the task asks for what this client does not do for its server")),
+    }
+}
+
+fn about_task(
+    exchange: &Exchange,
+    call: &Call<'_>,
+    (method, id): (TaskMethod, &str),
+    answer: Answer,
+) -> Result<Answer> {
     match &answer.outcome {
         Outcome::Error(error) if task::is_unknown(error) => Err(task::unknown()),
         // `tasks/get` alone says the id again; an acknowledgement is empty.
-        Outcome::Result(result) if rpc::field(result, "taskId").is_some() => {
+        Outcome::Result(result) if method == TaskMethod::Get || rpc::field(result, "taskId").is_some() => {
             let own = TaskId::open(&exchange.shard.sealing, id, &exchange.principal.key)?;
-            Task::read_of(result, &own.inner)?;
+            permitted(exchange, call, &Task::read_of(result, &own.inner)?)?;
             Ok(renamed(exchange, id, &answer))
         }
         _ => Ok(answer),
