@@ -122,9 +122,9 @@ impl EventSession {
         self.push(shard, message);
     }
 
-    /// Says something if there is room for it now.
+    /// Says something if there is room for it now, and somebody who hears it.
     pub(crate) fn try_say(&self, shard: &Shard, message: Vec<u8>) -> bool {
-        let fits = self.has_room(message.len());
+        let fits = self.place.get().is_some() && self.has_room(message.len());
         if fits {
             self.push(shard, message);
         }
@@ -207,6 +207,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.session.end();
         self.shard.event_sessions.open.borrow_mut().remove(&self.id);
+        self.shard.interests.forget(&self.id);
     }
 }
 

@@ -130,7 +130,8 @@ pub(crate) async fn subscribe_here(shard: &Rc<Shard>, session: SessionKey, topic
     let (places, topics) = (shard.streams.places_of(&session), BTreeSet::from([topic.clone()]));
     for place in &places {
         match begins {
-            true => interests::enter(shard, *place, &topics)?,
+            true => interests::enter(shard, *place, &topics)
+                .inspect_err(|_| drop(shard.interests.note(session, topic, false)))?,
             false => interests::withdraw(shard, *place, &topics),
         }
     }

@@ -142,10 +142,13 @@ impl Sessions {
         Ok(())
     }
 
-    /// The entry stays while it is empty: its place in the order is that of the session.
     fn remove(&mut self, session: &SessionKey, topic: &Topic) {
-        if self.topics.get_mut(session).is_some_and(|held| held.remove(topic)) {
+        let Some(held) = self.topics.get_mut(session) else { return };
+        if held.remove(topic) {
             self.count -= 1;
+        }
+        if held.is_empty() {
+            self.forget(session);
         }
     }
 
@@ -319,6 +322,17 @@ mod tests {
         interests.forget(&[1; 16]);
         assert_eq!(interests.sessions.borrow().count, 0);
         assert!(interests.of(&[1; 16]).is_empty());
+        Clock::end_simulation();
+    }
+
+    #[test]
+    fn a_session_that_wants_nothing_any_more_keeps_no_room() {
+        Clock::simulate(Instant(0), WallTime(0));
+        let interests = Interests::default();
+        interests.note([1; 16], &topic(1), true).unwrap();
+        interests.note([1; 16], &topic(1), false).unwrap();
+        let sessions = interests.sessions.borrow();
+        assert!(sessions.topics.is_empty() && sessions.order.is_empty());
         Clock::end_simulation();
     }
 

@@ -41,9 +41,10 @@ impl Patience {
         Self { cap: Instant(u64::MAX), ..Self::fixed(limit) }
     }
 
-    /// A sign of life came.
+    /// A sign of life came. It takes nothing of the time that somebody else has been given.
     pub(super) fn touch(&self) {
-        self.until.set((Clock::recent() + self.idle).min(self.cap));
+        let until = (Clock::recent() + self.idle).min(self.cap);
+        self.until.set(self.until.get().max(until));
     }
 
     /// The server waits for somebody else: its silence counts again only when that has had `time`.

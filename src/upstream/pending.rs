@@ -36,9 +36,16 @@ pub(super) struct Asker {
     pub(super) sink: Sink,
     /// What the client can do.
     pub(super) caps: ClientCaps,
+    /// Whether there is a client: the gate's own requests have none.
+    pub(super) is_client: bool,
 }
 
 impl Asker {
+    /// A client's call.
+    pub(super) fn client(sink: &Sink, caps: ClientCaps) -> Self {
+        Self { sink: sink.clone(), caps, is_client: true }
+    }
+
     /// The gate's own request: nobody hears of it, and nobody can be asked.
     pub(super) fn nobody() -> Self {
         Self::default()
@@ -48,6 +55,7 @@ impl Asker {
 struct Waiting {
     sink: Sink,
     caps: ClientCaps,
+    is_client: bool,
     alive: Notify,
     /// Whether the server waits for its client.
     asks: Cell<bool>,
@@ -109,8 +117,8 @@ impl Pending {
         }
         let (sender, answer) = local::oneshot();
         let (alive, asks, answer_to) = (Notify::new(), Cell::new(false), RefCell::new(Some(sender)));
-        let Asker { sink, caps } = asker.clone();
-        let waiting = Rc::new(Waiting { sink, caps, alive, asks, answer: answer_to });
+        let Asker { sink, caps, is_client } = asker.clone();
+        let waiting = Rc::new(Waiting { sink, caps, is_client, alive, asks, answer: answer_to });
         all.insert(id, waiting.clone());
         Ok(Seat { pending: self.clone(), id, waiting, answer })
     }
@@ -169,11 +177,11 @@ impl Pending {
         });
     }
 
-    /// The call that a question can be about, as it names none: the only one whose client can be asked anything, if it
-    /// can be asked this. Where there are several, nobody could tell whose it is.
+    /// The call that a question can be about, as it names none: the only one of a client, if that can be asked this.
+    /// Where there are several, even of clients that can be asked nothing, nobody could tell whose it is.
     fn askable(&self, method: &str, params: &[u8]) -> Option<Rc<Waiting>> {
         let waiting = self.waiting.borrow();
-        let mut may = waiting.values().filter(|one| one.caps.can_be_asked());
+        let mut may = waiting.values().filter(|one| one.is_client);
         let found = may.next().filter(|_| may.next().is_none())?;
         found.caps.permits(method, Some(params)).then(|| found.clone())
     }
@@ -238,7 +246,7 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::answer::{EventKind, relay};
+    use crate::upstream::answer::{EventKind, Said, relay};
     use crate::upstream::fixture::on_shard;
     use std::time::Duration;
 
@@ -277,7 +285,7 @@ mod tests {
         on_shard(async {
             let (pending, patience) = (pending(), Patience::new(Duration::from_millis(60)));
             let (sink, mut events) = relay();
-            let asker = Asker { sink, caps: ClientCaps::default() };
+            let asker = Asker::client(&sink, ClientCaps::default());
             let mut seat = pending.admit(7, &asker).expect("room");
             let other = pending.clone();
             task::spawn(async move {
@@ -293,6 +301,29 @@ mod tests {
             assert_eq!(std::iter::from_fn(|| events.try_next()).count(), 4);
             let refused = pending.admit(8, &asker).err().expect("ended");
             assert_eq!(refused.retry, Retry::Safe, "nothing was sent");
+        });
+    }
+
+    #[test]
+    fn a_question_that_could_be_of_another_clients_call_reaches_nobody() {
+        on_shard(async {
+            let (pending, (sink, mut said)) = (pending(), relay());
+            let ask = || {
+                let (told, answer) = local::oneshot();
+                let (id, params) = (Piece::from("1"), Piece::default());
+                let request = Incoming::Request { id, method: "roots/list".into(), params };
+                pending.take(request, |answer| drop(told.send(answer)));
+                answer
+            };
+            let _gate = pending.admit(1, &Asker::nobody()).expect("room");
+            let _askable = pending.admit(2, &Asker::client(&sink, ClientCaps::ASKABLE)).expect("room");
+            let _asked = ask();
+            assert!(matches!(said.try_next(), Some(Said::Question(_))), "the only client's");
+            let silent = pending.admit(3, &Asker::client(&Sink::nowhere(), ClientCaps::default())).expect("room");
+            let refused = ask().await.expect("answered at once");
+            assert!(std::str::from_utf8(&refused).unwrap().contains("error"), "it may be the other client's");
+            assert!(said.try_next().is_none());
+            drop(silent);
         });
     }
 

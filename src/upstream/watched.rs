@@ -2,11 +2,11 @@
 //! says of them goes to the shard.
 
 use crate::base::error::Result;
-use crate::base::limits::SUBSCRIBE_SPACING_MS;
+use crate::base::limits::{SUBSCRIBE_SPACING_MS, SUBSCRIBE_WAIT_MS};
 use crate::rt::local::Notify;
 use crate::rt::time;
 use crate::wire::rpc;
-use futures_util::future::{Either, LocalBoxFuture, select};
+use futures_util::future::{Either, LocalBoxFuture, join, select};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -29,13 +29,19 @@ pub enum Heard<'a> {
 pub(super) struct Watched {
     wanted: RefCell<Uris>,
     changed: Notify,
+    acknowledged: Notify,
     tell: Box<dyn Fn(Heard<'_>)>,
 }
 
 impl Watched {
     /// Nothing is wanted yet. `tell` takes what is heard of the server.
     pub(super) fn new(tell: impl Fn(Heard<'_>) + 'static) -> Self {
-        Self { wanted: RefCell::default(), changed: Notify::new(), tell: Box::new(tell) }
+        Self { wanted: RefCell::default(), changed: Notify::new(), acknowledged: Notify::new(), tell: Box::new(tell) }
+    }
+
+    /// What is said here is heard by nobody: by a process or session that is not the one asked to tell.
+    pub(super) fn unheard() -> Rc<Self> {
+        Rc::new(Self::new(|_| ()))
     }
 
     /// From now on these are wanted and no others.
@@ -65,6 +71,7 @@ impl Watched {
 
     /// The server has said which resources it tells of, as a raw array.
     pub(super) fn acknowledged(&self, honoured: &[u8]) {
+        self.acknowledged.notify_all();
         let named = rpc::array_items(honoured).filter_map(rpc::string).map(|uri| Box::from(&*uri));
         let wanted = self.wanted();
         (self.tell)(Heard::Stands(&Rc::new(named.filter(|uri| wanted.contains(uri)).collect())));
@@ -76,8 +83,10 @@ impl Watched {
     }
 }
 
-/// Time a stream is still heard while its successor opens; what else is wanted meanwhile is asked for together.
-const OVERLAP: Duration = Duration::from_millis(SUBSCRIBE_SPACING_MS);
+/// Least time between two streams; what else is wanted meanwhile is asked for together.
+const SPACING: Duration = Duration::from_millis(SUBSCRIBE_SPACING_MS);
+/// Time a stream is still heard while its successor is not acknowledged.
+const OVERLAP: Duration = Duration::from_millis(SUBSCRIBE_WAIT_MS);
 
 /// Keeps one stream open that tells of what is wanted: opened anew when that changes, and the old one heard until the
 /// new one can be trusted to stand. Ends when the stream does.
@@ -92,7 +101,8 @@ pub(super) async fn follow<'a>(
             Either::Right(((), old)) => old,
         };
         let next = listen(watched.wanted());
-        let pause = pin!(time::sleep(OVERLAP));
+        let stands = time::timeout(OVERLAP, watched.acknowledged.notified());
+        let pause = pin!(join(time::sleep(SPACING), stands));
         current = match select(next, select(old, pause)).await {
             Either::Left((ended, _)) => return ended,
             // An old stream that ends by itself leaves the rest of the spacing out, which costs nothing.

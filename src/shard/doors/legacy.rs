@@ -12,7 +12,7 @@ use crate::mcp::legacy::{Admitted, LegacyMessage, LegacyMethod, LegacyRequest, a
 use crate::mcp::meta::{LogLevel, Meta};
 use crate::mcp::progress::Notices;
 use crate::mcp::refusal::Refusal;
-use crate::mcp::revision::Era;
+use crate::mcp::revision::{Era, Revision};
 use crate::mcp::session::{self, Session};
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
@@ -285,6 +285,13 @@ async fn subscribed(exchange: &Exchange, session: &Session, request: &LegacyRequ
     let Some(topic) = topic_of(exchange, wanted.name()) else {
         return Ok(Some(calls::not_found(audit::Era::Legacy, &wanted)));
     };
+    if session.revision == Revision::V2024_11_05 {
+        // Such a session lives on this shard alone, and takes its subscriptions along when it ends.
+        if shard.event_sessions.get(&session.id).is_some() {
+            subscribe_here(shard, session.id, &topic, begins).await?;
+        }
+        return Ok(None);
+    }
     subscribe_here(shard, session.id, &topic, begins).await?;
     let told = |ticket| ToShard::Subscribed(session.id, topic.clone().into(), begins, ticket);
     shard.peers.announce(told).await.map(|()| None)

@@ -14,7 +14,9 @@ use std::time::Duration;
 pub(super) struct Asks {
     calls: RefCell<Vec<(u64, Asking)>>,
     count: Cell<u64>,
-    pub(super) listening: Cell<bool>,
+    listening: Cell<bool>,
+    /// Rung when nobody listens to it any more.
+    free: Notify,
     /// Rung when the session is let go of.
     pub(super) ended: Notify,
 }
@@ -39,7 +41,32 @@ impl Drop for UnderWay {
     }
 }
 
+/// Who listens to the stream of a session; dropping it lets another.
+pub(super) struct Listening(Rc<Asks>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.listening.set(false);
+        self.0.free.notify_one();
+    }
+}
+
 impl Asks {
+    /// Begins to listen; nothing where another does, as a session has but one such stream.
+    pub(super) fn begin(self: &Rc<Self>) -> Option<Listening> {
+        (!self.listening.replace(true)).then(|| Listening(self.clone()))
+    }
+
+    /// Begins to listen as soon as no other does.
+    pub(super) async fn begin_in_turn(self: &Rc<Self>) -> Listening {
+        loop {
+            if let Some(listening) = self.begin() {
+                return listening;
+            }
+            self.free.notified().await;
+        }
+    }
+
     /// Enters a call.
     pub(super) fn enter(self: &Rc<Self>, sink: &Sink, held: Rc<Cell<Instant>>) -> UnderWay {
         let number = self.count.replace(self.count.get() + 1);

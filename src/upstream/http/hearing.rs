@@ -3,9 +3,10 @@
 use crate::base::clock::Clock;
 use crate::base::error::Result;
 use crate::mcp::caps::ClientCaps;
+use crate::rt::local::Notify;
 use crate::rt::{task, time};
 use crate::upstream::answer::Sink;
-use crate::upstream::http::asks::{Asks, UnderWay};
+use crate::upstream::http::asks::{Asks, Listening, UnderWay};
 use crate::upstream::http::exchange::{ServerRequest, incomplete};
 use crate::upstream::http::legacy::{ASIDE, Legacy, Session, Tried};
 use crate::upstream::http::reply::{Messages, Reply};
@@ -13,7 +14,7 @@ use crate::upstream::http::wire::{Prepared, Wire};
 use crate::upstream::incoming::{self, Incoming};
 use crate::upstream::message;
 use crate::upstream::patience::{Patience, QUESTION};
-use crate::upstream::watched;
+use crate::upstream::watched::{self, Watched};
 use crate::wire::rpc;
 use futures_util::future::{Either, select};
 use std::cell::Cell;
@@ -26,23 +27,22 @@ impl Legacy<'_> {
     /// that has no such stream asks nothing on it.
     pub(super) async fn listen(&self, session: &Session, sink: &Sink, patience: &Patience) -> UnderWay {
         let under_way = session.asks.enter(sink, patience.holder());
-        if session.asks.listening.replace(true) {
-            return under_way;
-        }
+        let Some(listening) = session.asks.begin() else { return under_way };
         let opening = Patience::opening(self.wiring.spec.probe_timeout);
         let response = pin!(self.wire.get(&session.headers, &[], opening.cap()));
         match opening.wait(pin!(Reply::of(response, self.wiring.spec.answer_max))).await {
-            Ok(Ok(Reply::Messages(messages))) => drop(task::spawn(self.listener(session).run(messages))),
+            Ok(Ok(Reply::Messages(messages))) => drop(task::spawn(self.listener(session).run(messages, listening))),
             // It stays marked as listened to: asking again with each call would find nothing new.
-            Ok(Ok(Reply::Refused(_) | Reply::Accepted)) => {}
-            Ok(Err(_)) | Err(_) => session.asks.listening.set(false),
+            Ok(Ok(Reply::Refused(_) | Reply::Accepted)) => std::mem::forget(listening),
+            Ok(Err(_)) | Err(_) => {}
         }
         under_way
     }
 
     fn listener(&self, session: &Session) -> Listener {
         let (wire, headers) = (self.wire.clone(), session.headers.clone());
-        Listener { wire, headers, asks: session.asks.clone(), caps: session.caps }
+        let (list_changed, watched) = (self.wiring.list_changed.clone(), session.watched.clone());
+        Listener { wire, headers, asks: session.asks.clone(), caps: session.caps, list_changed, watched }
     }
 
     /// Listens for changes of its lists and of what is watched on the session's own stream until the server ends it. A
@@ -81,6 +81,8 @@ impl Legacy<'_> {
             tracing::debug!("an event stream has ended: {}", events.ended().await);
             return Ok(Tried::SessionLost);
         }
+        // A session has one such stream: what is asked of calls comes on it too, and a call may listen already.
+        let _listening = session.asks.begin_in_turn().await;
         let opening = Patience::opening(self.wiring.spec.probe_timeout);
         let response = pin!(self.wire.get(&session.headers, &[], opening.cap()));
         let stream = Reply::of(response, self.wiring.spec.answer_max);
@@ -90,14 +92,12 @@ impl Legacy<'_> {
             Reply::Refused(_) | Reply::Accepted => return std::future::pending().await,
         };
         let (sink, forever) = (Sink::nowhere(), Patience::fixed(Duration::MAX));
-        // A session has one such stream: what is asked of calls comes on it too.
-        session.asks.listening.set(true);
         let listener = self.listener(session);
         let serve = async |request| {
             listener.serve(request);
             Ok(())
         };
-        self.exchange(0, &sink, &forever).finish(messages, serve).await.map(Tried::Answered)
+        self.exchange(0, &sink, &forever, &session.watched).finish(messages, serve).await.map(Tried::Answered)
     }
 }
 
@@ -107,23 +107,32 @@ struct Listener {
     headers: Rc<Prepared>,
     asks: Rc<Asks>,
     caps: ClientCaps,
+    list_changed: Rc<Notify>,
+    watched: Rc<Watched>,
 }
 
 impl Listener {
     /// Until the stream or the session ends; the next call that can be asked opens another.
-    async fn run(self, mut messages: Messages) {
+    async fn run(self, mut messages: Messages, listening: Listening) {
         let asks = self.asks.clone();
         let hear = async {
             while let Ok(Some(text)) = messages.next().await {
                 for message in incoming::read(&text).unwrap_or_default() {
-                    if let Incoming::Request { id, method, params } = message {
-                        self.serve(ServerRequest { id, method, params });
-                    }
+                    self.take(message);
                 }
             }
         };
         select(pin!(hear), pin!(asks.ended.notified())).await;
-        asks.listening.set(false);
+        drop(listening);
+    }
+
+    fn take(&self, message: Incoming) {
+        match message {
+            Incoming::Request { id, method, params } => self.serve(ServerRequest { id, method, params }),
+            Incoming::ListChanged => self.list_changed.notify_one(),
+            Incoming::Updated(uri) => self.watched.updated(&uri),
+            _ => {}
+        }
     }
 
     fn serve(&self, ServerRequest { id, method, params }: ServerRequest) {

@@ -19,6 +19,7 @@ use crate::upstream::patience::{Patience, QUESTION};
 use crate::upstream::pending::Asker;
 use crate::upstream::probe::{About, judge_initialize};
 use crate::upstream::spec::EraSetting;
+use crate::upstream::watched::Watched;
 use crate::upstream::wiring::Wiring;
 use crate::wire::rpc;
 use std::pin::pin;
@@ -38,6 +39,8 @@ pub(super) struct Session {
     /// What was declared to the server: no more is answered.
     pub(super) caps: ClientCaps,
     pub(super) asks: Rc<Asks>,
+    /// Told what the server says of resources: by the one session that subscribes, and else nobody.
+    pub(super) watched: Rc<Watched>,
     /// Where it is one of HTTP+SSE, which then carries everything.
     pub(super) events: Option<SseSession>,
 }
@@ -67,9 +70,9 @@ impl Legacy<'_> {
     ///
     /// # Errors
     /// As the server refused it; [`Kind::BadAnswer`]: it answered what no legacy server does.
-    pub(super) async fn initialize(&self, caps: ClientCaps) -> Result<Session> {
+    pub(super) async fn initialize(&self, caps: ClientCaps, watched: Rc<Watched>) -> Result<Session> {
         if self.wiring.spec.era == EraSetting::Sse {
-            return self.open_events(caps).await;
+            return self.open_events(caps, watched).await;
         }
         let patience = Patience::fixed(self.wiring.spec.call_timeout);
         let ask = message::initialize(self.wiring.ids.mint(), caps);
@@ -77,17 +80,17 @@ impl Legacy<'_> {
         let messages = match reply {
             Reply::Messages(messages) => messages,
             Reply::Accepted => return Err(Error::new(Kind::BadAnswer, "the server took initialize without an answer")),
-            Reply::Refused(refusal) => return self.older(refusal, caps).await,
+            Reply::Refused(refusal) => return self.older(refusal, caps, watched).await,
         };
         let session_id = messages.session_id()?;
         let sink = Sink::nowhere();
-        let outcome = self.exchange(ask.id, &sink, &patience).finish(messages, async |_| Ok(())).await?;
+        let outcome = self.exchange(ask.id, &sink, &patience, &watched).finish(messages, async |_| Ok(())).await?;
         let about = Rc::new(judge_initialize(&outcome)?);
         let stateful = session_id.is_some();
         let mut headers = vec![("MCP-Protocol-Version", about.revision.as_str())];
         headers.extend(session_id.as_deref().map(|id| ("Mcp-Session-Id", id)));
         let headers = self.wire.prepare(&headers)?;
-        let session = Session { headers, stateful, about, caps, asks: Rc::default(), events: None };
+        let session = Session { headers, stateful, about, caps, asks: Rc::default(), watched, events: None };
         // A server that answers this with an error says so again at the first request.
         let _ = self.post(&session.headers, message::initialized(), &patience).await?;
         Ok(session)
@@ -95,22 +98,23 @@ impl Legacy<'_> {
 
     /// Tries the older transport with a server that refused `initialize`: a status that such a server gives to any POST
     /// at the URL of its event stream says no more (2025-03-26 basic/transports, backwards compatibility).
-    async fn older(&self, refusal: Refusal, caps: ClientCaps) -> Result<Session> {
+    async fn older(&self, refusal: Refusal, caps: ClientCaps, watched: Rc<Watched>) -> Result<Session> {
         // A server that is modern without a handshake has no need for a transport that old.
         let is_modern = self.wiring.leg.known().is_some_and(|verdict| verdict.era == Era::Modern);
         if is_modern || !matches!(refusal.status, 400 | 404 | 405) {
             return Err(refusal.into_error().at("initialize"));
         }
-        match self.open_events(caps).await {
+        match self.open_events(caps, watched).await {
             Ok(session) => Ok(session),
             Err(error) => Err(not_legacy(refusal, &error)),
         }
     }
 
-    async fn open_events(&self, caps: ClientCaps) -> Result<Session> {
-        let (events, about) = Box::pin(sse::open(self.wiring, self.wire, caps)).await?;
+    async fn open_events(&self, caps: ClientCaps, watched: Rc<Watched>) -> Result<Session> {
+        let (events, about) = Box::pin(sse::open(self.wiring, self.wire, caps, &watched)).await?;
         let headers = self.wire.bare().clone();
-        Ok(Session { headers, stateful: true, about: about.into(), caps, asks: Rc::default(), events: Some(events) })
+        let (about, asks) = (about.into(), Rc::default());
+        Ok(Session { headers, stateful: true, about, caps, asks, watched, events: Some(events) })
     }
 
     /// One request that is no call.
@@ -137,7 +141,7 @@ impl Legacy<'_> {
         let id = self.wiring.ids.mint();
         if let Some(events) = &session.events {
             let ask = message::call(id, Era::Legacy, call);
-            let asker = Asker { sink: sink.clone(), caps: call.caps };
+            let asker = Asker::client(sink, call.caps);
             return Box::pin(events.call(&ask, &asker, patience)).await;
         }
         let given_up = GivenUp { wire: self.wire.clone(), headers: session.headers.clone(), id };
@@ -162,7 +166,7 @@ impl Legacy<'_> {
         };
         // Boxed, as a server seldom asks and each call would carry the room for it.
         let serve = async |request| Box::pin(self.serve(session, request, sink, patience)).await;
-        let exchange = self.exchange(ask.id, sink, patience);
+        let exchange = self.exchange(ask.id, sink, patience, &session.watched);
         loop {
             if let Some(outcome) = exchange.read(messages, &serve).await? {
                 reply.wind_up();
@@ -236,8 +240,14 @@ impl Legacy<'_> {
         patience.wait(pin!(Reply::of(response, self.wiring.spec.answer_max))).await?
     }
 
-    pub(super) fn exchange<'a>(&'a self, id: u64, sink: &'a Sink, patience: &'a Patience) -> Exchange<'a> {
-        Exchange { id, sink, patience, list_changed: &self.wiring.list_changed, watched: &self.wiring.watched }
+    pub(super) fn exchange<'a>(
+        &'a self,
+        id: u64,
+        sink: &'a Sink,
+        patience: &'a Patience,
+        watched: &'a Watched,
+    ) -> Exchange<'a> {
+        Exchange { id, sink, patience, list_changed: &self.wiring.list_changed, watched }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::upstream::patience::Patience;
 use crate::upstream::pending::Asker;
 use crate::upstream::probe::{About, judge_initialize};
 use crate::upstream::spec::{Target, URL_MAX};
+use crate::upstream::watched::Watched;
 use crate::upstream::wiring::Wiring;
 use std::pin::pin;
 use std::rc::Rc;
@@ -20,14 +21,19 @@ use std::rc::Rc;
 /// The revision of this transport.
 const REVISION: Revision = Revision::V2024_11_05;
 
-/// Opens a session and shakes hands as a client that can do this much.
+/// Opens a session and shakes hands as a client that can do this much; what is said of resources goes to `watched`.
 ///
 /// # Errors
 /// [`Kind::BadAnswer`]: the server has no such stream, or names an endpoint elsewhere; [`Kind::Timeout`].
-pub(super) async fn open(wiring: &Wiring, wire: &Rc<Wire>, caps: ClientCaps) -> Result<(SseSession, About)> {
+pub(super) async fn open(
+    wiring: &Wiring,
+    wire: &Rc<Wire>,
+    caps: ClientCaps,
+    watched: &Rc<Watched>,
+) -> Result<(SseSession, About)> {
     let opening = Patience::opening(wiring.spec.probe_timeout);
     let opened = opening.wait(pin!(begin(wiring, wire, &opening))).await??;
-    let news = (&wiring.list_changed, &wiring.watched);
+    let news = (&wiring.list_changed, watched);
     let session = SseSession::new(wire, &wiring.ids, news, opened);
     let patience = Patience::fixed(wiring.spec.call_timeout);
     let ask = message::initialize_at(wiring.ids.mint(), REVISION, caps);

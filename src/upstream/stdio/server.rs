@@ -17,7 +17,7 @@ use crate::upstream::scopes::{Lease, Scopes, Seat};
 use crate::upstream::spec::{Scope, StdioSpec, TransportSpec};
 use crate::upstream::stdio::open::{Opener, Ready};
 use crate::upstream::stdio::process::Cancel;
-use crate::upstream::watched::{Uris, follow, subscribe};
+use crate::upstream::watched::{Uris, Watched, follow, subscribe};
 use crate::upstream::wiring::{Opened, Transport, Wiring};
 use futures_util::future::{Either, join_all, select};
 use std::pin::pin;
@@ -51,7 +51,7 @@ impl StdioServer {
             let ready = match self.processes.held(seat) {
                 Some(ready) => ready,
                 // Boxed, as it is rare and each call would carry the room for it.
-                None => Box::pin(self.processes.lease(seat, async || self.open(seat.caps).await, evict)).await?,
+                None => Box::pin(self.processes.lease(seat, async || self.open(seat).await, evict)).await?,
             };
             if ready.process.end().is_none() {
                 return Ok(ready);
@@ -62,11 +62,13 @@ impl StdioServer {
         }
     }
 
-    async fn open(&self, caps: ClientCaps) -> Result<Ready> {
+    async fn open(&self, seat: &Seat) -> Result<Ready> {
         self.restarts.admit()?;
         let wiring = &*self.wiring;
         let (spec, leg, ids) = (&*wiring.spec, &wiring.leg, &*wiring.ids);
-        let (list_changed, watched) = (&wiring.list_changed, &wiring.watched);
+        let is_asked = *seat == self.listing_seat();
+        let watched = &if is_asked { wiring.watched.clone() } else { Watched::unheard() };
+        let (list_changed, caps) = (&wiring.list_changed, seat.caps);
         let opened = Opener { spec, stdio: self.stdio()?, leg, ids, list_changed, watched, caps }.open().await;
         if opened.is_err() {
             self.restarts.died(Duration::ZERO);
@@ -134,7 +136,7 @@ impl Transport for StdioServer {
         let ready = self.process(&self.seat(call.scope)).await?;
         let patience = Patience::new(self.wiring.spec.call_timeout);
         let ask = message::call(self.wiring.ids.mint(), ready.era, call);
-        let asker = Asker { sink: sink.clone(), caps: call.caps };
+        let asker = Asker::client(sink, call.caps);
         let outcome = ready.process.ask(ask, &asker, &patience, Cancel::Tell).await?;
         Ok(Answer { outcome, era: ready.era })
     }
