@@ -65,10 +65,11 @@ impl Shard {
         *self.in_force.borrow_mut() = Rc::new(InForce::new(snapshot, &self.table, &self.upstreams));
     }
 
-    /// Notes that a session has ended; its streams end with it.
+    /// Notes that a session has ended; its streams and its requests under way end with it.
     pub(crate) fn end_session(&self, session: SessionKey) {
         self.ended.add(session);
         self.interests.forget(&session);
+        self.in_flight.end(session);
         self.streams.look_of(&session);
     }
 

@@ -99,7 +99,8 @@ impl Levels {
 /// A request of a session: ids are unique within one session only.
 type RequestKey = (SessionKey, Box<[u8]>);
 
-/// Requests of legacy sessions that are under way on this shard, so that `notifications/cancelled` finds them.
+/// Requests of legacy sessions that are under way on this shard, so that `notifications/cancelled` and the end of their
+/// session find them.
 #[derive(Default)]
 pub(crate) struct InFlight {
     requests: RefCell<HashMap<RequestKey, Rc<Notify>>>,
@@ -126,6 +127,12 @@ impl InFlight {
     pub(crate) fn cancel(&self, session: SessionKey, id: &[u8]) -> bool {
         let found = self.requests.borrow().get(&(session, id.into())).cloned();
         found.inspect(|cancelled| cancelled.notify_one()).is_some()
+    }
+
+    /// Cancels every request of a session.
+    pub(crate) fn end(&self, session: SessionKey) {
+        let requests = self.requests.borrow();
+        requests.iter().filter(|((of, _), _)| *of == session).for_each(|(_, cancelled)| cancelled.notify_one());
     }
 }
 

@@ -63,6 +63,33 @@ fn the_stream_of_a_deleted_session_ends() {
     gate.stop();
 }
 
+/// Whatever shard a call runs on: nobody can answer what its server may ask any more.
+#[test]
+fn the_calls_of_a_deleted_session_are_cancelled() {
+    let home = stdio_home("legacy");
+    let gate = home.start();
+    let client = Client::new(home.listen);
+    wait_for_tools(&client, 3);
+    let session = client.session(LEGACY);
+    let slow = json!({"name": "child__slow", "arguments": {"seconds": 60}});
+    let mut calls: Vec<Connection> = (0..CALLS as u64)
+        .map(|id| {
+            let body = json!({"jsonrpc": "2.0", "id": id + 10, "method": "tools/call", "params": slow});
+            let mut connection = Connection::open(home.listen);
+            connection.send(&client.post_bytes(&session.headers(), body.to_string().as_bytes()));
+            connection
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    let from = Instant::now();
+    assert_eq!(session.bare("DELETE").read().unwrap().status, 204);
+    for call in &mut calls {
+        assert_eq!(call.read().unwrap().code(), -31099, "cancelled");
+    }
+    assert!(from.elapsed() < Duration::from_secs(5), "calls outlived their session for {:?}", from.elapsed());
+    gate.stop();
+}
+
 #[test]
 fn a_stream_that_may_not_be_opened_is_refused_under_its_id() {
     let home = stdio_home("legacy");

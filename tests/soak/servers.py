@@ -91,7 +91,7 @@ class Gate:
             '[state]\ndirectory = "state"',
             "[runtime]\npin = false\nshards = 2",
             '[journal]\nring_directory = "ring"',
-            '[anonymous]\nallow = ["*/*"]',
+            '[anonymous]\nallow = ["*/*"]\nprompts = ["*/*"]\nresources = ["*/*"]',
             f"[limits]\n{limits}",
             *(f"[servers.{server.name}]\n{server.table()}{policy}" for server in servers),
         ]
