@@ -5,8 +5,8 @@ use crate::base::buf::Piece;
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Retry};
 use crate::base::limits::SSE_ASIDES_MAX;
-use crate::rt::local::Notify;
-use crate::rt::task;
+use crate::rt::local::{self, Closed, Notify, OneReceiver};
+use crate::rt::{task, time};
 use crate::upstream::http::exchange::incomplete;
 use crate::upstream::http::legacy::Tried;
 use crate::upstream::http::reply::{Messages, Refusal, Reply};
@@ -86,12 +86,15 @@ impl SseSession {
             Err(error) => return Err(error),
         };
         let given_up = GivenUp { shared: self.0.clone(), id: if cancel { ask.id } else { 0 } };
+        let (answered_it, over) = local::oneshot();
         // Aside, for the answer may come before the server says that it took the request.
-        task::spawn(send(self.0.clone(), ask.id, ask.body.clone(), patience.cap()));
+        task::spawn(send(self.0.clone(), ask.id, ask.body.clone(), patience.cap(), over));
         let answered = seat.answer(patience).await;
         match answered {
             Ok(outcome) => {
                 given_up.forget();
+                // The server may have taken the request already.
+                let _ = answered_it.send(());
                 Ok(Tried::Answered(outcome))
             }
             Err(error) => {
@@ -186,9 +189,20 @@ async fn read(shared: Rc<Shared>, mut messages: Messages) {
     }
 }
 
-/// Sends a request; a request that did not reach the server fails at once, and safely so.
-async fn send(shared: Rc<Shared>, id: u64, body: Piece, deadline: Instant) {
-    let error = match shared.post(body, deadline).await {
+/// Sends a request; a request that did not reach the server fails at once, and safely so. It does not outlive the wait
+/// for its answer: `over` resolves when that has come, and closes when nobody waits any more.
+async fn send(shared: Rc<Shared>, id: u64, body: Piece, deadline: Instant, over: OneReceiver<()>) {
+    let posted = match select(pin!(shared.post(body, deadline)), over).await {
+        Either::Left((posted, _)) => posted,
+        // What of it has reached the server is cancelled there by a message of its own.
+        Either::Right((Err(Closed), _)) => return,
+        Either::Right((Ok(()), posting)) => {
+            // Read to its end, so that its connection can be used again; but nobody needs it any more.
+            let _ = time::timeout(ASIDE, posting).await;
+            return;
+        }
+    };
+    let error = match posted {
         Ok(None) => return,
         Err(error) => error,
         Ok(Some(refusal)) if matches!(refusal.status, 404 | 410) => {
@@ -212,7 +226,8 @@ async fn still_there(shared: Rc<Shared>) {
     let ask = message::ping(shared.ids.mint());
     let Ok(mut seat) = shared.pending.admit(ask.id, &Asker::nobody()) else { return };
     let patience = Patience::fixed(ASIDE);
-    task::spawn(send(shared.clone(), ask.id, ask.body, patience.cap()));
+    let (_waits, over) = local::oneshot();
+    task::spawn(send(shared.clone(), ask.id, ask.body, patience.cap(), over));
     if seat.answer(&patience).await.is_err_and(|error| error.kind == Kind::Timeout) {
         shared.pending.finish(Error::new(Kind::Unreachable, "the server is silent").retry(Retry::Unsafe));
         shared.stop.notify_one();
