@@ -26,7 +26,7 @@ impl Legacy<'_> {
     /// Enters a call whose client can be asked, and listens on the session's stream, as some servers ask there. One
     /// that has no such stream asks nothing on it.
     pub(super) async fn listen(&self, session: &Session, sink: &Sink, patience: &Patience) -> UnderWay {
-        let under_way = session.asks.enter(sink, patience.holder());
+        let under_way = session.asks.enter(sink, patience.holds().clone());
         let Some(listening) = session.asks.begin() else { return under_way };
         let opening = Patience::opening(self.wiring.spec.probe_timeout);
         let response = pin!(self.wire.get(&session.headers, &[], opening.cap()));
@@ -138,17 +138,17 @@ impl Listener {
     fn serve(&self, ServerRequest { id, method, params }: ServerRequest) {
         let name = rpc::string(&id).map(String::from);
         let asked = match self.caps.permits(&method, Some(&params)) {
-            true => self.asks.ask(name.as_deref(), &method, params, QUESTION).ok(),
+            true => self.asks.ask(name.as_deref(), &method, params).ok(),
             false => None,
         };
         let (wire, headers) = (self.wire.clone(), self.headers.clone());
         task::spawn(async move {
-            let said = match asked {
-                Some(answer) => {
+            let (said, _hold) = match asked {
+                Some((answer, hold)) => {
                     let reply = time::timeout(QUESTION, answer).await.ok().and_then(|answer| answer.ok());
-                    message::answer(&id, reply.as_ref())
+                    (message::answer(&id, reply.as_ref()), Some(hold))
                 }
-                None => message::reply(&id, &method),
+                None => (message::reply(&id, &method), None),
             };
             if let Err(error) = wire.post(&headers, &[], said, Clock::now() + ASIDE).await {
                 tracing::debug!("could not answer a server's request: {error}");

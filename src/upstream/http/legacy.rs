@@ -223,7 +223,7 @@ impl Legacy<'_> {
         }
         let name = rpc::string(&request.id);
         let answer = sink.ask(name.as_deref(), &request.method, request.params)?;
-        patience.hold(QUESTION);
+        let hold = patience.holds().begin(QUESTION);
         let (wire, headers, id) = (self.wire.clone(), session.headers.clone(), request.id);
         task::spawn(async move {
             let reply = time::timeout(QUESTION, answer).await.ok().and_then(|answer| answer.ok());
@@ -231,6 +231,7 @@ impl Legacy<'_> {
             if let Err(error) = said {
                 tracing::debug!("could not answer a server's request: {error}");
             }
+            drop(hold);
         });
         Ok(())
     }
