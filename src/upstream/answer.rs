@@ -204,7 +204,8 @@ enum Way {
     Hand(Rc<dyn Fn(Said) -> bool>),
 }
 
-/// The reading end of a [`Sink`]: what has come and was not yet taken; nothing ever where nobody listens.
+/// The reading end of a [`Sink`]: what has come and was not yet taken; nothing ever where nobody listens. Where its
+/// reader rests, questions are kept for it and events dropped.
 pub struct Relay(Option<Rc<Queue>>);
 
 #[derive(Default)]
@@ -212,6 +213,7 @@ struct Queue {
     said: RefCell<VecDeque<Said>>,
     bytes: Cell<usize>,
     closed: Cell<bool>,
+    resting: Cell<bool>,
     more: Notify,
 }
 
@@ -285,7 +287,14 @@ impl Queue {
     fn push(&self, said: Said) -> bool {
         let bytes = self.bytes.get() + said.len();
         let full = self.said.borrow().len() >= RELAY_EVENTS_MAX || bytes > RELAY_BYTES_MAX;
-        if self.closed.get() || full {
+        if self.closed.get() {
+            return false;
+        }
+        if self.resting.get() && (full || matches!(said, Said::Event(_))) {
+            // No reader is too slow where none is there. A question that is dropped is told to be refused.
+            return true;
+        }
+        if full {
             return false;
         }
         self.bytes.set(bytes);
@@ -306,6 +315,18 @@ impl Relay {
                 Some(queue) => queue.more.notified().await,
                 None => std::future::pending().await,
             }
+        }
+    }
+
+    /// Its reader will come back later, or (`false`) has come back. Until then events are dropped as they come, and
+    /// so are those that nobody has taken.
+    pub fn rest(&self, rests: bool) {
+        let Some(queue) = &self.0 else { return };
+        queue.resting.set(rests);
+        if rests {
+            let mut said = queue.said.borrow_mut();
+            said.retain(|said| matches!(said, Said::Question(_)));
+            queue.bytes.set(said.iter().map(Said::len).sum());
         }
     }
 
@@ -364,6 +385,25 @@ mod tests {
         drop(relay);
         assert!(sink.push(event(0)).is_err());
         Sink::nowhere().push(event(9)).expect("nowhere takes all");
+    }
+
+    #[test]
+    fn while_its_reader_rests_questions_are_kept_and_events_are_not() {
+        let (sink, mut relay) = relay();
+        sink.push(event(RELAY_BYTES_MAX)).expect("room");
+        relay.rest(true);
+        for _ in 0..RELAY_EVENTS_MAX * 2 {
+            sink.push(event(RELAY_BYTES_MAX * 2)).expect("nobody lags");
+        }
+        let mut asked: Vec<_> = (0..=RELAY_EVENTS_MAX)
+            .map(|_| sink.ask(None, "roots/list", Piece::default()).expect("nobody lags"))
+            .collect();
+        let refused = asked.pop().map(futures_util::FutureExt::now_or_never);
+        assert_eq!(refused, Some(Some(Err(local::Closed))), "one question too many");
+        relay.rest(false);
+        assert_eq!(std::iter::from_fn(|| relay.try_next()).count(), RELAY_EVENTS_MAX);
+        sink.push(event(RELAY_BYTES_MAX)).expect("room");
+        assert!(sink.push(event(1)).is_err(), "it reads again");
     }
 
     #[test]
