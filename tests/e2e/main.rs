@@ -15,6 +15,7 @@ mod catalogue;
 
 mod bad_input;
 mod bridged;
+mod caching;
 mod commands;
 mod conformance;
 mod crash;

@@ -199,7 +199,7 @@ fn bridge<'a>(exchange: &'a Exchange, answer: &Result<Answer>) -> Bridge<'a> {
         upstream: era_of(answer, Era::Legacy),
         model: &exchange.shard.model,
         client_caps: None,
-        reads: false,
+        reads: None,
     }
 }
 
