@@ -205,7 +205,7 @@ enum Way {
 }
 
 /// The reading end of a [`Sink`]: what has come and was not yet taken; nothing ever where nobody listens. Where its
-/// reader rests, questions are kept for it and events dropped.
+/// reader rests, what is asked and was said last is kept for it.
 pub struct Relay(Option<Rc<Queue>>);
 
 #[derive(Default)]
@@ -285,22 +285,35 @@ impl Said {
 
 impl Queue {
     fn push(&self, said: Said) -> bool {
-        let bytes = self.bytes.get() + said.len();
-        let full = self.said.borrow().len() >= RELAY_EVENTS_MAX || bytes > RELAY_BYTES_MAX;
         if self.closed.get() {
             return false;
         }
-        if self.resting.get() && (full || matches!(said, Said::Event(_))) {
+        if self.resting.get() {
+            self.make_room(said.len());
+        }
+        if !self.has_room(said.len()) {
             // No reader is too slow where none is there. A question that is dropped is told to be refused.
-            return true;
+            return self.resting.get();
         }
-        if full {
-            return false;
-        }
+        let bytes = self.bytes.get() + said.len();
         self.bytes.set(bytes);
         self.said.borrow_mut().push_back(said);
         self.more.notify_one();
         true
+    }
+
+    fn has_room(&self, len: usize) -> bool {
+        self.said.borrow().len() < RELAY_EVENTS_MAX && self.bytes.get() + len <= RELAY_BYTES_MAX
+    }
+
+    /// Drops the oldest events until there is room for so much, as far as that goes.
+    fn make_room(&self, len: usize) {
+        while !self.has_room(len) {
+            let mut all = self.said.borrow_mut();
+            let oldest = all.iter().position(|said| matches!(said, Said::Event(_)));
+            let Some(gone) = oldest.and_then(|at| all.remove(at)) else { return };
+            self.bytes.set(self.bytes.get() - gone.len());
+        }
     }
 }
 
@@ -318,15 +331,11 @@ impl Relay {
         }
     }
 
-    /// Its reader will come back later, or (`false`) has come back. Until then events are dropped as they come, and
-    /// so are those that nobody has taken.
+    /// Its reader will come back later, or (`false`) has come back. Until then it is not too slow: the oldest events
+    /// make room for what comes.
     pub fn rest(&self, rests: bool) {
-        let Some(queue) = &self.0 else { return };
-        queue.resting.set(rests);
-        if rests {
-            let mut said = queue.said.borrow_mut();
-            said.retain(|said| matches!(said, Said::Question(_)));
-            queue.bytes.set(said.iter().map(Said::len).sum());
+        if let Some(queue) = &self.0 {
+            queue.resting.set(rests);
         }
     }
 
@@ -388,16 +397,21 @@ mod tests {
     }
 
     #[test]
-    fn while_its_reader_rests_questions_are_kept_and_events_are_not() {
+    fn while_its_reader_rests_the_oldest_events_make_room_and_questions_do_not() {
         let (sink, mut relay) = relay();
+        let ask = || sink.ask(None, "roots/list", Piece::default()).expect("nobody lags");
         sink.push(event(RELAY_BYTES_MAX)).expect("room");
         relay.rest(true);
-        for _ in 0..RELAY_EVENTS_MAX * 2 {
-            sink.push(event(RELAY_BYTES_MAX * 2)).expect("nobody lags");
+        let _first = ask();
+        for len in 0..RELAY_EVENTS_MAX * 2 {
+            sink.push(event(len)).expect("nobody lags");
         }
-        let mut asked: Vec<_> = (0..=RELAY_EVENTS_MAX)
-            .map(|_| sink.ask(None, "roots/list", Piece::default()).expect("nobody lags"))
-            .collect();
+        sink.push(event(RELAY_BYTES_MAX + 1)).expect("nobody lags, and it is not kept");
+        sink.push(event(7)).expect("nobody lags");
+        assert!(matches!(relay.try_next(), Some(Said::Question(_))));
+        let Some(Said::Event(last)) = relay.try_next() else { panic!("no event") };
+        assert_eq!((last.params.len(), relay.try_next().is_none()), (7, true));
+        let mut asked: Vec<_> = (0..=RELAY_EVENTS_MAX).map(|_| ask()).collect();
         let refused = asked.pop().map(futures_util::FutureExt::now_or_never);
         assert_eq!(refused, Some(Some(Err(local::Closed))), "one question too many");
         relay.rest(false);
