@@ -123,8 +123,8 @@ pub const DISCOVER_TTL_MS: u64 = 60_000;
 pub const STREAMS_PER_KEY_MAX: usize = 256;
 /// Calls in flight to one stdio server, or in one HTTP+SSE session of a server.
 pub const STDIO_IN_FLIGHT_MAX: usize = 256;
-/// Messages under way at once to an HTTP+SSE server that nobody waits for: answers to its own requests, cancellations.
-pub const SSE_ASIDES_MAX: usize = 64;
+/// Messages under way at once in one session of a server that nobody waits for, such as answers to its own requests.
+pub const ASIDES_MAX: usize = 64;
 /// Requests under way at once in one downstream HTTP+SSE session.
 pub const SSE_SESSION_REQUESTS_MAX: usize = 64;
 /// Messages waiting in one shard's mailbox.

@@ -247,6 +247,9 @@ pub struct Server {
     pub era: Era,
     /// Who shares one legacy session or one child process of it.
     pub session_scope: SessionScope,
+    /// Which clients of one scope share a child process: one that speaks the legacy era alone hears but once what its
+    /// client can be asked. Only with `command`.
+    pub processes: Processes,
     /// Time one call may take without a sign of life, in milliseconds; `limits.call_timeout_ms` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 900_000))]
@@ -260,6 +263,9 @@ pub struct Server {
     pub sampling: bool,
     /// Whether it may ask a client for its roots (`roots/list`), which name folders on the client's machine.
     pub roots: bool,
+    /// Whether what it calls `public` of its resources may be kept for all clients, by proxies too, whoever's key may
+    /// read it. `false` tells each client to keep it for itself.
+    pub share_public: bool,
     /// Time between two looks at its tool list when nothing else asks for one, in milliseconds.
     #[schemars(range(min = 1_000, max = 86_400_000))]
     pub refresh_ms: u64,
@@ -288,11 +294,13 @@ impl Default for Server {
             cwd: None,
             era: Era::Auto,
             session_scope: SessionScope::Shared,
+            processes: Processes::PerScope,
             call_timeout_ms: None,
             probe_timeout_ms: limits::PROBE_DEADLINE_MS,
             elicitation: true,
             sampling: false,
             roots: false,
+            share_public: false,
             refresh_ms: limits::LIST_REFRESH_MS,
             enabled: true,
         }
@@ -325,6 +333,17 @@ pub enum SessionScope {
     PerKey,
     /// Each client session has its own.
     PerSession,
+}
+
+/// Which clients of one scope share a child process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Processes {
+    /// All: the process is told of everything that this configuration lets it ask.
+    #[default]
+    PerScope,
+    /// Those that declare the same: each process is told of just that.
+    PerCapabilities,
 }
 
 /// A virtual key. The secret half is not kept, only a keyed hash of it.

@@ -31,8 +31,17 @@ pub struct Bridge<'a> {
     pub model: &'a Model,
     /// The client's raw capabilities, where it declared any on this request.
     pub client_caps: Option<&'a [u8]>,
-    /// Whether it is what `resources/read` answers, which modern clients are told how long to keep.
-    pub reads: bool,
+    /// Where it is what `resources/read` answers, which modern clients are told how long to keep: for whom at most.
+    pub reads: Option<CacheScope>,
+}
+
+/// Who may keep an answer (2026-07-28 server/utilities/caching).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheScope {
+    /// The client that asked, for itself.
+    Private,
+    /// Anybody, for everybody.
+    Public,
 }
 
 /// An answer ready for the client.
@@ -82,7 +91,7 @@ fn bridge_result(bridge: &Bridge<'_>, id: &[u8], raw: &[u8], gist: Gist) -> Brid
         ResultKind::Task => return unusable(id, "server answered with a task that was not asked for"),
         ResultKind::Unknown => return unusable(id, "server answered a result of a type that is not known"),
     }
-    let kept = (bridge.reads && bridge.client == Era::Modern).then(|| private(raw));
+    let kept = bridge.reads.filter(|_| bridge.client == Era::Modern).map(|most| kept(bridge, raw, most));
     let raw = kept.as_deref().unwrap_or(raw);
     let mut body = buf::take();
     rpc::result_of(&mut body, id, |body| match bridge.client {
@@ -98,11 +107,15 @@ fn takes_tasks(bridge: &Bridge<'_>) -> bool {
     bridge.client == Era::Modern && bridge.client_caps.is_some_and(declared)
 }
 
-/// What was read, for this key alone to keep: who else may see it is for the gate to say, and not for its server
-/// (2026-07-28 server/utilities/caching). A legacy server says nothing of how long it stays fresh.
-fn private(raw: &[u8]) -> Vec<u8> {
-    let ttl = rpc::field(raw, "ttlMs").filter(|ttl| rpc::integer(ttl).is_some()).unwrap_or(b"0");
-    edited(raw, &[Edit::Set("ttlMs", ttl), Edit::Set("cacheScope", br#""private""#)])
+/// What was read, and how long it may be kept: by this client alone, unless its server calls it public and `most` lets
+/// that be said. A legacy server says nothing of how long it stays fresh.
+fn kept(bridge: &Bridge<'_>, raw: &[u8], most: CacheScope) -> Vec<u8> {
+    let ttl = rpc::field(raw, "ttlMs").filter(|ttl| rpc::integer(ttl).is_some_and(|ttl| ttl >= 0)).unwrap_or(b"0");
+    let is_public = bridge.upstream == Era::Modern
+        && most == CacheScope::Public
+        && rpc::field(raw, "cacheScope").and_then(rpc::string).is_some_and(|scope| scope == "public");
+    let scope: &[u8] = if is_public { br#""public""# } else { br#""private""# };
+    edited(raw, &[Edit::Set("ttlMs", ttl), Edit::Set("cacheScope", scope)])
 }
 
 fn as_it_is(id: &[u8], raw: &[u8]) -> Bridged {
@@ -248,7 +261,7 @@ mod tests {
 
     fn run(client: Era, upstream: Era, answer: Answer<'_>, caps: Option<&[u8]>) -> (Bridged, Value) {
         let model = Model::new("1", None);
-        let bridge = Bridge { client, upstream, model: &model, client_caps: caps, reads: false };
+        let bridge = Bridge { client, upstream, model: &model, client_caps: caps, reads: None };
         let bridged = call_answer(&bridge, br#""c1""#, answer);
         let value: Value = serde_json::from_slice(&bridged.body).unwrap();
         assert_eq!((&value["jsonrpc"], &value["id"]), (&json!("2.0"), &json!("c1")));
@@ -269,6 +282,32 @@ mod tests {
 
     const CONTENT: &str =
         r#""content":[ {"type":"text","text":"\u0061"} ,{"type":"image","data":"AA==","mimeType":"image/png"}]"#;
+
+    /// 2026-07-28 server/utilities/caching: what is public may be shared only where the configuration lets it.
+    #[test]
+    fn what_is_read_is_private_unless_its_server_and_the_configuration_say_otherwise() {
+        let model = Model::new("1", None);
+        let told = |client: Era, upstream: Era, most: CacheScope, raw: &str| {
+            let bridge = Bridge { client, upstream, model: &model, client_caps: None, reads: Some(most) };
+            let answer = Answer::Result(raw.as_bytes(), Gist::read(raw.as_bytes()));
+            let value: Value = serde_json::from_slice(&call_answer(&bridge, b"1", answer).body).unwrap();
+            [value["result"]["ttlMs"].clone(), value["result"]["cacheScope"].clone()]
+        };
+        let public = r#"{"contents":[],"resultType":"complete","ttlMs":7,"cacheScope":"public"}"#;
+        let said = |ttl: i64, scope: &str| [json!(ttl), json!(scope)];
+        assert_eq!(told(Modern, Modern, CacheScope::Private, public), said(7, "private"));
+        assert_eq!(told(Modern, Modern, CacheScope::Public, public), said(7, "public"));
+        assert_eq!(told(Modern, Legacy, CacheScope::Public, public), said(7, "private"), "no legacy word");
+        assert_eq!(told(Legacy, Modern, CacheScope::Public, public), [Value::Null, Value::Null]);
+        for odd in [
+            r#"{"contents":[],"ttlMs":-7,"cacheScope":"private"}"#,
+            r#"{"contents":[],"ttlMs":"7","cacheScope":7}"#,
+            r#"{"contents":[],"ttlMs":1.5,"cacheScope":"Public"}"#,
+            r#"{"contents":[]}"#,
+        ] {
+            assert_eq!(told(Modern, Modern, CacheScope::Public, odd), said(0, "private"), "{odd}");
+        }
+    }
 
     #[test]
     fn same_era_is_byte_for_byte() {

@@ -14,7 +14,7 @@ use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
 use crate::upstream::answer::{Answer, OwnedCall, Question, Reply, Sink};
 use foldhash::HashMap;
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) struct Peers {
     serving: RefCell<HashMap<Ticket, Rc<Notify>>>,
     /// Who waits for what a client is asked elsewhere, by our number for the question.
     questions: RefCell<HashMap<u64, (Ticket, local::OneSender<Reply>)>>,
-    ends: RefCell<HashMap<u64, local::OneSender<()>>>,
+    ends: RefCell<HashMap<u64, local::OneSender<Result<()>>>>,
 }
 
 /// Who waits for a call that runs elsewhere.
@@ -203,16 +203,16 @@ impl Peers {
     /// Tells every other shard something of a session, and waits until each has heard of it.
     ///
     /// # Errors
-    /// [`Kind::Overloaded`] where one does not say so in time.
+    /// As one of them refuses it; [`Kind::Overloaded`] where one does not say so in time.
     pub(crate) async fn announce(&self, message: impl Fn(Ticket) -> ToShard) -> Result<()> {
-        let told = join_all(self.others().map(|shard| self.announce_to(shard, &message)));
+        let told = try_join_all(self.others().map(|shard| self.announce_to(shard, &message)));
         let late =
             |_| Error::new(Kind::Overloaded, "a shard did not hear in time of a change of the session; try again");
-        time::timeout(END_TIME, told).await.map(drop).map_err(late)
+        time::timeout(END_TIME, told).await.map_err(late)?.map(drop)
     }
 
     /// Tells one shard, once its mailbox has room, and waits until it has heard.
-    async fn announce_to(&self, shard: ShardId, message: &impl Fn(Ticket) -> ToShard) {
+    async fn announce_to(&self, shard: ShardId, message: &impl Fn(Ticket) -> ToShard) -> Result<()> {
         let ticket = self.ticket();
         let (sender, heard) = local::oneshot();
         self.ends.borrow_mut().insert(ticket.number, sender);
@@ -221,14 +221,14 @@ impl Peers {
             time::sleep(FULL_PAUSE).await;
         }
         // The sender stays in the map until it is used.
-        let _ = heard.await;
+        heard.await.unwrap_or(Ok(()))
     }
 
-    /// Another shard has heard of what was announced.
-    pub(crate) fn acknowledged(&self, number: u64) {
+    /// Another shard has heard of what was announced, and says what came of it.
+    pub(crate) fn acknowledged(&self, number: u64, came: Result<()>) {
         if let Some(sender) = self.ends.borrow_mut().remove(&number) {
             // Nobody waits any more where the time was up.
-            let _ = sender.send(());
+            let _ = sender.send(came);
         }
     }
 
@@ -287,6 +287,7 @@ mod tests {
     use crate::mcp::revision::Era;
     use crate::rt::mailbox::{self, Receiver};
     use crate::rt::{sim, task};
+    use crate::shard::interests::Topic;
     use crate::upstream::answer::{Event, EventKind, Outcome, UpstreamCall, relay};
 
     const OTHER: ShardId = ShardId(1);
@@ -347,6 +348,21 @@ mod tests {
     }
 
     #[test]
+    fn what_another_shard_refuses_is_known_where_it_was_asked() {
+        sim::run(1, async {
+            let (peers, mut other) = peers();
+            let telling = peers.clone();
+            let topic = Topic { server: "s".into(), uri: "a:1".into() };
+            let announce = move |ticket| ToShard::Subscribed([7; 16], Box::new(topic.clone()), true, ticket);
+            let told = task::spawn(async move { telling.announce(announce).await });
+            let ToShard::Subscribed(_, _, true, ticket) = other.recv().await else { panic!("not a subscription") };
+            peers.acknowledged(ticket.number, Err(Error::new(Kind::Overloaded, "no room")));
+            assert_eq!(told.await.unwrap_err().context, "no room");
+            assert!(peers.ends.borrow().is_empty());
+        });
+    }
+
+    #[test]
     fn the_end_of_a_session_waits_for_room_in_a_mailbox() {
         sim::run(1, async {
             let (peers, mut other) = peers();
@@ -363,7 +379,7 @@ mod tests {
                     _ => time::sleep(Duration::from_millis(1)).await,
                 }
             };
-            peers.acknowledged(ticket.number);
+            peers.acknowledged(ticket.number, Ok(()));
             told.await.unwrap();
             let silent = peers.announce_end([8; 16]).await;
             assert_eq!(silent.unwrap_err().kind, Kind::Overloaded);

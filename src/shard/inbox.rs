@@ -16,7 +16,7 @@ use crate::shard::session::SessionKey;
 use crate::shard::{Busy, InForce, Shard, streams};
 use crate::upstream::answer::{Answer, Said, ScopeKey, Sink, UpstreamCall};
 use crate::upstream::upstreams::{Placement, Upstream, home_number};
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -38,7 +38,7 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::Returned(number, what) => shard.peers.returned(number, *what),
             ToShard::Abandoned(ticket) => shard.peers.abandoned(ticket),
             ToShard::SessionEnded(session, asker) => shard.hear_session_end(session, asker),
-            ToShard::Known(number) => shard.peers.acknowledged(number),
+            ToShard::Known(number, came) => shard.peers.acknowledged(number, came),
             ToShard::LogLevel(session, level) => shard.log_levels.set(session, level),
             ToShard::Subscribed(session, topic, begins, asker) => {
                 hear_subscription(shard, session, *topic, begins, asker)
@@ -76,7 +76,7 @@ impl Shard {
     fn hear_session_end(&self, session: SessionKey, ticket: Ticket) {
         self.end_session(session);
         // A full mailbox loses this: the asker then waits for its deadline and says so.
-        let _ = self.peers.send(ticket.origin, ToShard::Known(ticket.number));
+        let _ = self.peers.send(ticket.origin, ToShard::Known(ticket.number, Ok(())));
     }
 
     /// The shard where a server's scope lives.
@@ -112,14 +112,40 @@ impl Shard {
     }
 }
 
-/// Takes in a subscription that another shard has granted, and says so once the server is known to tell.
+/// Takes in a subscription that another shard has granted, and says so once the server is known to tell, or why this
+/// shard has no room for it.
 fn hear_subscription(shard: &Rc<Shard>, session: SessionKey, topic: Topic, begins: bool, ticket: Ticket) {
+    let entered = enter_subscription(shard, session, &topic, begins);
     let shard = shard.clone();
     drop(task::spawn(async move {
-        // The asking shard has held it against the same bounds.
-        let _ = subscribe_here(&shard, session, &topic, begins).await;
-        let _ = shard.peers.send(ticket.origin, ToShard::Known(ticket.number));
+        if let Ok(Settles(true)) = entered {
+            shard.interests.settled(&topic.server).await;
+        }
+        let _ = shard.peers.send(ticket.origin, ToShard::Known(ticket.number, entered.map(drop)));
     }));
+}
+
+/// Whether a server is yet to say that it tells of what was entered.
+pub(crate) struct Settles(bool);
+
+/// Enters on this shard that a session subscribes to a resource, or no longer does.
+///
+/// # Errors
+/// [`crate::base::error::Kind::Overloaded`] where there is no room.
+fn enter_subscription(shard: &Rc<Shard>, session: SessionKey, topic: &Topic, begins: bool) -> Result<Settles> {
+    shard.interests.note(session, topic, begins)?;
+    let (places, topics) = (shard.streams.places_of(&session), BTreeSet::from([topic.clone()]));
+    if begins {
+        let entered = places.iter().try_for_each(|place| interests::enter(shard, *place, &topics));
+        if let Err(error) = entered {
+            // What some of its streams had room for goes with the rest.
+            enter_subscription(shard, session, topic, false)?;
+            return Err(error);
+        }
+    } else {
+        places.iter().for_each(|place| interests::withdraw(shard, *place, &topics));
+    }
+    Ok(Settles(begins && !places.is_empty()))
 }
 
 /// Subscribes a session to a resource on this shard, or ends that, and waits until its streams here will hear.
@@ -127,19 +153,48 @@ fn hear_subscription(shard: &Rc<Shard>, session: SessionKey, topic: Topic, begin
 /// # Errors
 /// [`crate::base::error::Kind::Overloaded`] where there is no room.
 pub(crate) async fn subscribe_here(shard: &Rc<Shard>, session: SessionKey, topic: &Topic, begins: bool) -> Result<()> {
-    shard.interests.note(session, topic, begins)?;
-    let (places, topics) = (shard.streams.places_of(&session), BTreeSet::from([topic.clone()]));
-    for place in &places {
-        match begins {
-            true => interests::enter(shard, *place, &topics)
-                .inspect_err(|_| drop(shard.interests.note(session, topic, false)))?,
-            false => interests::withdraw(shard, *place, &topics),
-        }
-    }
-    if begins && !places.is_empty() {
+    if let Settles(true) = enter_subscription(shard, session, topic, begins)? {
         shard.interests.settled(&topic.server).await;
     }
     Ok(())
+}
+
+/// Subscribes a session to a resource on every shard, or ends that, and waits until its streams will hear wherever they
+/// are. What one shard refuses is taken back on all.
+///
+/// # Errors
+/// [`crate::base::error::Kind::Overloaded`] where a shard has no room, or does not say in time that it has.
+pub(crate) async fn subscribe_everywhere(
+    shard: &Rc<Shard>,
+    session: SessionKey,
+    topic: &Topic,
+    begins: bool,
+) -> Result<()> {
+    let Settles(settles) = enter_subscription(shard, session, topic, begins)?;
+    let told = |ticket| ToShard::Subscribed(session, topic.clone().into(), begins, ticket);
+    let here = async {
+        if settles {
+            shard.interests.settled(&topic.server).await;
+        }
+    };
+    let (everywhere, ()) = join(shard.peers.announce(told), here).await;
+    if everywhere.is_err() && begins {
+        take_back(shard, session, topic);
+    }
+    everywhere
+}
+
+/// Ends a subscription on every shard, without waiting for that.
+fn take_back(shard: &Rc<Shard>, session: SessionKey, topic: &Topic) {
+    // To end one always succeeds.
+    let _ = enter_subscription(shard, session, topic, false);
+    for other in shard.peers.others() {
+        let (shard, topic) = (shard.clone(), topic.clone());
+        drop(task::spawn(async move {
+            let end = ToShard::Subscribed(session, topic.into(), false, shard.peers.ticket());
+            shard.peers.deliver(other, end).await;
+        }));
+    }
 }
 
 /// Goes on with a parked call for another shard, whose client has come back there.

@@ -35,8 +35,8 @@ pub enum ToShard {
     Replied(u64, Option<Reply>),
     /// A client ended its session; the asking shard waits to hear that this one knows.
     SessionEnded(SessionKey, Ticket),
-    /// The shard asked with this number has heard of an ended session or of a subscription.
-    Known(u64),
+    /// The shard asked with this number has heard of an ended session or of a subscription, and what came of it.
+    Known(u64, Result<()>),
     /// A legacy client answered a question of this shard, by the question's number.
     ClientReplied(SessionKey, u64, Reply),
     /// A legacy client said which log messages it wants in its session.

@@ -2,7 +2,8 @@
 //! `input_required` with a sealed state, and the call goes on when the client comes back with it (docs/protocol.md 5).
 //!
 //! A call that may be parked runs in a task of its own, as it outlives the request that began it. It is dropped, which
-//! cancels it at the server, when its client goes away, does not come back in time, or the shard drains.
+//! cancels it at the server, when its client goes away, does not come back in time, or the shard drains. Of what it
+//! says while it is parked, its client hears the last when it comes back, and all that its server asks.
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result};
@@ -87,6 +88,7 @@ impl Running {
 
     /// Goes on until the call has ended or its server waits for the client. Events go into `sink`.
     pub(crate) async fn go_on(mut self, sink: &Sink) -> Turn {
+        self.relay.rest(false);
         let mut gathered = (!self.questions.is_empty()).then(|| time::sleep(GATHER));
         loop {
             let next = {
@@ -109,7 +111,11 @@ impl Running {
                     self.last_words(sink);
                     return Turn::Ended(answer);
                 }
-                Next::Gathered => return Turn::Asks(self),
+                Next::Gathered => {
+                    self.last_words(sink);
+                    self.relay.rest(true);
+                    return Turn::Asks(self);
+                }
                 Next::Said(Said::Question(question)) => {
                     self.note(question);
                     gathered.get_or_insert_with(|| time::sleep(GATHER));
@@ -123,12 +129,13 @@ impl Running {
         }
     }
 
-    /// What was said before the end and not yet heard.
+    /// What was said before the end of the call or of this turn, and not yet heard.
     fn last_words(&mut self, sink: &Sink) {
         while let Some(said) = self.relay.try_next() {
-            let Said::Event(event) = said else { continue };
-            if sink.push(event).is_err() {
-                return;
+            match said {
+                // A client too slow for it does without.
+                Said::Event(event) => drop(sink.push(event)),
+                Said::Question(question) => self.note(question),
             }
         }
     }
@@ -219,5 +226,113 @@ impl Parks {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.parked.borrow().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::buf::Piece;
+    use crate::base::clock::WallTime;
+    use crate::base::limits::RELAY_EVENTS_MAX;
+    use crate::mcp::revision::Era;
+    use crate::rt::local::{self, OneSender};
+    use crate::rt::sim;
+    use crate::upstream::answer::{self, Event, EventKind, relay};
+
+    type Answering = OneSender<Result<Answer>>;
+
+    /// A call that is under way: where it says things, where it ends, what rings when it is given up, who follows it.
+    fn call() -> (Sink, Answering, Rc<Notify>, Running) {
+        let ((sink, said), (ended, answer), cancel) = (relay(), local::oneshot(), Rc::new(Notify::new()));
+        let running = Running::new(said, answer, cancel.clone());
+        (sink, ended, cancel, running)
+    }
+
+    fn event() -> Event {
+        Event { kind: EventKind::Log, params: Piece::from("{}") }
+    }
+
+    fn ask(sink: &Sink) -> OneReceiver<Reply> {
+        sink.ask(None, "roots/list", Piece::from("{}")).expect("somebody listens")
+    }
+
+    fn key() -> KeyId {
+        KeyId::parse("abcdefghijklmnop").expect("a key's id")
+    }
+
+    async fn asks(running: Running, sink: &Sink) -> Running {
+        match running.go_on(sink).await {
+            Turn::Asks(running) => running,
+            Turn::Ended(answer) => panic!("it has ended: {answer:?}"),
+        }
+    }
+
+    #[test]
+    fn a_parked_call_may_say_what_it_likes_and_its_questions_and_answer_are_kept() {
+        sim::run(1, async {
+            let (sink, ended, _, running) = call();
+            let (client, mut heard) = relay();
+            sink.push(event()).expect("room");
+            let first = ask(&sink);
+            sink.push(event()).expect("room");
+            let running = asks(running, &client).await;
+            assert_eq!(std::iter::from_fn(|| heard.try_next()).count(), 2, "what was said before it was parked");
+            for _ in 0..RELAY_EVENTS_MAX * 4 {
+                sink.push(event()).expect("nobody is too slow");
+            }
+            let second = ask(&sink);
+            let mut running = running;
+            running.reply(|_, _| Ok(Some(Reply::Result(Piece::from("{}"))))).expect("taken");
+            assert_eq!(first.await, Ok(Reply::Result(Piece::from("{}"))));
+            let mut running = asks(running, &client).await;
+            assert_eq!(running.questions().count(), 1, "the one that was asked meanwhile");
+            running.reply(|_, _| Ok(Some(Reply::Result(Piece::from("{}"))))).expect("taken");
+            second.await.expect("answered");
+            let done = Answer { outcome: answer::Outcome::Result("{}".into()), era: Era::Legacy };
+            let ends = async {
+                sink.push(event()).expect("room");
+                let _ = ended.send(Ok(done.clone()));
+            };
+            let (turn, ()) = futures_util::future::join(running.go_on(&client), ends).await;
+            let Turn::Ended(answer) = turn else { panic!("it asks nothing more") };
+            assert_eq!(answer, Ok(done));
+            let count = std::iter::from_fn(|| heard.try_next()).count();
+            assert_eq!(count, RELAY_EVENTS_MAX, "the last of what was said, and who is back hears again");
+        });
+    }
+
+    #[test]
+    fn a_call_that_nobody_comes_back_for_is_given_up_and_its_server_told() {
+        sim::run(1, async {
+            let (sink, _ended, cancel, running) = call();
+            let question = ask(&sink);
+            let running = asks(running, &Sink::nowhere()).await;
+            let parks = Parks::default();
+            let number = parks.park(key(), running).expect("room");
+            time::sleep(Duration::from_millis(INPUT_TTL_MS - 1)).await;
+            parks.expire();
+            assert_eq!(parks.len(), 1);
+            time::sleep(Duration::from_millis(2)).await;
+            parks.expire();
+            assert!(parks.take(number, key()).is_none());
+            cancel.notified().await;
+            assert!(question.await.is_err(), "nobody will answer");
+        });
+    }
+
+    #[test]
+    fn a_key_parks_so_many_calls_and_takes_but_its_own_and_once() {
+        Clock::simulate(Instant(0), WallTime(0));
+        let parks = Parks::default();
+        let numbers: Vec<u64> = (0..PARKED_PER_KEY_MAX).map(|_| parks.park(key(), call().3).expect("room")).collect();
+        let (.., cancel, over) = call();
+        assert_eq!(parks.park(key(), over).map_err(|error| error.kind), Err(Kind::Overloaded));
+        assert!(futures_util::FutureExt::now_or_never(cancel.notified()).is_some(), "it is cancelled");
+        let other = KeyId::parse("ponmlkjihgfedcba").expect("a key's id");
+        assert!(parks.take(numbers[0], other).is_none());
+        assert!(parks.take(numbers[0], key()).is_some());
+        assert!(parks.take(numbers[0], key()).is_none());
+        Clock::end_simulation();
     }
 }

@@ -204,7 +204,8 @@ enum Way {
     Hand(Rc<dyn Fn(Said) -> bool>),
 }
 
-/// The reading end of a [`Sink`]: what has come and was not yet taken; nothing ever where nobody listens.
+/// The reading end of a [`Sink`]: what has come and was not yet taken; nothing ever where nobody listens. Where its
+/// reader rests, what is asked and was said last is kept for it.
 pub struct Relay(Option<Rc<Queue>>);
 
 #[derive(Default)]
@@ -212,6 +213,7 @@ struct Queue {
     said: RefCell<VecDeque<Said>>,
     bytes: Cell<usize>,
     closed: Cell<bool>,
+    resting: Cell<bool>,
     more: Notify,
 }
 
@@ -283,15 +285,35 @@ impl Said {
 
 impl Queue {
     fn push(&self, said: Said) -> bool {
-        let bytes = self.bytes.get() + said.len();
-        let full = self.said.borrow().len() >= RELAY_EVENTS_MAX || bytes > RELAY_BYTES_MAX;
-        if self.closed.get() || full {
+        if self.closed.get() {
             return false;
         }
+        if self.resting.get() {
+            self.make_room(said.len());
+        }
+        if !self.has_room(said.len()) {
+            // No reader is too slow where none is there. A question that is dropped is told to be refused.
+            return self.resting.get();
+        }
+        let bytes = self.bytes.get() + said.len();
         self.bytes.set(bytes);
         self.said.borrow_mut().push_back(said);
         self.more.notify_one();
         true
+    }
+
+    fn has_room(&self, len: usize) -> bool {
+        self.said.borrow().len() < RELAY_EVENTS_MAX && self.bytes.get() + len <= RELAY_BYTES_MAX
+    }
+
+    /// Drops the oldest events until there is room for so much, as far as that goes.
+    fn make_room(&self, len: usize) {
+        while !self.has_room(len) {
+            let mut all = self.said.borrow_mut();
+            let oldest = all.iter().position(|said| matches!(said, Said::Event(_)));
+            let Some(gone) = oldest.and_then(|at| all.remove(at)) else { return };
+            self.bytes.set(self.bytes.get() - gone.len());
+        }
     }
 }
 
@@ -306,6 +328,14 @@ impl Relay {
                 Some(queue) => queue.more.notified().await,
                 None => std::future::pending().await,
             }
+        }
+    }
+
+    /// Its reader will come back later, or (`false`) has come back. Until then it is not too slow: the oldest events
+    /// make room for what comes.
+    pub fn rest(&self, rests: bool) {
+        if let Some(queue) = &self.0 {
+            queue.resting.set(rests);
         }
     }
 
@@ -364,6 +394,30 @@ mod tests {
         drop(relay);
         assert!(sink.push(event(0)).is_err());
         Sink::nowhere().push(event(9)).expect("nowhere takes all");
+    }
+
+    #[test]
+    fn while_its_reader_rests_the_oldest_events_make_room_and_questions_do_not() {
+        let (sink, mut relay) = relay();
+        let ask = || sink.ask(None, "roots/list", Piece::default()).expect("nobody lags");
+        sink.push(event(RELAY_BYTES_MAX)).expect("room");
+        relay.rest(true);
+        let _first = ask();
+        for len in 0..RELAY_EVENTS_MAX * 2 {
+            sink.push(event(len)).expect("nobody lags");
+        }
+        sink.push(event(RELAY_BYTES_MAX + 1)).expect("nobody lags, and it is not kept");
+        sink.push(event(7)).expect("nobody lags");
+        assert!(matches!(relay.try_next(), Some(Said::Question(_))));
+        let Some(Said::Event(last)) = relay.try_next() else { panic!("no event") };
+        assert_eq!((last.params.len(), relay.try_next().is_none()), (7, true));
+        let mut asked: Vec<_> = (0..=RELAY_EVENTS_MAX).map(|_| ask()).collect();
+        let refused = asked.pop().map(futures_util::FutureExt::now_or_never);
+        assert_eq!(refused, Some(Some(Err(local::Closed))), "one question too many");
+        relay.rest(false);
+        assert_eq!(std::iter::from_fn(|| relay.try_next()).count(), RELAY_EVENTS_MAX);
+        sink.push(event(RELAY_BYTES_MAX)).expect("room");
+        assert!(sink.push(event(1)).is_err(), "it reads again");
     }
 
     #[test]

@@ -10,11 +10,11 @@ use crate::rt::{task, time};
 use crate::upstream::answer::{Event, Outcome, Sink};
 use crate::upstream::incoming::Incoming;
 use crate::upstream::message;
-use crate::upstream::patience::{Patience, QUESTION};
+use crate::upstream::patience::{Holds, Patience, QUESTION};
 use crate::upstream::watched::Watched;
 use crate::wire::rpc;
 use futures_util::future::{Either, select};
-use std::cell::{Cell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::rc::Rc;
@@ -57,8 +57,8 @@ struct Waiting {
     caps: ClientCaps,
     is_client: bool,
     alive: Notify,
-    /// Whether the server waits for its client.
-    asks: Cell<bool>,
+    /// What its client was asked, once it was.
+    holds: OnceCell<Rc<Holds>>,
     answer: RefCell<Option<OneSender<Result<Outcome>>>>,
 }
 
@@ -116,9 +116,9 @@ impl Pending {
             return Err(Error::new(Kind::Overloaded, context).retry(Retry::Safe));
         }
         let (sender, answer) = local::oneshot();
-        let (alive, asks, answer_to) = (Notify::new(), Cell::new(false), RefCell::new(Some(sender)));
+        let (alive, holds, answer_to) = (Notify::new(), OnceCell::new(), RefCell::new(Some(sender)));
         let Asker { sink, caps, is_client } = asker.clone();
-        let waiting = Rc::new(Waiting { sink, caps, is_client, alive, asks, answer: answer_to });
+        let waiting = Rc::new(Waiting { sink, caps, is_client, alive, holds, answer: answer_to });
         all.insert(id, waiting.clone());
         Ok(Seat { pending: self.clone(), id, waiting, answer })
     }
@@ -165,15 +165,15 @@ impl Pending {
     fn serve(&self, id: Piece, method: &str, params: Piece, say: impl FnOnce(Piece) + 'static) {
         let asked = self.askable(method, &params).and_then(|waiting| {
             let answer = waiting.sink.ask(rpc::string(&id).as_deref(), method, params).ok()?;
-            waiting.asks.set(true);
+            let hold = waiting.holds.get_or_init(Rc::default).begin(QUESTION);
             waiting.alive.notify_one();
-            Some((answer, waiting))
+            Some((answer, hold))
         });
-        let Some((answer, waiting)) = asked else { return say(message::reply(&id, method)) };
+        let Some((answer, hold)) = asked else { return say(message::reply(&id, method)) };
         task::spawn(async move {
             let reply = time::timeout(QUESTION, answer).await.ok().and_then(|answer| answer.ok());
-            waiting.alive.notify_one();
             say(message::answer(&id, reply.as_ref()));
+            drop(hold);
         });
     }
 
@@ -220,9 +220,9 @@ impl Seat {
         let signs = pin!(async {
             loop {
                 waiting.alive.notified().await;
-                match waiting.asks.take() {
-                    true => patience.hold(QUESTION),
-                    false => patience.touch(),
+                patience.touch();
+                if let Some(holds) = waiting.holds.get() {
+                    patience.adopt(holds);
                 }
             }
         });

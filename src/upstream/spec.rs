@@ -25,8 +25,12 @@ pub struct ServerSpec {
     pub call_timeout: Duration,
     /// Time the `server/discover` probe may take.
     pub probe_timeout: Duration,
+    /// Which clients of a scope share a stdio process of it.
+    pub processes: Processes,
     /// What it may ask of the clients that call it.
     pub asks: Policy,
+    /// Whether clients are told that they may share what it calls public.
+    pub share_public: bool,
     /// Time between two listings when nothing else asks for one.
     pub refresh: Duration,
     /// Longest answer to one call, in bytes.
@@ -92,6 +96,16 @@ pub enum Scope {
     PerSession,
 }
 
+/// Which clients of a scope share one stdio process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Processes {
+    /// All of them.
+    #[default]
+    PerScope,
+    /// Those that declare the same capabilities.
+    PerCapabilities,
+}
+
 impl ServerSpec {
     /// A spec with every default that an operator may change.
     pub fn new(name: &str, transport: TransportSpec) -> Self {
@@ -102,7 +116,9 @@ impl ServerSpec {
             scope: Scope::default(),
             call_timeout: Duration::from_millis(limits::CALL_DEADLINE_MS),
             probe_timeout: Duration::from_millis(limits::PROBE_DEADLINE_MS),
+            processes: Processes::default(),
             asks: Policy::default(),
+            share_public: false,
             refresh: Duration::from_millis(limits::LIST_REFRESH_MS),
             answer_max: limits::UPSTREAM_BODY_MAX,
         }

@@ -40,10 +40,14 @@ fn code(answer: &Value) -> i64 {
 /// The kinds a fault may end in.
 fn expected(fault: &str) -> &'static [Kind] {
     match fault {
-        "fault_hang" => &[Kind::Timeout],
+        // What is no sign of life does not keep a call alive, however much of it comes.
+        "fault_hang" | "fault_comments" | "fault_strangers" => &[Kind::Timeout],
+        // A modern server must not ask on a stream; a legacy one is refused each time, and told so.
+        "fault_requests" => &[Kind::BadAnswer, Kind::Timeout],
+        "fault_endless_comment" => &[Kind::BadAnswer, Kind::TooLarge, Kind::Timeout],
         "fault_close" | "fault_short_body" | "fault_cut_stream" => &[Kind::Unreachable, Kind::BadAnswer],
         "fault_status_500" => &[Kind::Unreachable],
-        "fault_endless" => &[Kind::BadAnswer, Kind::TooLarge],
+        "fault_endless" | "fault_endless_lines" => &[Kind::BadAnswer, Kind::TooLarge],
         _ => &[Kind::BadAnswer],
     }
 }

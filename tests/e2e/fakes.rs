@@ -95,6 +95,11 @@ pub(crate) const FAULTS: &[&str] = &[
     "fault_bad_chunk",
     "fault_cut_stream",
     "fault_endless",
+    "fault_endless_comment",
+    "fault_endless_lines",
+    "fault_comments",
+    "fault_strangers",
+    "fault_requests",
     "fault_not_http",
 ];
 
@@ -231,7 +236,12 @@ impl Peer {
                 "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
                  1b\r\nevent: message\ndata: {\"json\r\n0\r\n\r\n",
             ),
-            "fault_endless" => self.flood(writer),
+            "fault_endless" => self.flood(writer, "data:", &"x".repeat(FLOOD)),
+            "fault_endless_comment" => self.flood(writer, ":", &"x".repeat(FLOOD)),
+            "fault_endless_lines" => self.flood(writer, "", &format!("data:{}\n", "x".repeat(FLOOD))),
+            "fault_comments" => self.flood(writer, "", ": still here\n\n"),
+            "fault_strangers" => self.flood(writer, "", &event("notifications/of/others", None)),
+            "fault_requests" => self.flood(writer, "", &event("elicitation/create", Some("orphan"))),
             "fault_not_http" => raw(writer, "SSH-2.0-OpenSSH_9.2p1\r\n"),
             _ => panic!("no such fault: {name}"),
         }
@@ -246,25 +256,38 @@ impl Peer {
         false
     }
 
-    /// One line without an end: 5 GB of it, unless the gate closes first.
-    fn flood(&self, writer: &mut TcpStream) -> bool {
-        let head =
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n";
-        let mut chunk = b"10000\r\n".to_vec();
-        chunk.resize(chunk.len() + 0x10000, b'x');
-        chunk.extend_from_slice(b"\r\n");
+    /// An event stream that begins like this and goes on and on with the same: 5 GB, unless the gate closes first.
+    fn flood(&self, writer: &mut TcpStream, begin: &str, part: &str) -> bool {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+        let parts = chunk(&part.repeat((FLOOD / part.len()).max(1)));
+        let begin = if begin.is_empty() { String::new() } else { chunk(begin) };
         writer.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
-        if writer.write_all(head.as_bytes()).is_err() {
+        if writer.write_all(format!("{head}{begin}").as_bytes()).is_err() {
             return false;
         }
-        for _ in 0..(5_u64 << 30) / 0x10000 {
-            if writer.write_all(&chunk).is_err() {
+        for _ in 0..(5 << 30) / FLOOD {
+            if writer.write_all(parts.as_bytes()).is_err() {
                 return false;
             }
-            self.counts.endless_bytes.fetch_add(0x10000, Ordering::Relaxed);
+            if part.len() >= FLOOD {
+                self.counts.endless_bytes.fetch_add(part.len() as u64, Ordering::Relaxed);
+            }
         }
         false
     }
+}
+
+/// Bytes of a flood that are written at once.
+const FLOOD: usize = 0x10000;
+
+/// An event with a message that belongs to nothing the gate has asked.
+fn event(method: &str, id: Option<&str>) -> String {
+    let mut message = json!({"jsonrpc": "2.0", "method": method, "params": {"message": "", "requestedSchema": {}}});
+    if let Some(id) = id {
+        message["id"] = json!(id);
+    }
+    format!("event: message\ndata: {message}\n\n")
 }
 
 const JSON: &str = "Content-Type: application/json\r\n";

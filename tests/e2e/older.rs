@@ -2,7 +2,7 @@
 
 use crate::eras::{stdio_home, wait_for_tools};
 use crate::fakes::{Fake, Wire};
-use crate::gate::{ANYONE, Home, eventually};
+use crate::gate::{ANYONE, Home, Process, eventually};
 use crate::http::{self, Connection, Response};
 use crate::mcp::{Client, modern_body};
 use crate::peers::{POLICY, Server};
@@ -74,13 +74,23 @@ impl Older {
     }
 }
 
+/// A gate's home in front of one server of this name.
+fn home_of(name: &str, url: &str, more: &str) -> Home {
+    Home::new(&format!("{ANYONE}[servers.{name}]\nurl = \"{url}\"\n{more}"))
+}
+
+/// A running gate and its client, once so many tools at least are listed.
+fn started(home: &Home, tools: usize) -> (Process<'_>, Client) {
+    let (gate, client) = (home.start(), Client::new(home.listen));
+    wait_for_tools(&client, tools);
+    (gate, client)
+}
+
 #[test]
 fn an_older_session_is_served_on_its_stream_from_every_shard() {
     let fake = Fake::plain(Wire::Modern, &["alpha"]);
-    let home = Home::new(&format!("{ANYONE}[servers.one]\nurl = \"{}\"\n", fake.url()));
-    let gate = home.start();
-    let client = Client::new(home.listen);
-    wait_for_tools(&client, 1);
+    let home = home_of("one", &fake.url(), "");
+    let (gate, client) = started(&home, 1);
     for (path, name) in [("/sse", "one__alpha"), ("/sse/one", "alpha")] {
         let mut session = Older::initialized(&client, path);
         for id in 1..SPREAD {
@@ -109,10 +119,8 @@ fn an_older_session_is_served_on_its_stream_from_every_shard() {
 #[test]
 fn progress_comes_before_the_answer_and_a_change_of_the_list_is_told() {
     let fixture = Server::everything("dual");
-    let home = Home::new(&format!("{ANYONE}[servers.f]\nurl = \"{}\"\n", fixture.url));
-    let gate = home.start();
-    let client = Client::new(home.listen);
-    wait_for_tools(&client, 3);
+    let home = home_of("f", &fixture.url, "");
+    let (gate, client) = started(&home, 3);
     let mut session = Older::initialized(&client, "/sse");
     let params = json!({"name": "f__test_tool_with_progress", "_meta": {"progressToken": "mine"}});
     session.ask(3, "tools/call", params);
@@ -123,9 +131,7 @@ fn progress_comes_before_the_answer_and_a_change_of_the_list_is_told() {
     assert_eq!(session.stream.event()["id"], 3);
     gate.stop();
     let home = stdio_home("legacy");
-    let gate = home.start();
-    let client = Client::new(home.listen);
-    wait_for_tools(&client, 3);
+    let (gate, client) = started(&home, 3);
     let mut session = Older::initialized(&client, "/sse");
     session.ask(4, "tools/call", json!({"name": "child__change", "arguments": {}}));
     let mut methods = [session.stream.event(), session.stream.event()].map(|event| event["method"].clone());
@@ -170,10 +176,8 @@ fn a_session_serves_its_own_key_and_ends_with_its_stream() {
 #[test]
 fn what_an_older_session_does_not_know_is_refused() {
     let fake = Fake::plain(Wire::Modern, &["alpha"]);
-    let home = Home::new(&format!("{ANYONE}[servers.one]\nurl = \"{}\"\n", fake.url()));
-    let gate = home.start();
-    let client = Client::new(home.listen);
-    wait_for_tools(&client, 1);
+    let home = home_of("one", &fake.url(), "");
+    let (gate, client) = started(&home, 1);
     let mut session = Older::open(&client, "/sse");
     assert_eq!(session.request(1, "ping", json!({}))["result"], json!({}));
     let early = session.request(2, "tools/list", json!({}));
@@ -198,10 +202,8 @@ fn what_an_older_session_does_not_know_is_refused() {
 #[test]
 fn a_gate_that_drains_still_answers_what_is_under_way() {
     let fixture = Server::everything("dual");
-    let home = Home::new(&format!("{ANYONE}[servers.f]\nurl = \"{}\"\n", fixture.url));
-    let gate = home.start();
-    let client = Client::new(home.listen);
-    wait_for_tools(&client, 3);
+    let home = home_of("f", &fixture.url, "");
+    let (gate, client) = started(&home, 3);
     let mut session = Older::initialized(&client, "/sse");
     session.ask(5, "tools/call", json!({"name": "f__test_tool_with_progress", "arguments": {}}));
     gate.signal("TERM");
@@ -225,10 +227,8 @@ fn text_of(answer: &Value) -> &str {
 fn an_older_client_is_asked_on_its_stream_and_answers_by_post() {
     for era in ["legacy", "modern"] {
         let fixture = Server::everything(era);
-        let home = Home::new(&format!("{ANYONE}[servers.f]\nurl = \"{}\"\n{POLICY}", fixture.url));
-        let gate = home.start();
-        let client = Client::new(home.listen);
-        wait_for_tools(&client, 3);
+        let home = home_of("f", &fixture.url, POLICY);
+        let (gate, client) = started(&home, 3);
         let roots = json!({"roots": [{"uri": "file:///home/ada"}]});
         let said = json!({"role": "assistant", "content": {"type": "text", "text": "Paris"}, "model": "m"});
         let asks = [("list_roots", "roots/list", roots), ("sampling", "sampling/createMessage", said)];
@@ -254,10 +254,8 @@ fn an_older_client_is_asked_on_its_stream_and_answers_by_post() {
 #[test]
 fn an_older_client_is_asked_nothing_that_it_did_not_declare_or_its_revision_lacks() {
     let fixture = Server::everything("legacy");
-    let home = Home::new(&format!("{ANYONE}[servers.f]\nurl = \"{}\"\n{POLICY}", fixture.url));
-    let gate = home.start();
-    let client = Client::new(home.listen);
-    wait_for_tools(&client, 3);
+    let home = home_of("f", &fixture.url, POLICY);
+    let (gate, client) = started(&home, 3);
     for (declared, tool) in [(json!({}), "list_roots"), (json!({"elicitation": {}}), "elicitation")] {
         let mut session = Older::declaring(&client, "/sse", declared);
         let name = format!("f__test_input_required_result_{tool}");
@@ -271,10 +269,8 @@ fn an_older_client_is_asked_nothing_that_it_did_not_declare_or_its_revision_lack
 fn prompts_and_resources_cross_on_the_stream() {
     for era in ["legacy", "modern"] {
         let fixture = Server::everything(era);
-        let home = Home::new(&format!("{ANYONE}[servers.f]\nurl = \"{}\"\n", fixture.url));
-        let gate = home.start();
-        let client = Client::new(home.listen);
-        wait_for_tools(&client, 3);
+        let home = home_of("f", &fixture.url, "");
+        let (gate, client) = started(&home, 3);
         let mut session = Older::initialized(&client, "/sse/f");
         let mut result = |id: u64, method: &str, params: Value| {
             let answer = session.request(id, method, params);

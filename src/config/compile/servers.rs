@@ -4,10 +4,10 @@ use super::listen::{resolved_path, size};
 use crate::base::limits::{SERVER_NAME_MAX, SERVERS_MAX};
 use crate::config::document::Step;
 use crate::config::env::Lookup;
-use crate::config::file::{Config, Era, Server, SessionScope};
+use crate::config::file::{self, Config, Era, Server, SessionScope};
 use crate::config::report::Notes;
 use crate::mcp::caps::Policy;
-use crate::upstream::spec::{EraSetting, HttpSpec, Scope, ServerSpec, StdioSpec, Target, TransportSpec};
+use crate::upstream::spec::{EraSetting, HttpSpec, Processes, Scope, ServerSpec, StdioSpec, Target, TransportSpec};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -118,6 +118,10 @@ impl<'a> One<'a> {
                 SessionScope::PerKey => Scope::PerKey,
                 SessionScope::PerSession => Scope::PerSession,
             },
+            processes: match self.server.processes {
+                file::Processes::PerScope => Processes::PerScope,
+                file::Processes::PerCapabilities => Processes::PerCapabilities,
+            },
             call_timeout: Duration::from_millis(call_timeout),
             probe_timeout: Duration::from_millis(self.server.probe_timeout_ms),
             asks: Policy {
@@ -125,6 +129,7 @@ impl<'a> One<'a> {
                 sampling: self.server.sampling,
                 roots: self.server.roots,
             },
+            share_public: self.server.share_public,
             refresh: Duration::from_millis(self.server.refresh_ms),
             answer_max: size(self.written.limits.answer_max_bytes),
             ..ServerSpec::new(self.name, transport)
@@ -138,7 +143,7 @@ impl<'a> One<'a> {
             notes.error(&self.at("era"), what, "remove it, or use \"legacy\"");
         }
         let (fields, needs): (&[&str], _) = match (&self.server.url, &self.server.command) {
-            (Some(_), None) => (&["args", "env", "cwd"], "command"),
+            (Some(_), None) => (&["args", "env", "cwd", "processes"], "command"),
             (None, Some(_)) => (&["headers", "ca_file"], "url"),
             _ => return,
         };

@@ -21,7 +21,7 @@ use crate::shard::doors::mcp::headers;
 use crate::shard::doors::notices::{call_meta, era_of, finish, tell, trace_of};
 use crate::shard::doors::{replies, told};
 use crate::shard::exchange::Exchange;
-use crate::shard::inbox::subscribe_here;
+use crate::shard::inbox::{subscribe_everywhere, subscribe_here};
 use crate::shard::lists::{self, Asked, respond_list};
 use crate::shard::messages::ToShard;
 use crate::shard::refuse;
@@ -199,7 +199,7 @@ fn bridge<'a>(exchange: &'a Exchange, answer: &Result<Answer>) -> Bridge<'a> {
         upstream: era_of(answer, Era::Legacy),
         model: &exchange.shard.model,
         client_caps: None,
-        reads: false,
+        reads: None,
     }
 }
 
@@ -292,9 +292,7 @@ async fn subscribed(exchange: &Exchange, session: &Session, request: &LegacyRequ
         }
         return Ok(None);
     }
-    subscribe_here(shard, session.id, &topic, begins).await?;
-    let told = |ticket| ToShard::Subscribed(session.id, topic.clone().into(), begins, ticket);
-    shard.peers.announce(told).await.map(|()| None)
+    subscribe_everywhere(shard, session.id, &topic, begins).await.map(|()| None)
 }
 
 /// Remembers, on every shard, the least log level that a session wants.

@@ -3,7 +3,7 @@
 use crate::audit;
 use crate::base::error::{Error, Result};
 use crate::base::limits::LIST_TTL_MS;
-use crate::mcp::bridge::Bridge;
+use crate::mcp::bridge::{Bridge, CacheScope};
 use crate::mcp::call::{CallMethod, CallParams};
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::inbound::{ModernMethod, ModernRequest};
@@ -25,7 +25,7 @@ use crate::shard::interests::Topic;
 use crate::shard::lists::{Asked, respond_list};
 use crate::shard::refuse;
 use crate::shard::relay::{self, Way};
-use crate::shard::wanted::{Wanted, topic_of, wanted_of};
+use crate::shard::wanted::{self, Wanted, topic_of, wanted_of};
 use crate::upstream::operation::Input;
 use crate::wire::http::{RequestHead, ServerConn};
 use std::collections::BTreeSet;
@@ -81,6 +81,7 @@ async fn send<S: Stream>(
     let way = Way { events: head.accepts_events() && notices.wanted(), gone_is_cancel: true, cancel: &cancel };
     let (sink, mut events) = way.events();
     let mirrored = |tool: &_| check_mirrored(head, tool, wanted.arguments());
+    let is_retry = retry.is_some();
     let (answer, streaming) = if retry.is_some() || call.caps.can_be_asked() {
         let retry = retry.unwrap_or_default();
         // Boxed, as each call would carry the room for what only some clients can do.
@@ -94,10 +95,19 @@ async fn send<S: Stream>(
     };
     let answer = answer.and_then(|answer| told::to_client(exchange, &call, answer));
     let upstream = era_of(&answer, Era::Modern);
-    let (model, reads) = (&exchange.shard.model, method == CallMethod::Resource);
+    let reads = (method == CallMethod::Resource).then(|| cache_scope(exchange, &wanted, is_retry));
+    let model = &exchange.shard.model;
     let bridge = Bridge { client: Era::Modern, upstream, model, client_caps: meta.capabilities, reads };
     let bridged = finish(&bridge, request.id, &answer);
     relay::answer(exchange, conn, streaming, bridged).await
+}
+
+/// Who may keep what is read, at most: others than this key only where the configuration says so of the server, and
+/// never what its user's answers went into.
+fn cache_scope(exchange: &Exchange, wanted: &Wanted<'_>, is_retry: bool) -> CacheScope {
+    let read = wanted::find(exchange, wanted).and_then(|found| exchange.snapshot().server(found.server));
+    let shares = read.is_some_and(|server| server.share_public) && !is_retry;
+    if shares { CacheScope::Public } else { CacheScope::Private }
 }
 
 /// What a request brings that comes again. The answers to a task are no such thing: they are all that it brings.

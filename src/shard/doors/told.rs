@@ -2,11 +2,12 @@
 
 use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::ServerId;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::result::{RawResult, ResultKind};
 use crate::mcp::revision::Era;
 use crate::mcp::task::{self, Task, TaskId, TaskMethod};
-use crate::shard::call::Call;
+use crate::shard::call::{Call, unserved};
 use crate::shard::doors::asking;
 use crate::shard::exchange::Exchange;
 use crate::shard::wanted::{self, Wanted};
@@ -42,15 +43,15 @@ fn begun(exchange: &Exchange, call: &Call<'_>, answer: Answer) -> Result<Answer>
         return Ok(answer);
     };
     let task = Task::read(answer.raw())?;
-    permitted(exchange, call, &task)?;
+    permitted(exchange, call, admitted.server, &task)?;
     let server = exchange.catalog().server_name(admitted.server);
     let id = TaskId::seal(&exchange.shard.sealing, server, &exchange.principal.key, &task.id);
     Ok(renamed(exchange, &id, &answer))
 }
 
 /// Whether its server may ask what the task asks.
-fn permitted(exchange: &Exchange, call: &Call<'_>, task: &Task<'_>) -> Result<()> {
-    let server = wanted::find(exchange, &call.wanted).and_then(|found| exchange.in_force.snapshot.server(found.server));
+fn permitted(exchange: &Exchange, call: &Call<'_>, server: ServerId, task: &Task<'_>) -> Result<()> {
+    let server = exchange.snapshot().server(server);
     let caps = server.map_or(ClientCaps::default(), |spec| call.caps.allowed_by(spec.asks));
     match task.is_permitted(caps) {
         true => Ok(()),
@@ -69,7 +70,8 @@ fn about_task(
         // `tasks/get` alone says the id again; an acknowledgement is empty.
         Outcome::Result(result) if method == TaskMethod::Get || rpc::field(result, "taskId").is_some() => {
             let own = TaskId::open(&exchange.shard.sealing, id, &exchange.principal.key)?;
-            permitted(exchange, call, &Task::read_of(result, &own.inner)?)?;
+            let (server, _) = exchange.snapshot().server_by_name(&own.server).ok_or_else(unserved)?;
+            permitted(exchange, call, server, &Task::read_of(result, &own.inner)?)?;
             Ok(renamed(exchange, id, &answer))
         }
         _ => Ok(answer),

@@ -2,12 +2,11 @@
 //! can be about a call only where just one is under way whose client can be asked; else nobody could tell whose it is.
 
 use crate::base::buf::Piece;
-use crate::base::clock::{Clock, Instant};
 use crate::rt::local::{Closed, Notify, OneReceiver};
 use crate::upstream::answer::{Reply, Sink};
+use crate::upstream::patience::{Hold, Holds, QUESTION};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
 
 /// The calls of one session whose clients can be asked, and whether its stream is listened to.
 #[derive(Default)]
@@ -25,8 +24,8 @@ pub(super) struct Asks {
 #[derive(Clone)]
 struct Asking {
     sink: Sink,
-    /// Until when its client may take to answer; its patience waits as long.
-    held: Rc<Cell<Instant>>,
+    /// Its patience waits as long as its client may take to answer.
+    holds: Rc<Holds>,
 }
 
 /// A call that is under way; dropping it takes it out.
@@ -68,26 +67,26 @@ impl Asks {
     }
 
     /// Enters a call.
-    pub(super) fn enter(self: &Rc<Self>, sink: &Sink, held: Rc<Cell<Instant>>) -> UnderWay {
+    pub(super) fn enter(self: &Rc<Self>, sink: &Sink, holds: Rc<Holds>) -> UnderWay {
         let number = self.count.replace(self.count.get() + 1);
-        self.calls.borrow_mut().push((number, Asking { sink: sink.clone(), held }));
+        self.calls.borrow_mut().push((number, Asking { sink: sink.clone(), holds }));
         UnderWay { asks: self.clone(), number }
     }
 
-    /// Asks the client of the only call that is under way; nothing where there is none, or more.
+    /// Asks the client of the only call that is under way; nothing where there is none, or more. The call is held as
+    /// long as what is given second.
     pub(super) fn ask(
         &self,
         name: Option<&str>,
         method: &str,
         params: Piece,
-        time: Duration,
-    ) -> Result<OneReceiver<Reply>, Closed> {
+    ) -> Result<(OneReceiver<Reply>, Hold), Closed> {
         let call = match &self.calls.borrow()[..] {
             [(_, call)] => call.clone(),
             _ => return Err(Closed),
         };
-        call.held.set(Clock::recent() + time);
-        call.sink.ask(name, method, params).map_err(|_| Closed)
+        let answer = call.sink.ask(name, method, params).map_err(|_| Closed)?;
+        Ok((answer, call.holds.begin(QUESTION)))
     }
 }
 
@@ -98,8 +97,8 @@ mod tests {
 
     #[test]
     fn a_question_belongs_to_the_only_call_there_is() {
-        let (asks, time) = (Rc::new(Asks::default()), Duration::from_secs(1));
-        let ask = || asks.ask(Some("q"), "roots/list", Piece::default(), time);
+        let asks = Rc::new(Asks::default());
+        let ask = || asks.ask(Some("q"), "roots/list", Piece::default());
         assert!(ask().is_err(), "nobody calls");
         let (sink, mut said) = relay();
         let first = asks.enter(&sink, Rc::default());

@@ -71,6 +71,8 @@ impl Exchange<'_> {
                     return Ok(Some(outcome));
                 }
             }
+            // A stream that always has more to say is always ready, and no clock is looked at.
+            self.patience.check()?;
         }
         Ok(None)
     }

@@ -6,9 +6,10 @@ use crate::mcp::caps::ClientCaps;
 use crate::rt::local::Notify;
 use crate::rt::{task, time};
 use crate::upstream::answer::Sink;
+use crate::upstream::http::asides::{ASIDE, Asides};
 use crate::upstream::http::asks::{Asks, Listening, UnderWay};
 use crate::upstream::http::exchange::{ServerRequest, incomplete};
-use crate::upstream::http::legacy::{ASIDE, Legacy, Session, Tried};
+use crate::upstream::http::legacy::{Legacy, Session, Tried};
 use crate::upstream::http::reply::{Messages, Reply};
 use crate::upstream::http::wire::{Prepared, Wire};
 use crate::upstream::incoming::{self, Incoming};
@@ -26,7 +27,7 @@ impl Legacy<'_> {
     /// Enters a call whose client can be asked, and listens on the session's stream, as some servers ask there. One
     /// that has no such stream asks nothing on it.
     pub(super) async fn listen(&self, session: &Session, sink: &Sink, patience: &Patience) -> UnderWay {
-        let under_way = session.asks.enter(sink, patience.holder());
+        let under_way = session.asks.enter(sink, patience.holds().clone());
         let Some(listening) = session.asks.begin() else { return under_way };
         let opening = Patience::opening(self.wiring.spec.probe_timeout);
         let response = pin!(self.wire.get(&session.headers, &[], opening.cap()));
@@ -42,7 +43,8 @@ impl Legacy<'_> {
     fn listener(&self, session: &Session) -> Listener {
         let (wire, headers) = (self.wire.clone(), session.headers.clone());
         let (list_changed, watched) = (self.wiring.list_changed.clone(), session.watched.clone());
-        Listener { wire, headers, asks: session.asks.clone(), caps: session.caps, list_changed, watched }
+        let (asks, asides) = (session.asks.clone(), session.asides.clone());
+        Listener { wire, headers, asks, asides, caps: session.caps, list_changed, watched }
     }
 
     /// Listens for changes of its lists and of what is watched on the session's own stream until the server ends it. A
@@ -106,6 +108,7 @@ struct Listener {
     wire: Rc<Wire>,
     headers: Rc<Prepared>,
     asks: Rc<Asks>,
+    asides: Rc<Asides>,
     caps: ClientCaps,
     list_changed: Rc<Notify>,
     watched: Rc<Watched>,
@@ -136,23 +139,25 @@ impl Listener {
     }
 
     fn serve(&self, ServerRequest { id, method, params }: ServerRequest) {
+        let Some(aside) = self.asides.begin() else { return };
         let name = rpc::string(&id).map(String::from);
         let asked = match self.caps.permits(&method, Some(&params)) {
-            true => self.asks.ask(name.as_deref(), &method, params, QUESTION).ok(),
+            true => self.asks.ask(name.as_deref(), &method, params).ok(),
             false => None,
         };
         let (wire, headers) = (self.wire.clone(), self.headers.clone());
         task::spawn(async move {
-            let said = match asked {
-                Some(answer) => {
+            let (said, _hold) = match asked {
+                Some((answer, hold)) => {
                     let reply = time::timeout(QUESTION, answer).await.ok().and_then(|answer| answer.ok());
-                    message::answer(&id, reply.as_ref())
+                    (message::answer(&id, reply.as_ref()), Some(hold))
                 }
-                None => message::reply(&id, &method),
+                None => (message::reply(&id, &method), None),
             };
             if let Err(error) = wire.post(&headers, &[], said, Clock::now() + ASIDE).await {
                 tracing::debug!("could not answer a server's request: {error}");
             }
+            drop(aside);
         });
     }
 }

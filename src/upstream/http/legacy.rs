@@ -8,6 +8,7 @@ use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision::Era;
 use crate::rt::{task, time};
 use crate::upstream::answer::{Outcome, Sink, UpstreamCall};
+use crate::upstream::http::asides::{ASIDE, Asides, GivenUp};
 use crate::upstream::http::asks::Asks;
 use crate::upstream::http::exchange::{Exchange, ServerRequest, incomplete};
 use crate::upstream::http::reply::{Messages, Refusal, Reply};
@@ -24,10 +25,6 @@ use crate::upstream::wiring::Wiring;
 use crate::wire::rpc;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
-
-/// Time a message nobody waits for may take.
-pub(super) const ASIDE: Duration = Duration::from_secs(5);
 
 /// What a server gave at `initialize`. Where it gave no session id it keeps no state, and any shard may speak to it.
 pub(super) struct Session {
@@ -39,6 +36,7 @@ pub(super) struct Session {
     /// What was declared to the server: no more is answered.
     pub(super) caps: ClientCaps,
     pub(super) asks: Rc<Asks>,
+    pub(super) asides: Rc<Asides>,
     /// Told what the server says of resources: by the one session that subscribes, and else nobody.
     pub(super) watched: Rc<Watched>,
     /// Where it is one of HTTP+SSE, which then carries everything.
@@ -90,7 +88,8 @@ impl Legacy<'_> {
         let mut headers = vec![("MCP-Protocol-Version", about.revision.as_str())];
         headers.extend(session_id.as_deref().map(|id| ("Mcp-Session-Id", id)));
         let headers = self.wire.prepare(&headers)?;
-        let session = Session { headers, stateful, about, caps, asks: Rc::default(), watched, events: None };
+        let (asks, asides) = Default::default();
+        let session = Session { headers, stateful, about, caps, asks, asides, watched, events: None };
         // A server that answers this with an error says so again at the first request.
         let _ = self.post(&session.headers, message::initialized(), &patience).await?;
         Ok(session)
@@ -113,8 +112,8 @@ impl Legacy<'_> {
     async fn open_events(&self, caps: ClientCaps, watched: Rc<Watched>) -> Result<Session> {
         let (events, about) = Box::pin(sse::open(self.wiring, self.wire, caps, &watched)).await?;
         let headers = self.wire.bare().clone();
-        let (about, asks) = (about.into(), Rc::default());
-        Ok(Session { headers, stateful: true, about, caps, asks, watched, events: Some(events) })
+        let (about, asks, asides) = (about.into(), Rc::default(), Rc::default());
+        Ok(Session { headers, stateful: true, about, caps, asks, asides, watched, events: Some(events) })
     }
 
     /// One request that is no call.
@@ -144,7 +143,8 @@ impl Legacy<'_> {
             let asker = Asker::client(sink, call.caps);
             return Box::pin(events.call(&ask, &asker, patience)).await;
         }
-        let given_up = GivenUp { wire: self.wire.clone(), headers: session.headers.clone(), id };
+        let (wire, headers) = (self.wire.clone(), session.headers.clone());
+        let given_up = GivenUp::new(id, move |word| cancel(wire.clone(), headers.clone(), word));
         let tried = self.request(session, &message::call(id, Era::Legacy, call), sink, patience).await;
         let gone = tried.as_ref().is_err_and(|error| error.kind == Kind::Unreachable);
         if tried.is_ok() || gone {
@@ -217,13 +217,14 @@ impl Legacy<'_> {
     /// Answers a request that the server sent down a stream of ours: from its client, if the session's may be asked
     /// that. The stream is read on meanwhile.
     async fn serve(&self, session: &Session, request: ServerRequest, sink: &Sink, patience: &Patience) -> Result<()> {
-        if !session.caps.permits(&request.method, Some(&request.params)) {
+        let permitted = session.caps.permits(&request.method, Some(&request.params));
+        let Some(aside) = session.asides.begin().filter(|_| permitted) else {
             let reply = message::reply(&request.id, &request.method);
             return self.post(&session.headers, reply, patience).await.map(drop);
-        }
+        };
         let name = rpc::string(&request.id);
         let answer = sink.ask(name.as_deref(), &request.method, request.params)?;
-        patience.hold(QUESTION);
+        let hold = patience.holds().begin(QUESTION);
         let (wire, headers, id) = (self.wire.clone(), session.headers.clone(), request.id);
         task::spawn(async move {
             let reply = time::timeout(QUESTION, answer).await.ok().and_then(|answer| answer.ok());
@@ -231,6 +232,7 @@ impl Legacy<'_> {
             if let Err(error) = said {
                 tracing::debug!("could not answer a server's request: {error}");
             }
+            drop((hold, aside));
         });
         Ok(())
     }
@@ -262,31 +264,13 @@ pub(super) async fn delete(wire: &Wire, session: &Session) {
     }
 }
 
-/// A call that waits; dropping it sends `notifications/cancelled` without waiting for that.
-struct GivenUp {
-    wire: Rc<Wire>,
-    headers: Rc<Prepared>,
-    id: u64,
-}
-
-impl GivenUp {
-    fn forget(mut self) {
-        self.id = 0;
-    }
-}
-
-impl Drop for GivenUp {
-    fn drop(&mut self) {
-        if self.id == 0 {
-            return;
+/// Sends word that a call is given up, and waits for nothing.
+fn cancel(wire: Rc<Wire>, headers: Rc<Prepared>, word: Piece) {
+    task::spawn(async move {
+        if let Err(error) = wire.post(&headers, &[], word, Clock::now() + ASIDE).await {
+            tracing::debug!("could not cancel a call: {error}");
         }
-        let (wire, headers, body) = (self.wire.clone(), self.headers.clone(), message::cancelled(self.id));
-        task::spawn(async move {
-            if let Err(error) = wire.post(&headers, &[], body, Clock::now() + ASIDE).await {
-                tracing::debug!("could not cancel a call: {error}");
-            }
-        });
-    }
+    });
 }
 
 /// Why a refused `initialize` leaves no way to speak to the server.

@@ -5,11 +5,13 @@
 //! | `wire.rs` | requests to one server: address, fixed headers, our credential |
 //! | `reply.rs` | a response sorted: messages, acknowledgement, refusal |
 //! | `exchange.rs` | one request and the messages that answer it |
+//! | `asides.rs` | messages that nobody waits for |
 //! | `modern.rs` | the stateless leg, with mirrored headers |
 //! | `legacy.rs` | the leg with `initialize` and sessions |
 //! | `sse.rs`, `sse_session.rs` | the older legacy transport: HTTP+SSE of 2024-11-05 |
 //! | `server.rs` | one server: the leg that fits, and its sessions |
 
+mod asides;
 mod asks;
 mod exchange;
 mod hearing;

@@ -4,9 +4,9 @@
 use crate::base::buf::Piece;
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result, Retry};
-use crate::base::limits::SSE_ASIDES_MAX;
-use crate::rt::local::Notify;
-use crate::rt::task;
+use crate::rt::local::{self, Closed, Notify, OneReceiver};
+use crate::rt::{task, time};
+use crate::upstream::http::asides::{ASIDE, Asides, GivenUp};
 use crate::upstream::http::exchange::incomplete;
 use crate::upstream::http::legacy::Tried;
 use crate::upstream::http::reply::{Messages, Refusal, Reply};
@@ -18,13 +18,8 @@ use crate::upstream::pending::{Asker, Pending};
 use crate::upstream::watched::Watched;
 use crate::upstream::wiring::Ids;
 use futures_util::future::{Either, select};
-use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
-
-/// Time a message nobody waits for may take.
-const ASIDE: Duration = Duration::from_secs(5);
 
 /// An open session. Dropping it closes its stream.
 pub(super) struct SseSession(Rc<Shared>);
@@ -35,8 +30,7 @@ struct Shared {
     /// Path and query of the endpoint that takes our messages.
     endpoint: Box<str>,
     pending: Rc<Pending>,
-    /// Messages under way that nobody waits for.
-    asides: Cell<usize>,
+    asides: Rc<Asides>,
     stop: Notify,
 }
 
@@ -53,7 +47,7 @@ impl SseSession {
             ids: ids.clone(),
             endpoint,
             pending: Rc::new(Pending::new(list_changed.clone(), watched.clone())),
-            asides: Cell::new(0),
+            asides: Rc::default(),
             stop: Notify::new(),
         });
         task::spawn(read(shared.clone(), messages));
@@ -85,13 +79,17 @@ impl SseSession {
             Err(_) if pending.end().is_some() => return Ok(Tried::SessionLost),
             Err(error) => return Err(error),
         };
-        let given_up = GivenUp { shared: self.0.clone(), id: if cancel { ask.id } else { 0 } };
+        let shared = self.0.clone();
+        let given_up = GivenUp::new(if cancel { ask.id } else { 0 }, move |word| shared.aside(word));
+        let (answered_it, over) = local::oneshot();
         // Aside, for the answer may come before the server says that it took the request.
-        task::spawn(send(self.0.clone(), ask.id, ask.body.clone(), patience.cap()));
+        task::spawn(send(self.0.clone(), ask.id, ask.body.clone(), patience.cap(), over));
         let answered = seat.answer(patience).await;
         match answered {
             Ok(outcome) => {
                 given_up.forget();
+                // The server may have taken the request already.
+                let _ = answered_it.send(());
                 Ok(Tried::Answered(outcome))
             }
             Err(error) => {
@@ -115,26 +113,6 @@ impl Drop for SseSession {
     }
 }
 
-/// A request that waits; dropping it tells the server that nobody does any more.
-struct GivenUp {
-    shared: Rc<Shared>,
-    id: u64,
-}
-
-impl GivenUp {
-    fn forget(mut self) {
-        self.id = 0;
-    }
-}
-
-impl Drop for GivenUp {
-    fn drop(&mut self) {
-        if self.id != 0 {
-            self.shared.aside(message::cancelled(self.id));
-        }
-    }
-}
-
 impl Shared {
     /// Posts a message: a refusal, if the server did not take it.
     async fn post(&self, body: Piece, deadline: Instant) -> Result<Option<Refusal>> {
@@ -142,19 +120,17 @@ impl Shared {
         Reply::taken(response).await
     }
 
-    /// Sends a message nobody waits for. Bounded: a server that asks without end is not answered without end.
+    /// Sends a message nobody waits for.
     fn aside(self: &Rc<Self>, body: Piece) {
-        if self.asides.get() >= SSE_ASIDES_MAX || self.pending.end().is_some() {
-            tracing::debug!("dropped a message to a server that takes none");
+        if self.pending.end().is_some() {
             return;
         }
-        self.asides.set(self.asides.get() + 1);
-        let shared = self.clone();
+        let (Some(aside), shared) = (self.asides.begin(), self.clone()) else { return };
         task::spawn(async move {
             if let Err(error) = shared.post(body, Clock::now() + ASIDE).await {
                 tracing::debug!("could not send a message: {error}");
             }
-            shared.asides.set(shared.asides.get() - 1);
+            drop(aside);
         });
     }
 
@@ -186,9 +162,20 @@ async fn read(shared: Rc<Shared>, mut messages: Messages) {
     }
 }
 
-/// Sends a request; a request that did not reach the server fails at once, and safely so.
-async fn send(shared: Rc<Shared>, id: u64, body: Piece, deadline: Instant) {
-    let error = match shared.post(body, deadline).await {
+/// Sends a request; a request that did not reach the server fails at once, and safely so. It does not outlive the wait
+/// for its answer: `over` resolves when that has come, and closes when nobody waits any more.
+async fn send(shared: Rc<Shared>, id: u64, body: Piece, deadline: Instant, over: OneReceiver<()>) {
+    let posted = match select(pin!(shared.post(body, deadline)), over).await {
+        Either::Left((posted, _)) => posted,
+        // What of it has reached the server is cancelled there by a message of its own.
+        Either::Right((Err(Closed), _)) => return,
+        Either::Right((Ok(()), posting)) => {
+            // Read to its end, so that its connection can be used again; but nobody needs it any more.
+            let _ = time::timeout(ASIDE, posting).await;
+            return;
+        }
+    };
+    let error = match posted {
         Ok(None) => return,
         Err(error) => error,
         Ok(Some(refusal)) if matches!(refusal.status, 404 | 410) => {
@@ -212,7 +199,8 @@ async fn still_there(shared: Rc<Shared>) {
     let ask = message::ping(shared.ids.mint());
     let Ok(mut seat) = shared.pending.admit(ask.id, &Asker::nobody()) else { return };
     let patience = Patience::fixed(ASIDE);
-    task::spawn(send(shared.clone(), ask.id, ask.body, patience.cap()));
+    let (_waits, over) = local::oneshot();
+    task::spawn(send(shared.clone(), ask.id, ask.body, patience.cap(), over));
     if seat.answer(&patience).await.is_err_and(|error| error.kind == Kind::Timeout) {
         shared.pending.finish(Error::new(Kind::Unreachable, "the server is silent").retry(Retry::Unsafe));
         shared.stop.notify_one();

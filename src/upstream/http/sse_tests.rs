@@ -185,6 +185,29 @@ fn a_call_that_is_dropped_is_cancelled() {
 }
 
 #[test]
+fn a_post_that_is_never_taken_ends_with_its_request() {
+    on_shard(async {
+        let older = Older::start(|seen, feed| match seen.body["params"]["name"] == "answers" {
+            true => {
+                let _ = answered(seen, feed, "answered");
+                Act::Hang
+            }
+            false => Act::Hang,
+        });
+        let limit = Duration::from_millis(150);
+        let (server, _) = server(ServerSpec { call_timeout: limit, ..spec(&older.fake) });
+        server.open().await.expect("found");
+        assert_eq!(tried(&server, "t").await.expect_err("no answer").kind, Kind::Timeout);
+        older.fake.until(|fake| fake.abandoned.get() == 1).await;
+        assert!(time::timeout(limit / 2, Box::pin(tried(&server, "t"))).await.is_err());
+        older.fake.until(|fake| fake.abandoned.get() == 2).await;
+        assert_eq!(text(&tried(&server, "answers").await.expect("on the stream")), "answered");
+        assert_eq!(older.opened(), 1, "the session goes on");
+        older.fake.until_within(Duration::from_secs(10), |fake| fake.abandoned.get() == 3).await;
+    });
+}
+
+#[test]
 fn the_end_of_the_stream_fails_what_waits_and_the_next_call_opens_anew() {
     on_shard(async {
         let runs = Rc::new(Cell::new(0));

@@ -8,7 +8,7 @@ use crate::mcp::caps::Policy;
 use crate::mcp::revision::Era;
 use crate::rt::{task, time};
 use crate::upstream::answer::{Answer, EventKind, Outcome, ScopeKey, Sink, UpstreamCall, relay};
-use crate::upstream::fixture::http::{Act, Fake, Seen, Step};
+use crate::upstream::fixture::http::{Act, Fake, Feed, Seen, Step};
 use crate::upstream::fixture::{call, event, on_shard, text, wiring};
 use crate::upstream::incoming::error_code;
 use crate::upstream::leg::Verdict;
@@ -467,6 +467,34 @@ fn a_legacy_servers_own_requests_are_answered_beside_the_stream() {
         assert_eq!((&replies[1].body["id"], &replies[1].body["error"]["code"]), (&json!(7), &json!(-32601)));
         let heard = time::timeout(Duration::from_secs(1), wiring.list_changed.notified()).await;
         assert!(heard.is_ok(), "the change of the list was heard");
+    });
+}
+
+#[test]
+fn a_server_that_asks_without_end_on_its_sessions_stream_is_not_answered_without_end() {
+    on_shard(async {
+        let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+        let feed = Feed::default();
+        feed.lines(&format!("data: {ping}\n\n").repeat(2_000));
+        let fake = Fake::start(move |seen| match (seen.verb.as_str(), seen.method()) {
+            ("GET", _) => Act::Stream(vec![Step::Feed(feed.clone())]),
+            (_, "server/discover") => seen.error(200, -32601, Value::Null),
+            (_, "initialize") => {
+                seen.result(json!({"protocolVersion": "2025-11-25", "capabilities": capabilities(), "serverInfo": {}}))
+            }
+            (_, "tools/call") => seen.result(content("done")),
+            _ => Act::Answer(202, vec![], String::new()),
+        });
+        let (server, _) = server(spec(&fake));
+        let about = server.open().await.expect("legacy").about;
+        let other = server.clone();
+        let watch = task::spawn(async move { other.watch(&about).await });
+        let replies = |fake: &Fake| fake.seen.borrow().iter().filter(|seen| seen.body.get("result").is_some()).count();
+        fake.until(|fake| replies(fake) > 0).await;
+        assert_eq!(text(&tried(&server, "t").await.expect("answered")), "done");
+        time::sleep(Duration::from_millis(300)).await;
+        assert!((1..2_000).contains(&replies(&fake)), "{}", replies(&fake));
+        assert!(!watch.is_finished());
     });
 }
 

@@ -6,7 +6,7 @@
 //! | `process.rs` | one process: its pipes and the requests that wait |
 //! | `stderr.rs` | its standard error into our log |
 //! | `open.rs` | start, probe and handshake: a process that is ready to be asked |
-//! | `server.rs` | the processes of one server: one for each scope, restarted within bounds |
+//! | `server.rs` | the processes of one server: one for each scope or set of capabilities, restarted within bounds |
 
 mod lines;
 mod open;

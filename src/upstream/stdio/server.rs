@@ -1,10 +1,11 @@
-//! The processes of one stdio server on one shard: one for each scope, restarted within bounds.
+//! The processes of one stdio server on one shard: one for each scope, or for each set of capabilities in it, restarted
+//! within bounds.
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{SCOPE_IDLE_MS, SCOPES_PER_SERVER_MAX};
 use crate::catalog::ListKind;
 use crate::mcp::caps::ClientCaps;
-use crate::mcp::revision::Era;
+use crate::mcp::revision::{Era, Revision};
 use crate::rt::task;
 use crate::upstream::answer::{Answer, Outcome, ScopeKey, Sink, UpstreamCall};
 use crate::upstream::health::Restarts;
@@ -14,7 +15,7 @@ use crate::upstream::patience::Patience;
 use crate::upstream::pending::Asker;
 use crate::upstream::probe::About;
 use crate::upstream::scopes::{Lease, Scopes, Seat};
-use crate::upstream::spec::{Scope, StdioSpec, TransportSpec};
+use crate::upstream::spec::{Processes, Scope, StdioSpec, TransportSpec};
 use crate::upstream::stdio::open::{Opener, Ready};
 use crate::upstream::stdio::process::Cancel;
 use crate::upstream::watched::{Uris, Watched, follow, subscribe};
@@ -77,14 +78,18 @@ impl StdioServer {
     }
 
     fn listing_seat(&self) -> Seat {
-        self.seat(if self.wiring.spec.scope == Scope::Shared { ScopeKey::Shared } else { ScopeKey::Gate })
+        let scope = if self.wiring.spec.scope == Scope::Shared { ScopeKey::Shared } else { ScopeKey::Gate };
+        self.seat(scope, ClientCaps::ASKABLE.allowed_by(self.wiring.spec.asks))
     }
 
-    /// The process of a scope is told all that policy lets it ask of anybody, and not what one client can do: a process
-    /// for each set of capabilities would share neither its state nor its memory. What the client of a call cannot do
-    /// is refused when it is asked (docs/decisions/0009-questions.md).
-    fn seat(&self, scope: ScopeKey) -> Seat {
-        Seat { scope, caps: ClientCaps::ASKABLE.allowed_by(self.wiring.spec.asks) }
+    /// Whose process a call runs in. Where a scope has but one, that is told all that policy lets it ask of anybody;
+    /// what a client cannot do is refused when it is asked (docs/decisions/0009-questions.md). A modern process hears
+    /// with each request what its client can do.
+    fn seat(&self, scope: ScopeKey, caps: ClientCaps) -> Seat {
+        let spec = &self.wiring.spec;
+        let is_apart = spec.processes == Processes::PerCapabilities && self.wiring.leg.era() != Some(Era::Modern);
+        let told = if is_apart { caps.within(Revision::NEWEST_LEGACY) } else { ClientCaps::ASKABLE };
+        Seat { scope, caps: told.allowed_by(spec.asks) }
     }
 }
 
@@ -133,7 +138,7 @@ impl Transport for StdioServer {
     }
 
     async fn call(&self, call: &UpstreamCall<'_>, sink: &Sink) -> Result<Answer> {
-        let ready = self.process(&self.seat(call.scope)).await?;
+        let ready = self.process(&self.seat(call.scope, call.caps)).await?;
         let patience = Patience::new(self.wiring.spec.call_timeout);
         let ask = message::call(self.wiring.ids.mint(), ready.era, call);
         let asker = Asker::client(sink, call.caps);

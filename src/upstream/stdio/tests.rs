@@ -6,13 +6,15 @@ use crate::base::error::{Kind, Result, Retry};
 use crate::base::ids::KeyId;
 use crate::base::limits::STDIO_LINE_MAX;
 use crate::catalog::ListKind;
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision::Era;
 use crate::rt::{task, time};
 use crate::upstream::answer::{CallMeta, EventKind, Outcome, ScopeKey, Sink, UpstreamCall, relay};
 use crate::upstream::fixture::{call, event, on_shard, text, wiring};
 use crate::upstream::leg::Verdict;
-use crate::upstream::spec::{EraSetting, Scope, ServerSpec, StdioSpec, TransportSpec};
+use crate::upstream::spec::{EraSetting, Processes, Scope, ServerSpec, StdioSpec, TransportSpec};
 use crate::upstream::wiring::{Transport, Wiring};
+use serde_json::{Value, json};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -284,6 +286,41 @@ fn each_scope_has_its_process_and_closing_ends_them_all() {
         server.close().await;
         for pid in [one, two, grandchild] {
             assert!(gone(&pid).await, "process {pid} was left behind");
+        }
+    });
+}
+
+#[test]
+fn each_set_of_capabilities_has_its_process_which_is_told_just_that() {
+    on_shard(async {
+        for (mood, processes, count) in [
+            ("legacy", Processes::PerCapabilities, 2),
+            ("legacy", Processes::PerScope, 1),
+            ("modern", Processes::PerCapabilities, 1),
+        ] {
+            let (server, _) = server(ServerSpec { processes, ..spec(mood) });
+            server.open().await.expect("starts");
+            let mut pids = std::collections::BTreeSet::new();
+            let asks = ClientCaps::ELICITATION | ClientCaps::ELICITATION_URL;
+            // Sampling is barred by policy, and an interface is nothing that a server asks for.
+            for (caps, told) in [
+                (asks, json!({"elicitation": {"form": {}, "url": {}}})),
+                (asks | ClientCaps::SAMPLING, json!({"elicitation": {"form": {}, "url": {}}})),
+                (0, json!({})),
+                (ClientCaps::SAMPLING, json!({})),
+            ] {
+                let said = async |tool: &'static str| {
+                    let call = UpstreamCall { caps: ClientCaps(caps), ..call(tool, "{}") };
+                    server.call(&call, &Sink::nowhere()).await.map(|answer| text(&answer)).expect(tool)
+                };
+                pids.insert(said("pid").await);
+                let said = said("declared").await;
+                if count == 2 {
+                    assert_eq!(serde_json::from_str::<Value>(&said).expect("JSON"), told, "{caps:b}");
+                }
+            }
+            assert_eq!(pids.len(), count, "{mood} {processes:?}");
+            server.close().await;
         }
     });
 }
