@@ -13,7 +13,7 @@ use crate::shard::doors::sse;
 use crate::shard::interests::{self, Topic};
 use crate::shard::messages::{Forward, Resume, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
-use crate::shard::{Busy, InForce, Shard, streams};
+use crate::shard::{Busy, InForce, Shard, reread, streams};
 use crate::upstream::answer::{Answer, Said, ScopeKey, Sink, UpstreamCall};
 use crate::upstream::upstreams::{Placement, Upstream, home_number};
 use futures_util::future::{Either, select};
@@ -51,6 +51,8 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::Cancelled(session, id) => drop(shard.in_flight.cancel(session, &id)),
             ToShard::Posted(ticket, posted) => sse::take_in(shard, ticket, *posted),
             ToShard::PostTaken(number, taken) => shard.event_sessions.taken(number, *taken),
+            ToShard::Pull(ticket, pull) => reread::serve(shard, ticket, *pull),
+            ToShard::Pulled(number, pulled) => shard.pulls.pulled(number, *pulled),
             ToShard::Drain => return,
         }
     }
@@ -69,6 +71,7 @@ impl Shard {
     pub(crate) fn end_session(&self, session: SessionKey) {
         self.ended.add(session);
         self.interests.forget(&session);
+        self.replays.forget(&session);
         self.streams.look_of(&session);
     }
 

@@ -99,6 +99,13 @@ impl Interests {
         streams.by_place.get_mut(&place).map(|listener| std::mem::take(&mut listener.news)).unwrap_or_default()
     }
 
+    /// Lets everything count as changed that a stream wants to hear about.
+    pub(crate) fn miss(&self, place: usize) {
+        if let Some(listener) = self.streams.borrow_mut().by_place.get_mut(&place) {
+            listener.news.clone_from(&listener.wants);
+        }
+    }
+
     /// Whether something changed for a stream.
     pub(crate) fn has_news(&self, place: usize) -> bool {
         self.streams.borrow().by_place.get(&place).is_some_and(|listener| !listener.news.is_empty())

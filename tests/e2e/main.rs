@@ -35,6 +35,7 @@ mod older;
 mod one_gate;
 mod pairs;
 mod peers;
+mod resumption;
 mod streams;
 mod subscriptions;
 mod transports;

@@ -23,6 +23,7 @@ use crate::mcp::subscribe::Listen;
 use crate::rt::local;
 use crate::rt::stream::Stream;
 use crate::rt::task;
+use crate::shard::doors::held::Voice;
 use crate::shard::doors::notices::tell;
 use crate::shard::doors::stream::{self, After, Script};
 use crate::shard::doors::{legacy, replies};
@@ -74,10 +75,11 @@ async fn open<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>) -> Resul
         Door::Server(id) => Some(exchange.catalog().server_name(id).into()),
     };
     let session = EventSession::new(state, server, exchange.narrowing.clone());
-    let registered = Registered::new(shard, id, session);
+    let voice = Voice::Spoken(Registered::new(shard, id, session));
     let (listen, topics) = (Listen::ALL, BTreeSet::new());
-    let script = Script { subscription: None, session: Some(id), first: None, listen, topics };
-    stream::begin_session(exchange, conn, script, first, registered).await
+    let first = Some(first);
+    let script = Script { subscription: None, session: Some(id), first, listen, topics, voice, missed: false };
+    stream::begin(exchange, conn, script).await
 }
 
 /// `/messages`: takes a message of a session.
