@@ -87,8 +87,8 @@ pub const CLIENT_INFO_MAX: usize = 64;
 pub const ENDED_SESSIONS_MAX: usize = 65_536;
 /// Resources that one stream or legacy session may be subscribed to.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
-/// Resources that all legacy sessions, and all open streams of one shard, may be subscribed to.
-pub const SUBSCRIPTIONS_PER_SHARD_MAX: usize = 16_384;
+/// Resources that the legacy sessions of one key, and the open streams of one key on one shard, may be subscribed to.
+pub const SUBSCRIPTIONS_PER_KEY_MAX: usize = 8_192;
 /// Time a client that subscribes waits for the server's word that it will tell, in milliseconds.
 pub const SUBSCRIBE_WAIT_MS: u64 = 1_000;
 /// Time between two changes of what a server is asked to tell of, in milliseconds.
@@ -129,6 +129,8 @@ pub const STDIO_IN_FLIGHT_MAX: usize = 256;
 pub const SSE_ASIDES_MAX: usize = 64;
 /// Requests under way at once in one downstream HTTP+SSE session.
 pub const SSE_SESSION_REQUESTS_MAX: usize = 64;
+/// Requests under way at once in all such sessions of one key on one shard, ended ones too.
+pub const SSE_KEY_REQUESTS_MAX: usize = 1_024;
 /// Messages waiting in one shard's mailbox.
 pub const MAILBOX_MAX: usize = 4096;
 /// Events of one relayed answer waiting for a slow client before it is cut.
@@ -273,6 +275,8 @@ const _: () = assert!(SSE_EVENT_MAX <= RELAY_BYTES_MAX);
 const _: () = assert!(EVENT_ID_MAX < HEAD_MAX / 4, "an event's id must fit a head beside everything else");
 const _: () =
     assert!(REPLAY_STREAM_BYTES_MAX <= REPLAY_KEY_BYTES_MAX && REPLAY_KEY_BYTES_MAX <= REPLAY_SHARD_BYTES_MAX);
+const _: () = assert!(SUBSCRIPTIONS_MAX < SUBSCRIPTIONS_PER_KEY_MAX);
+const _: () = assert!(SSE_SESSION_REQUESTS_MAX < SSE_KEY_REQUESTS_MAX);
 const _: () = assert!(REPLAY_KEY_STREAMS_MAX <= REPLAY_SHARD_STREAMS_MAX);
 const _: () = assert!(REPLAY_POLL_MS * 2 < REPLAY_TTL_MS, "a stream that is read is not given up");
 const _: () = assert!(CALL_DEADLINE_MS < CALL_CAP_MS);

@@ -10,8 +10,8 @@ use crate::rt::mailbox::Receiver;
 use crate::rt::task;
 use crate::shard::attend;
 use crate::shard::doors::sse;
-use crate::shard::interests::{self, Topic};
-use crate::shard::messages::{Forward, Resume, Returned, Ticket, ToShard};
+use crate::shard::interests;
+use crate::shard::messages::{Forward, Resume, Returned, Subscribed, Ticket, ToShard};
 use crate::shard::session::SessionKey;
 use crate::shard::{Busy, InForce, Shard, reread, streams};
 use crate::upstream::answer::{Answer, Said, ScopeKey, Sink, UpstreamCall};
@@ -40,9 +40,7 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::SessionEnded(session, asker) => shard.hear_session_end(session, asker),
             ToShard::Known(number) => shard.peers.acknowledged(number),
             ToShard::LogLevel(session, level) => shard.log_levels.set(session, level),
-            ToShard::Subscribed(session, topic, begins, asker) => {
-                hear_subscription(shard, session, *topic, begins, asker)
-            }
+            ToShard::Subscribed(ticket, subscribed) => hear_subscription(shard, ticket, *subscribed),
             ToShard::Wants(wants) => shard.fanout.wants(&shard.upstreams, *wants),
             ToShard::Stands(server, version) => shard.interests.stands(&server, version),
             ToShard::Updated(topic) => interests::updated(shard, &topic),
@@ -115,11 +113,11 @@ impl Shard {
 }
 
 /// Takes in a subscription that another shard has granted, and says so once the server is known to tell.
-fn hear_subscription(shard: &Rc<Shard>, session: SessionKey, topic: Topic, begins: bool, ticket: Ticket) {
+fn hear_subscription(shard: &Rc<Shard>, ticket: Ticket, subscribed: Subscribed) {
     let shard = shard.clone();
     drop(task::spawn(async move {
         // The asking shard has held it against the same bounds.
-        let _ = subscribe_here(&shard, session, &topic, begins).await;
+        let _ = subscribe_here(&shard, &subscribed).await;
         let _ = shard.peers.send(ticket.origin, ToShard::Known(ticket.number));
     }));
 }
@@ -128,17 +126,19 @@ fn hear_subscription(shard: &Rc<Shard>, session: SessionKey, topic: Topic, begin
 ///
 /// # Errors
 /// [`crate::base::error::Kind::Overloaded`] where there is no room.
-pub(crate) async fn subscribe_here(shard: &Rc<Shard>, session: SessionKey, topic: &Topic, begins: bool) -> Result<()> {
-    shard.interests.note(session, topic, begins)?;
-    let (places, topics) = (shard.streams.places_of(&session), BTreeSet::from([topic.clone()]));
+pub(crate) async fn subscribe_here(shard: &Rc<Shard>, subscribed: &Subscribed) -> Result<()> {
+    let Subscribed { session, key, topic, begins } = subscribed;
+    let who = (*session, *key);
+    shard.interests.note(who, topic, *begins)?;
+    let (places, topics) = (shard.streams.places_of(session), BTreeSet::from([topic.clone()]));
     for place in &places {
         match begins {
-            true => interests::enter(shard, *place, &topics)
-                .inspect_err(|_| drop(shard.interests.note(session, topic, false)))?,
+            true => interests::enter(shard, (*place, *key), &topics)
+                .inspect_err(|_| drop(shard.interests.note(who, topic, false)))?,
             false => interests::withdraw(shard, *place, &topics),
         }
     }
-    if begins && !places.is_empty() {
+    if *begins && !places.is_empty() {
         shard.interests.settled(&topic.server).await;
     }
     Ok(())

@@ -42,9 +42,9 @@ pub enum ToShard {
     ClientReplied(SessionKey, u64, Reply),
     /// A legacy client said which log messages it wants in its session.
     LogLevel(SessionKey, LogLevel),
-    /// A legacy client subscribes its session to a resource, or (`false`) no longer does; the asking shard waits to
-    /// hear that this one knows.
-    Subscribed(SessionKey, Box<Topic>, bool, Ticket),
+    /// A legacy client subscribes its session to a resource, or no longer does; the asking shard waits to hear that
+    /// this one knows.
+    Subscribed(Ticket, Box<Subscribed>),
     /// What a shard wants to hear about, of a server whose home is here.
     Wants(Box<Wants>),
     /// The server tells of all that this shard wanted of it in this version.
@@ -106,6 +106,19 @@ pub struct Rest {
     pub(crate) events: Vec<(u64, Bytes)>,
     /// Whether nothing comes after them.
     pub(crate) is_all: bool,
+}
+
+/// What a legacy session is subscribed to from now on, or no longer.
+#[derive(Clone, Debug)]
+pub struct Subscribed {
+    /// The session.
+    pub(crate) session: SessionKey,
+    /// Whose it is.
+    pub(crate) key: KeyId,
+    /// The resource.
+    pub(crate) topic: Topic,
+    /// Whether it begins; otherwise it ends.
+    pub(crate) begins: bool,
 }
 
 /// A question between shards: who asked, and its number there.

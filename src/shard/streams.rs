@@ -57,6 +57,7 @@ struct Member {
 /// One open stream in its shard's list, and in the count of its key.
 pub(crate) struct OpenStream {
     shard: Rc<Shard>,
+    key: KeyId,
     place: usize,
 }
 
@@ -69,15 +70,15 @@ impl OpenStream {
         let most = shard.in_force().snapshot.settings.limits.streams_per_key_max;
         let place = shard.streams.enter(key, session, most)?;
         shard.metrics.streams_open.inc();
-        Ok(Self { shard: shard.clone(), place })
+        Ok(Self { shard: shard.clone(), key, place })
     }
 
     /// Enters what the stream wants to hear about.
     ///
     /// # Errors
-    /// [`Kind::Overloaded`] where the streams of the shard have as many as may be.
+    /// [`Kind::Overloaded`] where the streams of the key have as many as may be.
     pub(crate) fn want(&self, topics: &BTreeSet<Topic>) -> Result<()> {
-        interests::enter(&self.shard, self.place, topics)
+        interests::enter(&self.shard, (self.place, self.key), topics)
     }
 
     /// Whether some of it has changed.

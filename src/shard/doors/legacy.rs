@@ -23,7 +23,7 @@ use crate::shard::doors::{replies, told};
 use crate::shard::exchange::Exchange;
 use crate::shard::inbox::subscribe_here;
 use crate::shard::lists::{self, Asked, respond_list};
-use crate::shard::messages::ToShard;
+use crate::shard::messages::{Subscribed, ToShard};
 use crate::shard::refuse;
 use crate::shard::relay::{self, Client, Coming, Way};
 use crate::shard::wanted::{topic_of, wanted_of};
@@ -286,15 +286,16 @@ async fn subscribed(exchange: &Exchange, session: &Session, request: &LegacyRequ
     let Some(topic) = topic_of(exchange, wanted.name()) else {
         return Ok(Some(calls::not_found(audit::Era::Legacy, &wanted)));
     };
+    let subscribed = Subscribed { session: session.id, key: session.key, topic, begins };
     if session.revision == Revision::V2024_11_05 {
         // Such a session lives on this shard alone, and takes its subscriptions along when it ends.
         if shard.event_sessions.get(&session.id).is_some() {
-            subscribe_here(shard, session.id, &topic, begins).await?;
+            subscribe_here(shard, &subscribed).await?;
         }
         return Ok(None);
     }
-    subscribe_here(shard, session.id, &topic, begins).await?;
-    let told = |ticket| ToShard::Subscribed(session.id, topic.clone().into(), begins, ticket);
+    subscribe_here(shard, &subscribed).await?;
+    let told = |ticket| ToShard::Subscribed(ticket, subscribed.clone().into());
     shard.peers.announce(told).await.map(|()| None)
 }
 

@@ -1,5 +1,5 @@
 //! GET with `Last-Event-ID`: a legacy client comes back to a stream that broke, has what it missed there, and hears on
-//! (2025-11-25 transports, resumability; docs/protocol.md 5).
+//! (2025-11-25 transports, resumability; docs/protocol.md 9).
 
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};

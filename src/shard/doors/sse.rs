@@ -167,7 +167,7 @@ async fn take(busy: Busy, posted: Posted, word: impl FnOnce(Taken)) {
     let asked = read(&session, &body);
     // What asks for nothing finds room always: it may be the answer, or the end, of what is under way.
     let is_word = asked.as_ref().is_ok_and(|asked| !asked.wants_answer());
-    let Some(under_way) = session.enter(is_word) else { return word(Err(too_many())) };
+    let Some(under_way) = session.enter(shard, is_word) else { return word(Err(too_many())) };
     match asked {
         Ok(asked) => {
             word(Ok(()));
@@ -186,7 +186,8 @@ async fn take(busy: Busy, posted: Posted, word: impl FnOnce(Taken)) {
 }
 
 fn too_many() -> Refusal {
-    Refusal::new(Error::new(Kind::Overloaded, "too many requests of this session are under way; try again later"), None)
+    let words = "too many requests of this session, or of its key, are under way; try again later";
+    Refusal::new(Error::new(Kind::Overloaded, words), None)
 }
 
 /// The exchange of a message, under the snapshot in force now; nothing where the key or the server is gone.
@@ -248,6 +249,9 @@ async fn answer(exchange: Exchange, session: &Rc<EventSession>, asked: Asks<'_>,
     };
     let state = session.state();
     replies::take(&exchange, &state, &admitted).await;
+    if session.has_ended() {
+        return;
+    }
     // Of one message, for this revision has no batches.
     match admitted.messages.into_iter().next() {
         Some(LegacyMessage::Request(request)) => {
