@@ -1,5 +1,5 @@
 //! What was said on one event stream of a legacy session, kept for a while: each event has an id, and a client whose
-//! connection breaks comes back with the last one it had (docs/protocol.md 5).
+//! connection breaks comes back with the last one it had (docs/protocol.md 9).
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::ids::{KeyId, ShardId};

@@ -18,6 +18,10 @@ impl Teller {
     /// Begins a stream of a session: the answer to the request with this raw id, or a GET stream.
     pub(crate) fn new(shard: &Rc<Shard>, session: &Session, request: Option<&[u8]>) -> Self {
         let replay = shard.replays.begin(&shard.sealing, shard.id, session, request);
+        if shard.ended.has(&session.id) {
+            // Its client has ended the session since the request came, and will not be back.
+            shard.replays.drop_stream(&replay);
+        }
         Self { shard: shard.clone(), replay }
     }
 
