@@ -75,6 +75,8 @@ pub const VIEWS_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub const NARROWING_ITEMS_MAX: usize = 64;
 /// Longest sealed session id, in bytes (visible ASCII).
 pub const SESSION_ID_MAX: usize = 1024;
+/// Longest id of an event given to a client, in bytes (visible ASCII).
+pub const EVENT_ID_MAX: usize = 448;
 /// Longest sealed cursor, in bytes (visible ASCII).
 pub const CURSOR_MAX: usize = 256;
 /// Life of a cursor, in seconds.
@@ -85,8 +87,8 @@ pub const CLIENT_INFO_MAX: usize = 64;
 pub const ENDED_SESSIONS_MAX: usize = 65_536;
 /// Resources that one stream or legacy session may be subscribed to.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
-/// Resources that all legacy sessions, and all open streams of one shard, may be subscribed to.
-pub const SUBSCRIPTIONS_PER_SHARD_MAX: usize = 16_384;
+/// Resources that the legacy sessions of one key, and the open streams of one key on one shard, may be subscribed to.
+pub const SUBSCRIPTIONS_PER_KEY_MAX: usize = 8_192;
 /// Time a client that subscribes waits for the server's word that it will tell, in milliseconds.
 pub const SUBSCRIBE_WAIT_MS: u64 = 1_000;
 /// Time between two changes of what a server is asked to tell of, in milliseconds.
@@ -127,12 +129,38 @@ pub const STDIO_IN_FLIGHT_MAX: usize = 256;
 pub const ASIDES_MAX: usize = 64;
 /// Requests under way at once in one downstream HTTP+SSE session.
 pub const SSE_SESSION_REQUESTS_MAX: usize = 64;
+/// Requests under way at once in all such sessions of one key on one shard, ended ones too.
+pub const SSE_KEY_REQUESTS_MAX: usize = 1_024;
 /// Messages waiting in one shard's mailbox.
 pub const MAILBOX_MAX: usize = 4096;
 /// Events of one relayed answer waiting for a slow client before it is cut.
 pub const RELAY_EVENTS_MAX: usize = 256;
 /// Bytes of one relayed answer waiting for a slow client before it is cut.
 pub const RELAY_BYTES_MAX: usize = SSE_EVENT_MAX * 2;
+/// Time what was said on a legacy session's event stream is kept for a client that comes back, in milliseconds: of a
+/// call's stream from its answer on, of a GET stream from the client's going, of each event on an open one.
+pub const REPLAY_TTL_MS: u64 = 5 * 60_000;
+/// Events kept of one such stream; the oldest go first.
+pub const REPLAY_EVENTS_MAX: usize = 256;
+/// Bytes of events kept of one such stream; the oldest go first.
+pub const REPLAY_STREAM_BYTES_MAX: usize = SSE_EVENT_MAX;
+/// Bytes of events kept on one shard for one key.
+pub const REPLAY_KEY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of events kept on one shard.
+pub const REPLAY_SHARD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Streams kept on one shard for one key once they have ended or lost their client.
+pub const REPLAY_KEY_STREAMS_MAX: usize = 256;
+/// The same for all keys of one shard.
+pub const REPLAY_SHARD_STREAMS_MAX: usize = 4_096;
+/// Time after which a call of a 2025-11-25 session that was not answered is answered as an event stream, in
+/// milliseconds: from then on its client can come back for the answer.
+pub const REPLAY_BEGIN_MS: u64 = 100;
+/// Time a client is told to wait before it comes back to a stream that broke, in milliseconds.
+pub const REPLAY_RETRY_MS: u64 = 1_000;
+/// Longest time a shard waits for more of another shard's stream before it asks again, in milliseconds.
+pub const REPLAY_POLL_MS: u64 = 20_000;
+/// Bytes of one stream that cross shards at once, where one event is not longer.
+pub const REPLAY_BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Ring entries of one shard's io_uring.
 pub const RING_ENTRIES: u32 = 1024;
 /// Time a peer has to send a whole head, in milliseconds.
@@ -244,6 +272,13 @@ const _: () = assert!(TEMPLATE_MAX <= URI_MAX);
 const _: () = assert!(SIDE_LIST_DEADLINE_MS < LIST_DEADLINE_MS);
 const _: () = assert!(HEAD_DEADLINE_MS < IDLE_DEADLINE_MS);
 const _: () = assert!(SSE_EVENT_MAX <= RELAY_BYTES_MAX);
+const _: () = assert!(EVENT_ID_MAX < HEAD_MAX / 4, "an event's id must fit a head beside everything else");
+const _: () =
+    assert!(REPLAY_STREAM_BYTES_MAX <= REPLAY_KEY_BYTES_MAX && REPLAY_KEY_BYTES_MAX <= REPLAY_SHARD_BYTES_MAX);
+const _: () = assert!(SUBSCRIPTIONS_MAX < SUBSCRIPTIONS_PER_KEY_MAX);
+const _: () = assert!(SSE_SESSION_REQUESTS_MAX < SSE_KEY_REQUESTS_MAX);
+const _: () = assert!(REPLAY_KEY_STREAMS_MAX <= REPLAY_SHARD_STREAMS_MAX);
+const _: () = assert!(REPLAY_POLL_MS * 2 < REPLAY_TTL_MS, "a stream that is read is not given up");
 const _: () = assert!(CALL_DEADLINE_MS < CALL_CAP_MS);
 const _: () = assert!(INPUT_TTL_MS < CALL_CAP_MS);
 const _: () = assert!(BACKOFF_MIN_MS < BACKOFF_MAX_MS);

@@ -15,6 +15,7 @@
 //! | `handshake.rs` | what `initialize` asks and which revision it gets |
 //! | `seal.rs` | what the gate gives a client to keep, and takes back only unaltered |
 //! | `session.rs` | the sealed state that a legacy session id is |
+//! | `event_id.rs` | which stream the id of an event names, and where in it |
 //! | `model.rs` | what the gate says of itself |
 //! | `list.rs` | the answer to a list's request around the rendered page, and its cursor |
 //! | `call.rs` | what a `tools/call` asks |
@@ -28,6 +29,7 @@
 pub mod bridge;
 pub mod call;
 pub mod caps;
+pub mod event_id;
 pub mod handshake;
 pub mod headers;
 pub mod inbound;

@@ -22,6 +22,8 @@ pub enum Purpose {
     RequestState,
     /// The id of a task.
     Task,
+    /// The stream that the id of an event names.
+    Stream,
 }
 
 impl Purpose {
@@ -32,6 +34,7 @@ impl Purpose {
             Self::Cursor => "tollgate cursor 1",
             Self::RequestState => "tollgate request state 1",
             Self::Task => "tollgate task 1",
+            Self::Stream => "tollgate stream 1",
         };
         Aad::from(words.as_bytes())
     }
@@ -142,7 +145,8 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    const ALL: [Purpose; 4] = [Purpose::Session, Purpose::Cursor, Purpose::RequestState, Purpose::Task];
+    const ALL: [Purpose; 5] =
+        [Purpose::Session, Purpose::Cursor, Purpose::RequestState, Purpose::Task, Purpose::Stream];
 
     #[test]
     fn what_is_sealed_opens_for_its_purpose_and_key_only() {

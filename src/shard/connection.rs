@@ -6,7 +6,8 @@ use crate::policy::Familiar;
 use crate::rt::net::{TcpListener, TcpStream};
 use crate::rt::stream::Stream;
 use crate::rt::{task, time};
-use crate::shard::doors::stream::{self, After};
+use crate::shard::doors::stream::After;
+use crate::shard::doors::{held, resume};
 use crate::shard::{Busy, Shard, dispatch};
 use crate::telemetry::events;
 use crate::wire::http::ServerConn;
@@ -99,8 +100,10 @@ async fn serve<S: Stream>(shard: &Rc<Shard>, stream: S) -> Result<()> {
         // On the heap for as long as it runs: an idle connection keeps nothing of it, and neither does an open stream.
         // Written into its place: what is boxed as it is returned is made on the stack and moved.
         let answer = Box::write(Box::new_uninit(), dispatch::answer(shard, &mut conn, &mut familiar, head));
-        if let After::Stream(held) = Box::into_pin(answer).await? {
-            Box::pin(stream::keep(shard, &mut conn, held)).await?;
+        match Box::into_pin(answer).await? {
+            After::Done => {}
+            After::Stream(stream) => Box::pin(held::keep(shard, &mut conn, stream)).await?,
+            After::Resumed(reading) => Box::pin(resume::go_on(shard, &mut conn, reading)).await?,
         }
         if !conn.keep_alive() || shard.is_draining() {
             return Ok(());

@@ -3,7 +3,7 @@
 
 use crate::base::error::{Error, Kind};
 use crate::base::ids::{KeyId, ShardId};
-use crate::base::limits::{RELAY_BYTES_MAX, RELAY_EVENTS_MAX, SSE_SESSION_REQUESTS_MAX};
+use crate::base::limits::{RELAY_BYTES_MAX, RELAY_EVENTS_MAX, SSE_KEY_REQUESTS_MAX, SSE_SESSION_REQUESTS_MAX};
 use crate::catalog::Narrowing;
 use crate::mcp::refusal::Refusal;
 use crate::mcp::session::Session;
@@ -28,6 +28,8 @@ pub(crate) type Taken = Result<(), Refusal>;
 #[derive(Default)]
 pub(crate) struct EventSessions {
     open: RefCell<HashMap<SessionKey, Rc<EventSession>>>,
+    /// Requests under way by key, those of ended sessions too.
+    under_way: RefCell<HashMap<KeyId, usize>>,
     handed: RefCell<HashMap<u64, local::OneSender<Taken>>>,
 }
 
@@ -105,12 +107,21 @@ impl EventSession {
         self.under_way.get() > 0 || !self.said.borrow().is_empty()
     }
 
-    /// Enters a message; nothing where too many are under way, unless it is only a word that asks for nothing.
-    pub(crate) fn enter(self: &Rc<Self>, is_word: bool) -> Option<UnderWay> {
-        (is_word || self.under_way.get() < SSE_SESSION_REQUESTS_MAX).then(|| {
+    /// Enters a message; nothing where too many are under way in the session or of its key, unless it is only a word
+    /// that asks for nothing.
+    pub(crate) fn enter(self: &Rc<Self>, shard: &Rc<Shard>, is_word: bool) -> Option<UnderWay> {
+        let sessions = &shard.event_sessions;
+        let has_room = self.under_way.get() < SSE_SESSION_REQUESTS_MAX && sessions.has_room(self.key);
+        (is_word || has_room).then(|| {
+            sessions.count(self.key);
             self.under_way.set(self.under_way.get() + 1);
-            UnderWay(self.clone())
+            UnderWay { shard: shard.clone(), session: self.clone() }
         })
+    }
+
+    /// Whether its stream has ended: nobody hears an answer any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.place.get().is_none()
     }
 
     /// Says something as soon as there is room: an answer must not be lost to a client that reads slowly. One message
@@ -170,19 +181,23 @@ impl EventSession {
     }
 }
 
-/// A request under way in the count of its session.
-pub(crate) struct UnderWay(Rc<EventSession>);
+/// A request under way in the counts of its session and its key.
+pub(crate) struct UnderWay {
+    shard: Rc<Shard>,
+    session: Rc<EventSession>,
+}
 
 impl UnderWay {
     /// Says the answer, which ends the request.
     pub(crate) async fn answer(self, shard: &Shard, message: Vec<u8>) {
-        self.0.say(shard, message).await;
+        self.session.say(shard, message).await;
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get() - 1);
+        self.session.under_way.set(self.session.under_way.get() - 1);
+        self.shard.event_sessions.uncount(self.session.key);
     }
 }
 
@@ -206,6 +221,8 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.session.end();
+        // Nobody will hear their answers, and their client can open the next session at once.
+        self.shard.in_flight.cancel_all(&self.id);
         self.shard.event_sessions.open.borrow_mut().remove(&self.id);
         self.shard.interests.forget(&self.id);
     }
@@ -215,6 +232,24 @@ impl EventSessions {
     /// The open session of this id.
     pub(crate) fn get(&self, id: &SessionKey) -> Option<Rc<EventSession>> {
         self.open.borrow().get(id).cloned()
+    }
+
+    /// Whether one more request of a key may be under way.
+    fn has_room(&self, key: KeyId) -> bool {
+        self.under_way.borrow().get(&key).is_none_or(|count| *count < SSE_KEY_REQUESTS_MAX)
+    }
+
+    fn count(&self, key: KeyId) {
+        *self.under_way.borrow_mut().entry(key).or_default() += 1;
+    }
+
+    fn uncount(&self, key: KeyId) {
+        let mut keys = self.under_way.borrow_mut();
+        let Some(count) = keys.get_mut(&key) else { return };
+        *count -= 1;
+        if *count == 0 {
+            keys.remove(&key);
+        }
     }
 
     /// Hands a message to the shard of its session, and waits for its word on it.
@@ -259,6 +294,17 @@ impl Drop for Handed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_requests_of_a_key_are_counted_over_all_its_sessions() {
+        let (sessions, other) = (EventSessions::default(), KeyId::parse("k2").unwrap());
+        (0..SSE_KEY_REQUESTS_MAX).for_each(|_| sessions.count(KeyId::ANONYMOUS));
+        assert!(!sessions.has_room(KeyId::ANONYMOUS) && sessions.has_room(other));
+        sessions.uncount(KeyId::ANONYMOUS);
+        assert!(sessions.has_room(KeyId::ANONYMOUS));
+        (1..SSE_KEY_REQUESTS_MAX).for_each(|_| sessions.uncount(KeyId::ANONYMOUS));
+        assert!(sessions.under_way.borrow().is_empty());
+    }
 
     #[test]
     fn an_id_names_its_shard_and_nothing_else_is_alike() {

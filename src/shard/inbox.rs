@@ -10,10 +10,10 @@ use crate::rt::mailbox::Receiver;
 use crate::rt::task;
 use crate::shard::attend;
 use crate::shard::doors::sse;
-use crate::shard::interests::{self, Topic};
-use crate::shard::messages::{Forward, Resume, Returned, Ticket, ToShard};
+use crate::shard::interests;
+use crate::shard::messages::{Forward, Resume, Returned, Subscribed, Ticket, ToShard};
 use crate::shard::session::SessionKey;
-use crate::shard::{Busy, InForce, Shard, streams};
+use crate::shard::{Busy, InForce, Shard, reread, streams};
 use crate::upstream::answer::{Answer, Said, ScopeKey, Sink, UpstreamCall};
 use crate::upstream::upstreams::{Placement, Upstream, home_number};
 use futures_util::future::{Either, join, select};
@@ -40,9 +40,7 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::SessionEnded(session, asker) => shard.hear_session_end(session, asker),
             ToShard::Known(number, came) => shard.peers.acknowledged(number, came),
             ToShard::LogLevel(session, level) => shard.log_levels.set(session, level),
-            ToShard::Subscribed(session, topic, begins, asker) => {
-                hear_subscription(shard, session, *topic, begins, asker)
-            }
+            ToShard::Subscribed(ticket, subscribed) => hear_subscription(shard, ticket, *subscribed),
             ToShard::Wants(wants) => shard.fanout.wants(&shard.upstreams, *wants),
             ToShard::Stands(server, version) => shard.interests.stands(&server, version),
             ToShard::Updated(topic) => interests::updated(shard, &topic),
@@ -51,6 +49,8 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::Cancelled(session, id) => drop(shard.in_flight.cancel(session, &id)),
             ToShard::Posted(ticket, posted) => sse::take_in(shard, ticket, *posted),
             ToShard::PostTaken(number, taken) => shard.event_sessions.taken(number, *taken),
+            ToShard::Pull(ticket, pull) => reread::serve(shard, ticket, *pull),
+            ToShard::Pulled(number, pulled) => shard.pulls.pulled(number, *pulled),
             ToShard::Drain => return,
         }
     }
@@ -70,6 +70,7 @@ impl Shard {
         self.ended.add(session);
         self.interests.forget(&session);
         self.in_flight.end(session);
+        self.replays.forget(&session);
         self.streams.look_of(&session);
     }
 
@@ -114,12 +115,12 @@ impl Shard {
 
 /// Takes in a subscription that another shard has granted, and says so once the server is known to tell, or why this
 /// shard has no room for it.
-fn hear_subscription(shard: &Rc<Shard>, session: SessionKey, topic: Topic, begins: bool, ticket: Ticket) {
-    let entered = enter_subscription(shard, session, &topic, begins);
+fn hear_subscription(shard: &Rc<Shard>, ticket: Ticket, subscribed: Subscribed) {
+    let entered = enter_subscription(shard, &subscribed);
     let shard = shard.clone();
     drop(task::spawn(async move {
         if let Ok(Settles(true)) = entered {
-            shard.interests.settled(&topic.server).await;
+            shard.interests.settled(&subscribed.topic.server).await;
         }
         let _ = shard.peers.send(ticket.origin, ToShard::Known(ticket.number, entered.map(drop)));
     }));
@@ -132,29 +133,30 @@ pub(crate) struct Settles(bool);
 ///
 /// # Errors
 /// [`crate::base::error::Kind::Overloaded`] where there is no room.
-fn enter_subscription(shard: &Rc<Shard>, session: SessionKey, topic: &Topic, begins: bool) -> Result<Settles> {
-    shard.interests.note(session, topic, begins)?;
-    let (places, topics) = (shard.streams.places_of(&session), BTreeSet::from([topic.clone()]));
-    if begins {
-        let entered = places.iter().try_for_each(|place| interests::enter(shard, *place, &topics));
+fn enter_subscription(shard: &Rc<Shard>, subscribed: &Subscribed) -> Result<Settles> {
+    let Subscribed { session, key, topic, begins } = subscribed;
+    shard.interests.note((*session, *key), topic, *begins)?;
+    let (places, topics) = (shard.streams.places_of(session), BTreeSet::from([topic.clone()]));
+    if *begins {
+        let entered = places.iter().try_for_each(|place| interests::enter(shard, (*place, *key), &topics));
         if let Err(error) = entered {
             // What some of its streams had room for goes with the rest.
-            enter_subscription(shard, session, topic, false)?;
+            enter_subscription(shard, &subscribed.ended())?;
             return Err(error);
         }
     } else {
         places.iter().for_each(|place| interests::withdraw(shard, *place, &topics));
     }
-    Ok(Settles(begins && !places.is_empty()))
+    Ok(Settles(*begins && !places.is_empty()))
 }
 
 /// Subscribes a session to a resource on this shard, or ends that, and waits until its streams here will hear.
 ///
 /// # Errors
 /// [`crate::base::error::Kind::Overloaded`] where there is no room.
-pub(crate) async fn subscribe_here(shard: &Rc<Shard>, session: SessionKey, topic: &Topic, begins: bool) -> Result<()> {
-    if let Settles(true) = enter_subscription(shard, session, topic, begins)? {
-        shard.interests.settled(&topic.server).await;
+pub(crate) async fn subscribe_here(shard: &Rc<Shard>, subscribed: &Subscribed) -> Result<()> {
+    if let Settles(true) = enter_subscription(shard, subscribed)? {
+        shard.interests.settled(&subscribed.topic.server).await;
     }
     Ok(())
 }
@@ -164,34 +166,29 @@ pub(crate) async fn subscribe_here(shard: &Rc<Shard>, session: SessionKey, topic
 ///
 /// # Errors
 /// [`crate::base::error::Kind::Overloaded`] where a shard has no room, or does not say in time that it has.
-pub(crate) async fn subscribe_everywhere(
-    shard: &Rc<Shard>,
-    session: SessionKey,
-    topic: &Topic,
-    begins: bool,
-) -> Result<()> {
-    let Settles(settles) = enter_subscription(shard, session, topic, begins)?;
-    let told = |ticket| ToShard::Subscribed(session, topic.clone().into(), begins, ticket);
+pub(crate) async fn subscribe_everywhere(shard: &Rc<Shard>, subscribed: &Subscribed) -> Result<()> {
+    let Settles(settles) = enter_subscription(shard, subscribed)?;
+    let told = |ticket| ToShard::Subscribed(ticket, subscribed.clone().into());
     let here = async {
         if settles {
-            shard.interests.settled(&topic.server).await;
+            shard.interests.settled(&subscribed.topic.server).await;
         }
     };
     let (everywhere, ()) = join(shard.peers.announce(told), here).await;
-    if everywhere.is_err() && begins {
-        take_back(shard, session, topic);
+    if everywhere.is_err() && subscribed.begins {
+        take_back(shard, &subscribed.ended());
     }
     everywhere
 }
 
 /// Ends a subscription on every shard, without waiting for that.
-fn take_back(shard: &Rc<Shard>, session: SessionKey, topic: &Topic) {
+fn take_back(shard: &Rc<Shard>, ended: &Subscribed) {
     // To end one always succeeds.
-    let _ = enter_subscription(shard, session, topic, false);
+    let _ = enter_subscription(shard, ended);
     for other in shard.peers.others() {
-        let (shard, topic) = (shard.clone(), topic.clone());
+        let (shard, ended) = (shard.clone(), ended.clone());
         drop(task::spawn(async move {
-            let end = ToShard::Subscribed(session, topic.into(), false, shard.peers.ticket());
+            let end = ToShard::Subscribed(shard.peers.ticket(), ended.into());
             shard.peers.deliver(other, end).await;
         }));
     }

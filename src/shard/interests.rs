@@ -3,7 +3,8 @@
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::limits::{SESSION_TTL_S, SUBSCRIBE_WAIT_MS, SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_PER_SHARD_MAX};
+use crate::base::ids::KeyId;
+use crate::base::limits::{SESSION_TTL_S, SUBSCRIBE_WAIT_MS, SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_PER_KEY_MAX};
 use crate::rt::local::Notify;
 use crate::rt::{task, time};
 use crate::shard::Shard;
@@ -39,22 +40,32 @@ pub(crate) struct Interests {
 /// What legacy sessions are subscribed to, wherever their streams are.
 #[derive(Default)]
 struct Sessions {
-    topics: HashMap<SessionKey, BTreeSet<Topic>>,
+    topics: HashMap<SessionKey, Held>,
     order: VecDeque<(Instant, SessionKey)>,
-    count: usize,
+    counts: Counts,
 }
+
+/// What one session is subscribed to, and whose it is.
+struct Held {
+    key: KeyId,
+    topics: BTreeSet<Topic>,
+}
+
+/// How many subscriptions each key has.
+#[derive(Default)]
+struct Counts(HashMap<KeyId, usize>);
 
 #[derive(Default)]
 struct Streams {
     by_place: HashMap<usize, Listener>,
     servers: HashMap<Box<str>, Audience>,
-    count: usize,
+    counts: Counts,
     version: u64,
 }
 
 /// One stream.
-#[derive(Default)]
 struct Listener {
+    key: KeyId,
     wants: BTreeSet<Topic>,
     /// What changed since it was last called on.
     news: BTreeSet<Topic>,
@@ -72,17 +83,17 @@ struct Audience {
 impl Interests {
     /// What a legacy session is subscribed to.
     pub(crate) fn of(&self, session: &SessionKey) -> BTreeSet<Topic> {
-        self.sessions.borrow().topics.get(session).cloned().unwrap_or_default()
+        self.sessions.borrow().topics.get(session).map(|held| held.topics.clone()).unwrap_or_default()
     }
 
-    /// Notes that a legacy session subscribes to a resource, or no longer does.
+    /// Notes that a legacy session of a key subscribes to a resource, or no longer does.
     ///
     /// # Errors
-    /// [`Kind::Overloaded`] where it, or all together, have as many as may be.
-    pub(crate) fn note(&self, session: SessionKey, topic: &Topic, begins: bool) -> Result<()> {
+    /// [`Kind::Overloaded`] where it, or its key, has as many as may be.
+    pub(crate) fn note(&self, (session, key): (SessionKey, KeyId), topic: &Topic, begins: bool) -> Result<()> {
         let mut sessions = self.sessions.borrow_mut();
         if begins {
-            return sessions.add(session, topic);
+            return sessions.add(session, key, topic);
         }
         sessions.remove(&session, topic);
         Ok(())
@@ -97,6 +108,13 @@ impl Interests {
     pub(crate) fn take(&self, place: usize) -> BTreeSet<Topic> {
         let mut streams = self.streams.borrow_mut();
         streams.by_place.get_mut(&place).map(|listener| std::mem::take(&mut listener.news)).unwrap_or_default()
+    }
+
+    /// Lets everything count as changed that a stream wants to hear about.
+    pub(crate) fn miss(&self, place: usize) {
+        if let Some(listener) = self.streams.borrow_mut().by_place.get_mut(&place) {
+            listener.news.clone_from(&listener.wants);
+        }
     }
 
     /// Whether something changed for a stream.
@@ -126,35 +144,36 @@ impl Interests {
 }
 
 impl Sessions {
-    fn add(&mut self, session: SessionKey, topic: &Topic) -> Result<()> {
+    fn add(&mut self, session: SessionKey, key: KeyId, topic: &Topic) -> Result<()> {
         self.expire(Clock::now());
-        let held = self.topics.get(&session);
+        let held = self.topics.get(&session).map(|held| &held.topics);
         if held.is_some_and(|held| held.contains(topic)) {
             return Ok(());
         }
-        room(held.map_or(0, BTreeSet::len), 1, SUBSCRIPTIONS_MAX)?;
-        room(self.count, 1, SUBSCRIPTIONS_PER_SHARD_MAX)?;
-        if held.is_none() {
+        room(held.map_or(0, BTreeSet::len), SUBSCRIPTIONS_MAX)?;
+        let is_new = held.is_none();
+        self.counts.add(key)?;
+        if is_new {
             self.order.push_back((Clock::now() + Duration::from_secs(SESSION_TTL_S), session));
         }
-        self.count += 1;
-        self.topics.entry(session).or_default().insert(topic.clone());
+        let held = self.topics.entry(session).or_insert_with(|| Held { key, topics: BTreeSet::new() });
+        held.topics.insert(topic.clone());
         Ok(())
     }
 
     fn remove(&mut self, session: &SessionKey, topic: &Topic) {
         let Some(held) = self.topics.get_mut(session) else { return };
-        if held.remove(topic) {
-            self.count -= 1;
+        if held.topics.remove(topic) {
+            self.counts.remove(held.key, 1);
         }
-        if held.is_empty() {
+        if held.topics.is_empty() {
             self.forget(session);
         }
     }
 
     fn forget(&mut self, session: &SessionKey) {
         if let Some(held) = self.topics.remove(session) {
-            self.count -= held.len();
+            self.counts.remove(held.key, held.topics.len());
             self.order.retain(|(_, known)| known != session);
         }
     }
@@ -167,13 +186,13 @@ impl Sessions {
 }
 
 impl Streams {
-    fn add(&mut self, place: usize, topic: &Topic) -> Result<bool> {
-        let listener = self.by_place.entry(place).or_default();
+    fn add(&mut self, (place, key): (usize, KeyId), topic: &Topic) -> Result<bool> {
+        let silent = || Listener { key, wants: BTreeSet::new(), news: BTreeSet::new() };
+        let listener = self.by_place.entry(place).or_insert_with(silent);
         if listener.wants.contains(topic) {
             return Ok(false);
         }
-        room(self.count, 1, SUBSCRIPTIONS_PER_SHARD_MAX)?;
-        self.count += 1;
+        self.counts.add(key)?;
         listener.wants.insert(topic.clone());
         let audience = self.servers.entry(topic.server.clone()).or_default();
         let places = audience.places.entry(topic.uri.clone()).or_default();
@@ -192,7 +211,7 @@ impl Streams {
             return false;
         }
         listener.news.remove(topic);
-        self.count -= 1;
+        self.counts.remove(listener.key, 1);
         let Some(audience) = self.servers.get_mut(&topic.server) else { return false };
         let Some(places) = audience.places.get_mut(&topic.uri) else { return false };
         places.retain(|known| *known != place);
@@ -206,21 +225,40 @@ impl Streams {
     }
 }
 
-fn room(held: usize, more: usize, most: usize) -> Result<()> {
-    if held + more <= most {
+impl Counts {
+    /// Counts one more of a key.
+    fn add(&mut self, key: KeyId) -> Result<()> {
+        let count = self.0.entry(key).or_default();
+        room(*count, SUBSCRIPTIONS_PER_KEY_MAX)?;
+        *count += 1;
+        Ok(())
+    }
+
+    fn remove(&mut self, key: KeyId, less: usize) {
+        let Some(count) = self.0.get_mut(&key) else { return };
+        *count -= less;
+        if *count == 0 {
+            self.0.remove(&key);
+        }
+    }
+}
+
+/// Whether there is room for one more.
+fn room(held: usize, most: usize) -> Result<()> {
+    if held < most {
         return Ok(());
     }
     let words = format!("no more than {most} resources can be subscribed to here: unsubscribe from some first");
     Err(Error::new(Kind::Overloaded, words))
 }
 
-/// Enters what a stream wants to hear about.
+/// Enters what a stream of a key wants to hear about.
 ///
 /// # Errors
-/// [`Kind::Overloaded`] where the streams of the shard have as many as may be.
-pub(crate) fn enter(shard: &Rc<Shard>, place: usize, topics: &BTreeSet<Topic>) -> Result<()> {
+/// [`Kind::Overloaded`] where the streams of the key have as many as may be.
+pub(crate) fn enter(shard: &Rc<Shard>, (place, key): (usize, KeyId), topics: &BTreeSet<Topic>) -> Result<()> {
     for topic in topics {
-        if shard.interests.streams.borrow_mut().add(place, topic)? {
+        if shard.interests.streams.borrow_mut().add((place, key), topic)? {
             tell(shard, &topic.server);
         }
     }
@@ -303,6 +341,12 @@ mod tests {
     use super::*;
     use crate::base::clock::WallTime;
 
+    const ONE: (SessionKey, KeyId) = ([1; 16], KeyId::ANONYMOUS);
+
+    fn other() -> KeyId {
+        KeyId::parse("k2").unwrap()
+    }
+
     fn topic(n: usize) -> Topic {
         Topic { server: "s".into(), uri: format!("a:{n}").into() }
     }
@@ -312,15 +356,15 @@ mod tests {
         Clock::simulate(Instant(0), WallTime(0));
         let interests = Interests::default();
         for n in 0..SUBSCRIPTIONS_MAX {
-            interests.note([1; 16], &topic(n), true).unwrap();
+            interests.note(ONE, &topic(n), true).unwrap();
         }
-        interests.note([1; 16], &topic(0), true).unwrap();
-        let over = interests.note([1; 16], &topic(SUBSCRIPTIONS_MAX), true).unwrap_err();
+        interests.note(ONE, &topic(0), true).unwrap();
+        let over = interests.note(ONE, &topic(SUBSCRIPTIONS_MAX), true).unwrap_err();
         assert_eq!(over.kind, Kind::Overloaded);
-        interests.note([1; 16], &topic(0), false).unwrap();
-        interests.note([1; 16], &topic(SUBSCRIPTIONS_MAX), true).unwrap();
+        interests.note(ONE, &topic(0), false).unwrap();
+        interests.note(ONE, &topic(SUBSCRIPTIONS_MAX), true).unwrap();
         interests.forget(&[1; 16]);
-        assert_eq!(interests.sessions.borrow().count, 0);
+        assert!(interests.sessions.borrow().counts.0.is_empty());
         assert!(interests.of(&[1; 16]).is_empty());
         Clock::end_simulation();
     }
@@ -329,8 +373,8 @@ mod tests {
     fn a_session_that_wants_nothing_any_more_keeps_no_room() {
         Clock::simulate(Instant(0), WallTime(0));
         let interests = Interests::default();
-        interests.note([1; 16], &topic(1), true).unwrap();
-        interests.note([1; 16], &topic(1), false).unwrap();
+        interests.note(ONE, &topic(1), true).unwrap();
+        interests.note(ONE, &topic(1), false).unwrap();
         let sessions = interests.sessions.borrow();
         assert!(sessions.topics.is_empty() && sessions.order.is_empty());
         Clock::end_simulation();
@@ -340,9 +384,9 @@ mod tests {
     fn subscriptions_go_when_their_session_would_have_expired() {
         Clock::simulate(Instant(0), WallTime(0));
         let interests = Interests::default();
-        interests.note([1; 16], &topic(1), true).unwrap();
+        interests.note(ONE, &topic(1), true).unwrap();
         Clock::simulate(Instant(0) + Duration::from_secs(SESSION_TTL_S + 1), WallTime(0));
-        interests.note([2; 16], &topic(1), true).unwrap();
+        interests.note(([2; 16], other()), &topic(1), true).unwrap();
         assert!(interests.of(&[1; 16]).is_empty() && interests.of(&[2; 16]).contains(&topic(1)));
         Clock::end_simulation();
     }
@@ -350,12 +394,35 @@ mod tests {
     #[test]
     fn only_the_first_to_want_something_and_the_last_change_what_is_wanted() {
         let mut streams = Streams::default();
-        assert_eq!(streams.add(1, &topic(1)), Ok(true));
-        assert_eq!(streams.add(1, &topic(1)), Ok(false));
-        assert_eq!(streams.add(2, &topic(1)), Ok(false));
+        assert_eq!(streams.add((1, KeyId::ANONYMOUS), &topic(1)), Ok(true));
+        assert_eq!(streams.add((1, KeyId::ANONYMOUS), &topic(1)), Ok(false));
+        assert_eq!(streams.add((2, KeyId::ANONYMOUS), &topic(1)), Ok(false));
         assert!(!streams.remove(1, &topic(1)));
         assert!(!streams.remove(1, &topic(1)));
         assert!(streams.remove(2, &topic(1)));
-        assert_eq!(streams.count, 0);
+        assert!(streams.counts.0.is_empty());
+    }
+
+    #[test]
+    fn one_key_uses_up_its_own_room_alone() {
+        Clock::simulate(Instant(0), WallTime(0));
+        let (interests, mut streams) = (Interests::default(), Streams::default());
+        for n in 0..SUBSCRIPTIONS_PER_KEY_MAX {
+            let session = u128::try_from(n / SUBSCRIPTIONS_MAX).unwrap().to_be_bytes();
+            interests.note((session, KeyId::ANONYMOUS), &topic(n), true).unwrap();
+            streams.add((n, KeyId::ANONYMOUS), &topic(1)).unwrap();
+        }
+        let full = [
+            interests.note(([9; 16], KeyId::ANONYMOUS), &topic(1), true).unwrap_err(),
+            streams.add((usize::MAX, KeyId::ANONYMOUS), &topic(1)).unwrap_err(),
+        ];
+        assert!(full.iter().all(|error| error.kind == Kind::Overloaded));
+        interests.note(([9; 16], other()), &topic(1), true).unwrap();
+        streams.add((usize::MAX - 1, other()), &topic(1)).unwrap();
+        interests.forget(&[0; 16]);
+        streams.remove(0, &topic(1));
+        interests.note(([8; 16], KeyId::ANONYMOUS), &topic(1), true).unwrap();
+        streams.add((0, KeyId::ANONYMOUS), &topic(1)).unwrap();
+        Clock::end_simulation();
     }
 }

@@ -11,6 +11,7 @@ use crate::shard::interests::Topic;
 use crate::shard::session::SessionKey;
 use crate::upstream::answer::{Answer, Event, OwnedCall, Reply};
 use crate::upstream::leg::Verdict;
+use bytes::Bytes;
 use rustls::ServerConfig;
 use std::sync::Arc;
 
@@ -41,9 +42,9 @@ pub enum ToShard {
     ClientReplied(SessionKey, u64, Reply),
     /// A legacy client said which log messages it wants in its session.
     LogLevel(SessionKey, LogLevel),
-    /// A legacy client subscribes its session to a resource, or (`false`) no longer does; the asking shard waits to
-    /// hear that this one knows.
-    Subscribed(SessionKey, Box<Topic>, bool, Ticket),
+    /// A legacy client subscribes its session to a resource, or no longer does; the asking shard waits to hear that
+    /// this one knows.
+    Subscribed(Ticket, Box<Subscribed>),
     /// What a shard wants to hear about, of a server whose home is here.
     Wants(Box<Wants>),
     /// The server tells of all that this shard wanted of it in this version.
@@ -56,6 +57,10 @@ pub enum ToShard {
     Posted(Ticket, Box<Posted>),
     /// The word on a message that the shard asked with this number handed over.
     PostTaken(u64, Box<std::result::Result<(), Refusal>>),
+    /// A client that came back on the asking shard wants more of a stream that is kept here.
+    Pull(Ticket, Box<Pull>),
+    /// The answer to the shard that asked so with this number.
+    Pulled(u64, Box<Pulled>),
     /// Take no more connections, finish what is under way, then stop.
     Drain,
 }
@@ -68,6 +73,59 @@ pub struct Posted {
     pub(crate) body: Vec<u8>,
     /// What the request that brought it narrowed its rights to.
     pub(crate) narrowing: Option<Narrowing>,
+}
+
+/// What is asked of the shard that keeps a stream.
+#[derive(Clone, Debug)]
+pub struct Pull {
+    /// The session of the stream.
+    pub(crate) session: SessionKey,
+    /// Its number.
+    pub(crate) number: u64,
+    /// Who reads; nothing where a client has just come back to it.
+    pub(crate) reader: Option<u64>,
+    /// The place of the last event it has.
+    pub(crate) after: u64,
+}
+
+/// What comes of it.
+#[derive(Debug)]
+pub enum Pulled {
+    /// What comes after that event is not kept.
+    Lost,
+    /// The client has come back on another connection.
+    Taken,
+    /// What there is, to this reader; perhaps nothing yet.
+    Read(u64, Rest),
+}
+
+/// What comes after an event of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// The events as they are written, each with its place.
+    pub(crate) events: Vec<(u64, Bytes)>,
+    /// Whether nothing comes after them.
+    pub(crate) is_all: bool,
+}
+
+/// What a legacy session is subscribed to from now on, or no longer.
+#[derive(Clone, Debug)]
+pub struct Subscribed {
+    /// The session.
+    pub(crate) session: SessionKey,
+    /// Whose it is.
+    pub(crate) key: KeyId,
+    /// The resource.
+    pub(crate) topic: Topic,
+    /// Whether it begins; otherwise it ends.
+    pub(crate) begins: bool,
+}
+
+impl Subscribed {
+    /// The end of the same subscription.
+    pub(crate) fn ended(&self) -> Self {
+        Self { begins: false, ..self.clone() }
+    }
 }
 
 /// A question between shards: who asked, and its number there.

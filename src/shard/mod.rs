@@ -12,6 +12,7 @@
 //! | `call.rs` | the one way a tool is executed |
 //! | `asked.rs`, `park.rs` | what servers ask clients of both eras, until it is answered |
 //! | `relay.rs` | an answer, plain or as a stream of events |
+//! | `replay.rs`, `replays.rs`, `teller.rs`, `reread.rs` | what legacy streams said, kept for clients that come back |
 //! | `forward.rs`, `messages.rs` | calls and notices that cross shards |
 //! | `session.rs`, `streams.rs` | what is kept of sessions and open streams |
 //! | `event_sessions.rs` | sessions over HTTP+SSE, which live where their stream is |
@@ -36,9 +37,13 @@ mod owned;
 mod park;
 mod refuse;
 mod relay;
+mod replay;
+mod replays;
+mod reread;
 pub mod session;
 mod start;
 mod streams;
+mod teller;
 mod wanted;
 
 pub use start::{ShardArgs, run};
@@ -54,6 +59,8 @@ use crate::shard::fanout::Fanout;
 use crate::shard::forward::Peers;
 use crate::shard::interests::Interests;
 use crate::shard::park::Parks;
+use crate::shard::replays::Replays;
+use crate::shard::reread::Pulls;
 use crate::shard::session::{EndedSessions, InFlight, LogLevels};
 use crate::shard::streams::Streams;
 use crate::telemetry::{ServerSlot, ServerTable, ShardMetrics};
@@ -84,6 +91,8 @@ pub struct Shard {
     interests: Interests,
     fanout: Rc<Fanout>,
     streams: Streams,
+    replays: Replays,
+    pulls: Pulls,
     event_sessions: EventSessions,
     /// Requests under way.
     busy: Cell<usize>,
@@ -148,6 +157,13 @@ impl Shard {
     /// Brings the number of parked calls into the meters.
     fn measure_parks(&self) {
         self.metrics.parked_calls.set(self.parks.len() as u64);
+    }
+
+    /// Brings what is kept of streams into the meters.
+    fn measure_replays(&self) {
+        let (streams, bytes) = self.replays.measure();
+        self.metrics.replay_streams.set(streams as u64);
+        self.metrics.replay_bytes.set(bytes as u64);
     }
 
     /// The bounds of a new connection.

@@ -3,18 +3,24 @@
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Kind, Result};
+use crate::base::limits::REPLAY_BEGIN_MS;
 use crate::base::phase::Phase;
 use crate::mcp::bridge::Bridged;
+use crate::mcp::revision::Revision;
+use crate::mcp::session::Session;
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::rt::time;
+use crate::shard::Shard;
 use crate::shard::exchange::Exchange;
+use crate::shard::teller::Teller;
 use crate::upstream::answer::{Answer, Relay, Said, Sink, relay, unheard};
 use crate::wire::http::{Body, ServerConn};
 use crate::wire::sse;
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The headers of every event stream.
@@ -24,14 +30,35 @@ pub(crate) const SSE_HEADERS: &[(&str, &str)] =
 /// A call this short is not watched for a client that goes away: a watch costs two submissions to the ring.
 const WATCH_AFTER: Duration = Duration::from_millis(20);
 
+/// A call this long is answered as a stream, where its client knows how to come back to one.
+const BEGIN_AFTER: Duration = Duration::from_millis(REPLAY_BEGIN_MS);
+
 /// What a door wants to happen around a call.
 pub(crate) struct Way<'a> {
     /// Whether the client takes an event stream.
     pub(crate) events: bool,
-    /// Whether a client that goes away cancels the call (modern) or not (legacy).
-    pub(crate) gone_is_cancel: bool,
     /// Rung to cancel the call.
     pub(crate) cancel: &'a Notify,
+    /// What a client that goes away means.
+    pub(crate) client: Client<'a>,
+}
+
+/// What it means where a client goes away while its call runs.
+pub(crate) enum Client<'a> {
+    /// It cancels the call (modern).
+    Cancels,
+    /// Nothing (legacy): it may come back to the stream.
+    ComesBack(&'a Coming<'a>),
+}
+
+/// A legacy client that may come back to the stream of its call.
+pub(crate) struct Coming<'a> {
+    /// The shard where the call was made.
+    pub(crate) shard: &'a Rc<Shard>,
+    /// The session.
+    pub(crate) session: &'a Session,
+    /// The raw id of the request.
+    pub(crate) request: &'a [u8],
 }
 
 impl Way<'_> {
@@ -39,40 +66,64 @@ impl Way<'_> {
     pub(crate) fn events(&self) -> (Sink, Relay) {
         if self.events { relay() } else { unheard() }
     }
+
+    /// When something is due that no call waits for, and what.
+    fn due(&self) -> Option<(Instant, Due)> {
+        match self.client {
+            Client::Cancels => Some((Clock::recent() + WATCH_AFTER, Due::Watch)),
+            Client::ComesBack(coming) if self.events && coming.session.revision == Revision::V2025_11_25 => {
+                Some((Clock::recent() + BEGIN_AFTER, Due::Begin))
+            }
+            Client::ComesBack(_) => None,
+        }
+    }
+}
+
+/// What a call comes to that takes a while.
+#[derive(Clone, Copy)]
+enum Due {
+    /// Its client is watched.
+    Watch,
+    /// Its stream begins, for its client is to know how to come back to it.
+    Begin,
 }
 
 /// What the loop below waits for.
 enum Turn<T> {
     Ended(T),
     Said(Said),
-    Gone,
+    Due(Due),
 }
 
 /// Runs a call, whose sink is that of `events`, to its end and relays what it says on the way through `tell`, which
-/// makes the bytes of a notification or of a request to the client, or nothing where the client is not to see it. Says
-/// whether a stream has begun. The call comes pinned: taken by value it would stand in this future twice.
+/// makes the bytes of a notification or of a request to the client, or nothing where the client is not to see it. Gives
+/// the stream too, if one has begun. The call comes pinned: taken by value it would stand in this future twice.
 pub(crate) async fn run<S: Stream, F: Future<Output = Result<Answer>>>(
     conn: &mut ServerConn<S>,
     way: &Way<'_>,
     mut running: Pin<&mut F>,
     events: &mut Relay,
     mut tell: impl FnMut(Said) -> Option<Vec<u8>>,
-) -> (Result<Answer>, bool) {
-    let mut told = Told { streaming: false, broken: !way.events };
+) -> (Result<Answer>, Told) {
+    let mut told = Told { streaming: false, broken: !way.events, teller: None };
     // A moment that stays where it is: a call with much to say must not put off the watch with every event.
-    let mut watch_from = way.gone_is_cancel.then(|| Clock::recent() + WATCH_AFTER);
+    let mut due = way.due();
     loop {
-        match turn(running.as_mut(), events, conn, watch_from).await {
+        match turn(running.as_mut(), events, conn, due).await {
             Turn::Ended(answer) => {
                 while let Some(said) = events.try_next() {
-                    Box::pin(told.message(conn, tell(said))).await;
+                    Box::pin(told.message(conn, way, tell(said))).await;
                 }
-                return (answer, told.streaming);
+                return (answer, told);
             }
             // Boxed, as most calls tell nothing on the way.
-            Turn::Said(said) => Box::pin(told.message(conn, tell(said))).await,
-            Turn::Gone => {
-                watch_from = None;
+            Turn::Said(said) => Box::pin(told.message(conn, way, tell(said))).await,
+            Turn::Due(Due::Begin) => {
+                due = None;
+                Box::pin(told.begin(conn, way)).await;
+            }
+            Turn::Due(Due::Watch) => {
+                due = None;
                 way.cancel.notify_one();
             }
         }
@@ -83,44 +134,90 @@ async fn turn<S: Stream, F: Future>(
     running: Pin<&mut F>,
     events: &mut Relay,
     conn: &ServerConn<S>,
-    watch_from: Option<Instant>,
+    due: Option<(Instant, Due)>,
 ) -> Turn<F::Output> {
-    let gone = async {
-        match watch_from {
-            Some(from) => {
-                time::sleep_until(from).await;
-                // Boxed, as most calls have ended by then.
-                Box::pin(conn.peer_gone()).await;
+    let late = async {
+        match due {
+            Some((at, what)) => {
+                time::sleep_until(at).await;
+                if let Due::Watch = what {
+                    // Boxed, as most calls have ended by then.
+                    Box::pin(conn.peer_gone()).await;
+                }
+                what
             }
-            None => std::future::pending::<()>().await,
+            None => std::future::pending().await,
         }
     };
-    let (next, gone) = (pin!(events.next()), pin!(gone));
-    match select(running, select(next, gone)).await {
+    let (next, late) = (pin!(events.next()), pin!(late));
+    match select(running, select(next, late)).await {
         Either::Left((ended, _)) => Turn::Ended(ended),
         Either::Right((Either::Left((said, _)), _)) => Turn::Said(said),
-        Either::Right((Either::Right(_), _)) => Turn::Gone,
+        Either::Right((Either::Right((what, _)), _)) => Turn::Due(what),
     }
 }
 
 /// How far an answer has come as a stream.
-struct Told {
+pub(crate) struct Told {
     streaming: bool,
+    /// Nothing more is written on this connection.
     broken: bool,
+    /// Keeps what is said, where the client may come back.
+    teller: Option<Teller>,
 }
 
 impl Told {
-    /// Writes a notification or a request. A client that cannot be written to is told no more; whether that cancels the
-    /// call is the watch's to say.
-    async fn message<S: Stream>(&mut self, conn: &mut ServerConn<S>, message: Option<Vec<u8>>) {
-        let Some(json) = message.filter(|_| !self.broken) else { return };
-        if !self.streaming {
-            self.streaming = true;
-            self.broken = conn.start_stream(200, SSE_HEADERS).await.is_err();
+    /// Says a notification or a request. On a connection that cannot be written to no more is said; whether that
+    /// cancels the call is the watch's to say.
+    async fn message<S: Stream>(&mut self, conn: &mut ServerConn<S>, way: &Way<'_>, message: Option<Vec<u8>>) {
+        let Some(json) = message.filter(|_| way.events) else { return };
+        self.begin(conn, way).await;
+        match &self.teller {
+            Some(teller) => {
+                let wire = teller.say(&json);
+                self.write(conn, &wire).await;
+            }
+            None => self.write(conn, &framed(&json)).await,
         }
+    }
+
+    /// Begins the stream, if it has not begun.
+    async fn begin<S: Stream>(&mut self, conn: &mut ServerConn<S>, way: &Way<'_>) {
+        if std::mem::replace(&mut self.streaming, true) {
+            return;
+        }
+        if let Client::ComesBack(coming) = way.client {
+            self.teller = Some(Teller::new(coming.shard, coming.session, Some(coming.request)));
+        }
+        self.broken = conn.start_stream(200, SSE_HEADERS).await.is_err();
+        if let Some(first) = self.teller.as_ref().and_then(Teller::first) {
+            self.write(conn, &first).await;
+        }
+    }
+
+    /// Writes an event. A client that has come back on another connection reads it there.
+    async fn write<S: Stream>(&mut self, conn: &mut ServerConn<S>, event: &[u8]) {
+        self.broken |= self.teller.as_ref().is_some_and(|teller| teller.stream().is_taken());
         if !self.broken {
-            self.broken = conn.write_stream(framed(&json)).await.is_err();
+            self.broken = conn.write_stream(event.to_vec()).await.is_err();
         }
+    }
+
+    /// Says the answer, which ends the stream.
+    async fn end<S: Stream>(mut self, conn: &mut ServerConn<S>, body: Vec<u8>) -> Result<()> {
+        let Some(teller) = self.teller.take() else {
+            self.write(conn, &framed(&body)).await;
+            return self.close(conn).await;
+        };
+        self.broken |= teller.stream().is_taken();
+        let wire = teller.end(&body);
+        self.write(conn, &wire).await;
+        self.close(conn).await
+    }
+
+    /// Ends the stream on this connection; one that is not ended closes its connection.
+    async fn close<S: Stream>(self, conn: &mut ServerConn<S>) -> Result<()> {
+        if self.broken { Ok(()) } else { conn.finish_stream().await }
     }
 }
 
@@ -128,27 +225,22 @@ impl Told {
 pub(crate) async fn answer<S: Stream>(
     exchange: &mut Exchange,
     conn: &mut ServerConn<S>,
-    streaming: bool,
+    told: Told,
     bridged: Bridged,
 ) -> Result<()> {
     exchange.shard.metrics.bytes_out.add(bridged.body.len() as u64);
-    let written = finish(conn, streaming, bridged.status, bridged.body).await;
+    let written = match told.streaming {
+        // Boxed, as most answers come whole.
+        true => Box::pin(told.end(conn, bridged.body)).await,
+        false => finish(conn, bridged.status, bridged.body).await,
+    };
     exchange.stamps.end(Phase::Write);
     exchange.shard.metrics.record_phases(&exchange.stamps);
     written
 }
 
-/// Writes the final message of a call: the last event of its stream where one has begun, else a plain JSON answer.
-pub(crate) async fn finish<S: Stream>(
-    conn: &mut ServerConn<S>,
-    streaming: bool,
-    status: u16,
-    body: Vec<u8>,
-) -> Result<()> {
-    if streaming {
-        conn.write_stream(framed(&body)).await?;
-        return conn.finish_stream().await;
-    }
+/// Writes a plain JSON answer.
+pub(crate) async fn finish<S: Stream>(conn: &mut ServerConn<S>, status: u16, body: Vec<u8>) -> Result<()> {
     let json = ("content-type", "application/json");
     match status {
         503 => conn.respond(503, &[json, ("retry-after", "1")], Body::Vec(body)).await,
@@ -208,7 +300,7 @@ mod tests {
             drop(client);
         }));
         let cancel = Notify::new();
-        let way = Way { events, gone_is_cancel: true, cancel: &cancel };
+        let way = Way { events, cancel: &cancel, client: Client::Cancels };
         let start = Clock::now();
         let (sink, mut events) = way.events();
         let call = pin!(chatter(sink, &cancel));

@@ -123,6 +123,13 @@ impl InFlight {
         Cancellable { in_flight: self, request, cancelled }
     }
 
+    /// Cancels all requests of a session.
+    pub(crate) fn cancel_all(&self, session: &SessionKey) {
+        let requests = self.requests.borrow();
+        let own = requests.iter().filter(|((of, _), _)| of == session);
+        own.for_each(|(_, cancelled)| cancelled.notify_one());
+    }
+
     /// Cancels a request; says whether it was under way here.
     pub(crate) fn cancel(&self, session: SessionKey, id: &[u8]) -> bool {
         let found = self.requests.borrow().get(&(session, id.into())).cloned();
@@ -157,6 +164,7 @@ impl Drop for Cancellable<'_> {
 mod tests {
     use super::*;
     use crate::base::clock::WallTime;
+    use futures_util::FutureExt;
 
     #[test]
     fn an_ended_session_is_forgotten_once_it_would_have_expired() {
@@ -192,5 +200,15 @@ mod tests {
         assert!(in_flight.cancel([1; 16], b"7"));
         drop(request);
         assert!(!in_flight.cancel([1; 16], b"7"));
+    }
+
+    #[test]
+    fn a_session_that_ends_cancels_its_own_requests_and_no_others() {
+        let in_flight = InFlight::default();
+        let own = [in_flight.enter([1; 16], b"7"), in_flight.enter([1; 16], b"8")];
+        let other = in_flight.enter([2; 16], b"7");
+        in_flight.cancel_all(&[1; 16]);
+        let is_cancelled = |request: &Cancellable<'_>| request.cancelled().now_or_never().is_some();
+        assert!(own.iter().all(is_cancelled) && !is_cancelled(&other));
     }
 }

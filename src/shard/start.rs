@@ -113,6 +113,8 @@ async fn open(args: ShardArgs) -> Result<(Rc<Shard>, TcpListener, Receiver<ToSha
         log_levels: Default::default(),
         interests: Default::default(),
         streams: Default::default(),
+        replays: Default::default(),
+        pulls: Default::default(),
         event_sessions: Default::default(),
         draining: Cell::new(false),
     });
@@ -150,6 +152,8 @@ async fn tell_beats(shard: Rc<Shard>, beat: Arc<dyn Fn(ShardId, bool) + Send + S
         interests::tell_all(&shard);
         shard.parks.expire();
         shard.measure_parks();
+        shard.replays.expire();
+        shard.measure_replays();
         time::sleep(BEAT).await;
     }
 }

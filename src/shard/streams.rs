@@ -47,6 +47,8 @@ pub(crate) struct Streams {
 /// What a shard knows of one stream.
 struct Member {
     key: KeyId,
+    /// Whether it counts as open.
+    counts: bool,
     session: Option<SessionKey>,
     call: Option<Call>,
     waker: Option<Waker>,
@@ -55,6 +57,7 @@ struct Member {
 /// One open stream in its shard's list, and in the count of its key.
 pub(crate) struct OpenStream {
     shard: Rc<Shard>,
+    key: KeyId,
     place: usize,
 }
 
@@ -67,15 +70,15 @@ impl OpenStream {
         let most = shard.in_force().snapshot.settings.limits.streams_per_key_max;
         let place = shard.streams.enter(key, session, most)?;
         shard.metrics.streams_open.inc();
-        Ok(Self { shard: shard.clone(), place })
+        Ok(Self { shard: shard.clone(), key, place })
     }
 
     /// Enters what the stream wants to hear about.
     ///
     /// # Errors
-    /// [`Kind::Overloaded`] where the streams of the shard have as many as may be.
+    /// [`Kind::Overloaded`] where the streams of the key have as many as may be.
     pub(crate) fn want(&self, topics: &BTreeSet<Topic>) -> Result<()> {
-        interests::enter(&self.shard, self.place, topics)
+        interests::enter(&self.shard, (self.place, self.key), topics)
     }
 
     /// Whether some of it has changed.
@@ -86,6 +89,18 @@ impl OpenStream {
     /// What has changed of that since the last time.
     pub(crate) fn news(&self) -> BTreeSet<Topic> {
         self.shard.interests.take(self.place)
+    }
+
+    /// Lets it no longer count as open: its client is gone.
+    pub(crate) fn uncount(&self) {
+        if self.shard.streams.uncount(self.place) {
+            self.shard.metrics.streams_open.dec();
+        }
+    }
+
+    /// Lets all that it wants to hear about count as changed.
+    pub(crate) fn miss(&self) {
+        self.shard.interests.miss(self.place);
     }
 
     /// Calls on this stream itself.
@@ -107,8 +122,9 @@ impl OpenStream {
 impl Drop for OpenStream {
     fn drop(&mut self) {
         interests::leave(&self.shard, self.place);
-        self.shard.streams.leave(self.place);
-        self.shard.metrics.streams_open.dec();
+        if self.shard.streams.leave(self.place) {
+            self.shard.metrics.streams_open.dec();
+        }
     }
 }
 
@@ -122,7 +138,7 @@ impl Streams {
             return Err(Error::new(Kind::Overloaded, words));
         }
         *count += 1;
-        let member = Some(Member { key, session, call: None, waker: None });
+        let member = Some(Member { key, counts: true, session, call: None, waker: None });
         let mut members = self.members.borrow_mut();
         Ok(match self.free.borrow_mut().pop() {
             Some(place) => {
@@ -136,9 +152,20 @@ impl Streams {
         })
     }
 
-    fn leave(&self, place: usize) {
-        let Some(member) = self.members.borrow_mut()[place].take() else { return };
-        self.free.borrow_mut().push(place);
+    /// Gives a place back; says whether its stream still counted as open.
+    fn leave(&self, place: usize) -> bool {
+        let counts = self.uncount(place);
+        if self.members.borrow_mut()[place].take().is_some() {
+            self.free.borrow_mut().push(place);
+        }
+        counts
+    }
+
+    /// Lets a stream no longer count as open; says whether it did.
+    fn uncount(&self, place: usize) -> bool {
+        let mut members = self.members.borrow_mut();
+        let Some(member) = members[place].as_mut().filter(|member| member.counts) else { return false };
+        member.counts = false;
         let mut per_key = self.per_key.borrow_mut();
         if let Some(count) = per_key.get_mut(&member.key) {
             *count -= 1;
@@ -146,6 +173,7 @@ impl Streams {
                 per_key.remove(&member.key);
             }
         }
+        true
     }
 
     fn poll(&self, place: usize, waker: &Waker) -> Poll<Call> {
@@ -252,10 +280,15 @@ mod tests {
         let streams = Streams::default();
         let open: Vec<_> = (0..MOST).map(|_| enter(&streams, 0)).collect();
         assert!(streams.enter(KeyId::ANONYMOUS, None, MOST).is_err());
-        open.into_iter().for_each(|place| streams.leave(place));
+        assert!(streams.uncount(open[0]) && !streams.uncount(open[0]));
+        enter(&streams, 0);
+        assert!(streams.enter(KeyId::ANONYMOUS, None, MOST).is_err(), "a stream without its client makes room once");
+        let left: Vec<_> = open.into_iter().map(|place| streams.leave(place)).collect();
+        assert!(!left[0] && left[1..].iter().all(|counted| *counted));
+        assert!(streams.leave(MOST));
         assert!(streams.per_key.borrow().is_empty());
         enter(&streams, 0);
-        assert_eq!(streams.places(), MOST, "a place that was left is taken again");
+        assert_eq!(streams.places(), MOST + 1, "a place that was left is taken again");
     }
 
     #[test]

@@ -33,6 +33,8 @@ fn connections(text: &mut Text<'_>) {
     text.counter(names::LISTS, |m| &m.lists);
     text.total(names::STREAMS_OPEN, |m| m.streams_open.get());
     text.total(names::PARKED_CALLS, |m| m.parked_calls.get());
+    text.total(names::REPLAY_STREAMS, |m| m.replay_streams.get());
+    text.total(names::REPLAY_BYTES, |m| m.replay_bytes.get());
     text.counter(names::BYTES_IN, |m| &m.bytes_in);
     text.counter(names::BYTES_OUT, |m| &m.bytes_out);
     text.by_shard(names::MAILBOX, |m| &m.mailbox);

@@ -278,6 +278,10 @@ pub struct ShardMetrics {
     pub streams_open: Gauge,
     /// Calls that wait for their client to answer what a server asked.
     pub parked_calls: Gauge,
+    /// Streams, ended or without their client, that are kept for it to come back to.
+    pub replay_streams: Gauge,
+    /// Bytes of events that are kept for clients to come back for.
+    pub replay_bytes: Gauge,
     /// Bytes read from clients.
     pub bytes_in: Counter,
     /// Bytes written to clients.
@@ -304,6 +308,8 @@ impl Default for ShardMetrics {
             lists: Counter::default(),
             streams_open: Gauge::default(),
             parked_calls: Gauge::default(),
+            replay_streams: Gauge::default(),
+            replay_bytes: Gauge::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             mailbox: Gauge::default(),

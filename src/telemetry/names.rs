@@ -62,6 +62,16 @@ pub const STREAMS_OPEN: Family = Family::gauge("tollgate_streams_open", "Event s
 /// Parked calls.
 pub const PARKED_CALLS: Family =
     Family::gauge("tollgate_parked_calls", "Calls that wait for their client to answer what a server asked.");
+/// Streams kept for clients that may come back.
+pub const REPLAY_STREAMS: Family = Family::gauge(
+    "tollgate_replay_streams",
+    "Event streams of legacy sessions, ended or without their client, that are kept for it to come back to.",
+);
+/// Events kept for clients that may come back.
+pub const REPLAY_BYTES: Family = Family::gauge(
+    "tollgate_replay_bytes",
+    "Bytes of events on streams of legacy sessions, open ones too, that are kept for clients to come back for.",
+);
 pub const BYTES_IN: Family = Family::counter("tollgate_received_bytes_total", "Bytes read from clients.");
 pub const BYTES_OUT: Family = Family::counter("tollgate_sent_bytes_total", "Bytes written to clients.");
 pub const CALLS: Family = Family::counter("tollgate_calls_total", "Tool calls by server and outcome.");

@@ -37,6 +37,7 @@ mod older;
 mod one_gate;
 mod pairs;
 mod peers;
+mod resumption;
 mod streams;
 mod subscriptions;
 mod tangles;

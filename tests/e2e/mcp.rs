@@ -155,10 +155,16 @@ impl Session {
 
     /// A request with another method than POST.
     pub(crate) fn bare(&self, method: &str) -> Connection {
+        self.bare_with(method, &[])
+    }
+
+    /// The same with more headers.
+    pub(crate) fn bare_with(&self, method: &str, more: &[(&str, &str)]) -> Connection {
         let mut headers = vec![("Accept", "text/event-stream")];
         let bearer = self.client.key.as_ref().map(|key| format!("Bearer {key}"));
         headers.extend(bearer.as_deref().map(|bearer| ("Authorization", bearer)));
         headers.extend(self.headers());
+        headers.extend_from_slice(more);
         let mut connection = Connection::open(self.client.address);
         connection.send(&http::request(method, &self.client.path, &headers, b""));
         connection

@@ -296,3 +296,33 @@ fn prompts_and_resources_cross_on_the_stream() {
         gate.stop();
     }
 }
+
+/// What a client that opens sessions, calls and leaves again would otherwise pile up.
+#[test]
+fn calls_end_with_the_stream_of_their_session() {
+    let fixture = Server::everything("dual");
+    let home = Home::new(&format!("{ANYONE}[servers.f]\nurl = \"{}\"\n", fixture.url));
+    let gate = home.start();
+    let client = Client::new(home.listen);
+    wait_for_tools(&client, 3);
+    let in_flight = || {
+        let text = http::get(home.admin, "/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix("tollgate_calls_in_flight{server=\"f\"} "));
+        line.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let sessions: Vec<_> = (0..3)
+        .map(|_| {
+            let session = Older::initialized(&client, "/sse");
+            for id in 1..4 {
+                let params = json!({"name": "f__test_wait", "arguments": {"ms": 40_000}});
+                session.ask(id, "tools/call", params);
+            }
+            session
+        })
+        .collect();
+    eventually("the calls are under way", PATIENCE, || in_flight() == 9);
+    drop(sessions);
+    eventually("nothing is under way for nobody", PATIENCE, || in_flight() == 0);
+    gate.stop();
+    home.run_well(&["audit", "verify"]);
+}

@@ -162,3 +162,19 @@ class Worker(threading.Thread):
             time.sleep(self.random.uniform(0, 1))
         session.end()
         return is_open
+
+    def do_legacy_comes_back(self, path, _):
+        session = self.session(path)
+        if session is None:
+            return False
+        arguments = {"ms": self.random.randrange(200, 1500)}
+        number, stream = session.open("tools/call", {"name": "test_wait", "arguments": arguments})
+        with stream:
+            event = stream.first_id()
+        is_good = False
+        if event is not None:
+            time.sleep(self.random.uniform(0, 2))
+            with session.come_back(event) as stream:
+                is_good = check(stream.answer(number), f"waited {arguments['ms']} ms")
+        session.end()
+        return is_good

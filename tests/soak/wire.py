@@ -70,6 +70,17 @@ class Stream:
         except TimeoutError as error:
             raise Stuck("an event stream") from error
 
+    def first_id(self):
+        """The id of the first event; nothing where the answer is no stream."""
+        try:
+            for line in self.response:
+                text = line.decode().rstrip("\r\n")
+                if text.startswith("id:"):
+                    return text[3:].strip()
+        except TimeoutError as error:
+            raise Stuck("the first event") from error
+        return None
+
     def answer(self, number):
         """The message that answers, where the stream does not end first."""
         for message in self.events():
@@ -147,6 +158,10 @@ class Session:
 
     def listen(self):
         return Stream(self.port, "GET", self.path, None, self.headers())
+
+    def come_back(self, event):
+        """The stream of an event, from there on."""
+        return Stream(self.port, "GET", self.path, None, self.headers() | {"Last-Event-ID": event})
 
     def end(self):
         Stream(self.port, "DELETE", self.path, None, self.headers()).close()

@@ -23,9 +23,9 @@ use crate::shard::doors::{replies, told};
 use crate::shard::exchange::Exchange;
 use crate::shard::inbox::{subscribe_everywhere, subscribe_here};
 use crate::shard::lists::{self, Asked, respond_list};
-use crate::shard::messages::ToShard;
+use crate::shard::messages::{Subscribed, ToShard};
 use crate::shard::refuse;
-use crate::shard::relay::{self, Way};
+use crate::shard::relay::{self, Client, Coming, Way};
 use crate::shard::wanted::{topic_of, wanted_of};
 use crate::upstream::answer::{Answer, Said, Sink};
 use crate::upstream::operation::Input;
@@ -118,11 +118,11 @@ async fn single<S: Stream>(
     request: &LegacyRequest<'_>,
 ) -> Result<()> {
     match request.method {
-        LegacyMethod::Ping => relay::finish(conn, false, 200, empty(request.id)).await,
-        LegacyMethod::SetLevel => relay::finish(conn, false, 200, set_level(exchange, session, request)).await,
+        LegacyMethod::Ping => relay::finish(conn, 200, empty(request.id)).await,
+        LegacyMethod::SetLevel => relay::finish(conn, 200, set_level(exchange, session, request)).await,
         LegacyMethod::Subscribe | LegacyMethod::Unsubscribe => {
             let body = Box::pin(subscribe(exchange, session, request)).await;
-            relay::finish(conn, false, 200, body).await
+            relay::finish(conn, 200, body).await
         }
         LegacyMethod::List(kind) => respond_list(exchange, conn, list(kind, request)).await,
         LegacyMethod::Call(method) => call(exchange, conn, head, session, (request, method)).await,
@@ -150,9 +150,10 @@ async fn call<S: Stream>(
     let mut notices = Notices::new(asked.meta.progress_token, Some(level));
     let shard = exchange.shard.clone();
     let cancel = Notify::new();
-    let way = Way { events: head.accepts_events(), gone_is_cancel: false, cancel: &cancel };
+    let coming = Coming { shard: &shard, session, request: request.id };
+    let way = Way { events: head.accepts_events(), cancel: &cancel, client: Client::ComesBack(&coming) };
     let (sink, mut events) = way.events();
-    let (answer, streaming) = {
+    let (answer, told) = {
         let running = pin!(run(exchange, session, request, &asked, &sink));
         let tell = |said| match said {
             Said::Event(event) => tell(&mut notices, &event),
@@ -161,7 +162,7 @@ async fn call<S: Stream>(
         relay::run(conn, &way, running, &mut events, tell).await
     };
     let bridged = finish(&bridge(exchange, &answer), request.id, &answer);
-    relay::answer(exchange, conn, streaming, bridged).await
+    relay::answer(exchange, conn, told, bridged).await
 }
 
 /// Runs a call of a session. It is cancelled by a notification only: a legacy client that goes away has not cancelled.
@@ -231,7 +232,7 @@ async fn batch<S: Stream>(
     });
     let bodies = join_all(answers).await;
     let body = [b"[", &*bodies.join(&b','), b"]"].concat();
-    relay::finish(conn, false, 200, body).await
+    relay::finish(conn, 200, body).await
 }
 
 /// The answer to a message that does not go back as the answer to its own POST. `sink` takes what a call says.
@@ -285,14 +286,15 @@ async fn subscribed(exchange: &Exchange, session: &Session, request: &LegacyRequ
     let Some(topic) = topic_of(exchange, wanted.name()) else {
         return Ok(Some(calls::not_found(audit::Era::Legacy, &wanted)));
     };
+    let subscribed = Subscribed { session: session.id, key: session.key, topic, begins };
     if session.revision == Revision::V2024_11_05 {
         // Such a session lives on this shard alone, and takes its subscriptions along when it ends.
         if shard.event_sessions.get(&session.id).is_some() {
-            subscribe_here(shard, session.id, &topic, begins).await?;
+            subscribe_here(shard, &subscribed).await?;
         }
         return Ok(None);
     }
-    subscribe_everywhere(shard, session.id, &topic, begins).await.map(|()| None)
+    subscribe_everywhere(shard, &subscribed).await.map(|()| None)
 }
 
 /// Remembers, on every shard, the least log level that a session wants.

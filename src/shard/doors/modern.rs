@@ -17,6 +17,7 @@ use crate::mcp::task::{self, TaskMethod};
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::shard::call::{self, Call, Caller};
+use crate::shard::doors::held::Voice;
 use crate::shard::doors::notices::{call_meta, check_mirrored, era_of, finish, hear, trace_of};
 use crate::shard::doors::stream::{self, After, Script};
 use crate::shard::doors::{asking, told};
@@ -24,7 +25,7 @@ use crate::shard::exchange::Exchange;
 use crate::shard::interests::Topic;
 use crate::shard::lists::{Asked, respond_list};
 use crate::shard::refuse;
-use crate::shard::relay::{self, Way};
+use crate::shard::relay::{self, Client, Way};
 use crate::shard::wanted::{self, Wanted, topic_of, wanted_of};
 use crate::upstream::operation::Input;
 use crate::wire::http::{RequestHead, ServerConn};
@@ -42,7 +43,7 @@ pub(crate) async fn answer<S: Stream>(
         ModernMethod::Discover => {
             let offers = exchange.snapshot().offers(exchange.principal.grant, exchange.door);
             let body = exchange.shard.model.discover(request.id, offers);
-            relay::finish(conn, false, 200, body).await
+            relay::finish(conn, 200, body).await
         }
         ModernMethod::List(kind) => {
             let (id, params) = (request.id, &request.params);
@@ -78,11 +79,12 @@ async fn send<S: Stream>(
     let meta = &request.meta;
     let mut notices = Notices::new(meta.progress_token, meta.log_level);
     let cancel = Notify::new();
-    let way = Way { events: head.accepts_events() && notices.wanted(), gone_is_cancel: true, cancel: &cancel };
+    let events = head.accepts_events() && notices.wanted();
+    let way = Way { events, cancel: &cancel, client: Client::Cancels };
     let (sink, mut events) = way.events();
     let mirrored = |tool: &_| check_mirrored(head, tool, wanted.arguments());
     let is_retry = retry.is_some();
-    let (answer, streaming) = if retry.is_some() || call.caps.can_be_asked() {
+    let (answer, told) = if is_retry || call.caps.can_be_asked() {
         let retry = retry.unwrap_or_default();
         // Boxed, as each call would carry the room for what only some clients can do.
         let mut cancelled = Box::pin(cancel.notified());
@@ -99,7 +101,7 @@ async fn send<S: Stream>(
     let model = &exchange.shard.model;
     let bridge = Bridge { client: Era::Modern, upstream, model, client_caps: meta.capabilities, reads };
     let bridged = finish(&bridge, request.id, &answer);
-    relay::answer(exchange, conn, streaming, bridged).await
+    relay::answer(exchange, conn, told, bridged).await
 }
 
 /// Who may keep what is read, at most: others than this key only where the configuration says so of the server, and
@@ -154,8 +156,9 @@ async fn listen<S: Stream>(
     };
     let granted = named.iter().filter_map(|uri| Some((&**uri, topic_of(exchange, uri)?)));
     let (honoured, topics): (Vec<&str>, BTreeSet<Topic>) = granted.unzip();
-    let first = Some(listen.acknowledged(request.id, &honoured));
-    let script = Script { subscription: Some(request.id), session: None, first, listen, topics };
+    let first = Some(relay::framed(&listen.acknowledged(request.id, &honoured)));
+    let (subscription, voice) = (Some(request.id), Voice::Plain);
+    let script = Script { subscription, session: None, first, listen, topics, voice, missed: false };
     stream::begin(exchange, conn, script).await
 }
 

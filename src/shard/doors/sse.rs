@@ -23,6 +23,7 @@ use crate::mcp::subscribe::Listen;
 use crate::rt::local;
 use crate::rt::stream::Stream;
 use crate::rt::task;
+use crate::shard::doors::held::Voice;
 use crate::shard::doors::notices::tell;
 use crate::shard::doors::stream::{self, After, Script};
 use crate::shard::doors::{legacy, replies};
@@ -74,10 +75,11 @@ async fn open<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>) -> Resul
         Door::Server(id) => Some(exchange.catalog().server_name(id).into()),
     };
     let session = EventSession::new(state, server, exchange.narrowing.clone());
-    let registered = Registered::new(shard, id, session);
+    let voice = Voice::Spoken(Registered::new(shard, id, session));
     let (listen, topics) = (Listen::ALL, BTreeSet::new());
-    let script = Script { subscription: None, session: Some(id), first: None, listen, topics };
-    stream::begin_session(exchange, conn, script, first, registered).await
+    let first = Some(first);
+    let script = Script { subscription: None, session: Some(id), first, listen, topics, voice, missed: false };
+    stream::begin(exchange, conn, script).await
 }
 
 /// `/messages`: takes a message of a session.
@@ -165,7 +167,7 @@ async fn take(busy: Busy, posted: Posted, word: impl FnOnce(Taken)) {
     let asked = read(&session, &body);
     // What asks for nothing finds room always: it may be the answer, or the end, of what is under way.
     let is_word = asked.as_ref().is_ok_and(|asked| !asked.wants_answer());
-    let Some(under_way) = session.enter(is_word) else { return word(Err(too_many())) };
+    let Some(under_way) = session.enter(shard, is_word) else { return word(Err(too_many())) };
     match asked {
         Ok(asked) => {
             word(Ok(()));
@@ -184,7 +186,8 @@ async fn take(busy: Busy, posted: Posted, word: impl FnOnce(Taken)) {
 }
 
 fn too_many() -> Refusal {
-    Refusal::new(Error::new(Kind::Overloaded, "too many requests of this session are under way; try again later"), None)
+    let words = "too many requests of this session, or of its key, are under way; try again later";
+    Refusal::new(Error::new(Kind::Overloaded, words), None)
 }
 
 /// The exchange of a message, under the snapshot in force now; nothing where the key or the server is gone.
@@ -246,6 +249,9 @@ async fn answer(exchange: Exchange, session: &Rc<EventSession>, asked: Asks<'_>,
     };
     let state = session.state();
     replies::take(&exchange, &state, &admitted).await;
+    if session.has_ended() {
+        return;
+    }
     // Of one message, for this revision has no batches.
     match admitted.messages.into_iter().next() {
         Some(LegacyMessage::Request(request)) => {

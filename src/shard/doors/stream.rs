@@ -1,32 +1,26 @@
 //! Event streams that stay open: the GET stream of a legacy session and the answer to `subscriptions/listen`. Both tell
 //! a client that one of its own lists changed, and nothing else.
 //!
-//! A stream may be open for days and thousands of them at once. So a door only begins it; what keeps it open holds
-//! nothing of the request: neither its head and body nor the snapshot it was answered under.
+//! A stream may be open for days and thousands of them at once. So a door only begins it; `held.rs` keeps it open.
 
-use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::ids::{GrantId, KeyId};
 use crate::catalog::Door;
-use crate::config::Snapshot;
 use crate::mcp::refusal::Refusal;
-use crate::mcp::subscribe::{self, Change, Listen};
+use crate::mcp::session::Session;
+use crate::mcp::subscribe::Listen;
 use crate::rt::stream::Stream;
-use crate::shard::event_sessions::Registered;
+use crate::shard::doors::held::{Held, Kept, Voice};
+use crate::shard::doors::resume::{self, Reading};
 use crate::shard::exchange::Exchange;
 use crate::shard::interests::Topic;
-use crate::shard::relay::{SSE_HEADERS, framed};
+use crate::shard::refuse;
+use crate::shard::relay::SSE_HEADERS;
 use crate::shard::session::SessionKey;
-use crate::shard::streams::{Call, OpenStream};
-use crate::shard::{Shard, refuse};
-use crate::wire::http::{RequestHead, ServerConn};
-use futures_util::future::{Either, join_all, select};
+use crate::shard::streams::OpenStream;
+use crate::shard::teller::Teller;
+use crate::wire::http::{Found, Header, RequestHead, ServerConn};
+use futures_util::future::join_all;
 use std::collections::BTreeSet;
-use std::pin::pin;
-use std::rc::Rc;
-
-/// A comment line: it keeps proxies from closing a silent stream.
-const BEAT: &[u8] = b": beat\n\n";
 
 /// What is left to do on a connection once a door has answered.
 pub(crate) enum After {
@@ -34,6 +28,8 @@ pub(crate) enum After {
     Done,
     /// To keep the event stream open that the answer has begun.
     Stream(Box<Held>),
+    /// To go on with a stream that its client has come back to.
+    Resumed(Box<Reading>),
 }
 
 /// What one stream says.
@@ -42,40 +38,16 @@ pub(crate) struct Script<'a> {
     pub(crate) subscription: Option<&'a [u8]>,
     /// The legacy session it belongs to, where it belongs to one.
     pub(crate) session: Option<SessionKey>,
-    /// Its first message, if there is one.
+    /// Its first event, as it is written, if there is one.
     pub(crate) first: Option<Vec<u8>>,
     /// The changes it tells of.
     pub(crate) listen: Listen,
     /// The resources that it tells of.
     pub(crate) topics: BTreeSet<Topic>,
-}
-
-/// An open stream: all that is kept for it while it is silent.
-pub(crate) struct Held {
-    open: OpenStream,
-    key: KeyId,
-    /// The server at whose door it was opened; nothing for the door of all.
-    server: Option<Box<str>>,
-    session: Option<SessionKey>,
-    subscription: Option<Box<[u8]>>,
-    listen: Listen,
-    /// The session over HTTP+SSE that this stream is.
-    spoken: Option<Registered>,
-    /// The lists that its client knows, or was told to forget.
-    seen: Marks,
-}
-
-/// A mark of each list that may change: another mark, another list. Zero where no change of it is told.
-type Marks = [u64; Change::ALL.len()];
-
-/// Why a stream woke.
-enum Wake {
-    /// Its client is gone.
-    Gone,
-    /// The gate ends it.
-    Ended,
-    /// Its client reads slowly: these bytes still have to be written.
-    Behind(Vec<u8>),
+    /// Who else speaks on it, and how.
+    pub(crate) voice: Voice,
+    /// Whether its client may have missed anything of what it tells of.
+    pub(crate) missed: bool,
 }
 
 /// GET: the stream of a legacy session on which messages come that belong to no request (2025-11-25 transports).
@@ -86,41 +58,41 @@ pub(crate) async fn get<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>
         return refuse::plain(shard, conn, &error).await.map(|()| After::Done);
     }
     let session = match super::legacy::session_of(exchange, head) {
-        Ok(session) => Some(session.id),
+        Ok(session) => session,
         Err(refusal) => return refuse::refusal(shard, conn, &refusal).await.map(|()| After::Done),
     };
-    let topics = session.map(|session| shard.interests.of(&session)).unwrap_or_default();
-    let script = Script { subscription: None, session, first: None, listen: Listen::ALL, topics };
+    match head.find(Header::LastEventId) {
+        Found::Absent => begin_get(exchange, conn, &session, false).await,
+        Found::One(id) => resume::begin(exchange, conn, &session, id).await,
+        Found::Repeated => resume::refuse_id(exchange, conn).await,
+    }
+}
+
+/// Begins a GET stream; `missed` where the client comes back to one that nothing is known of any more.
+pub(super) async fn begin_get<S: Stream>(
+    exchange: &Exchange,
+    conn: &mut ServerConn<S>,
+    session: &Session,
+    missed: bool,
+) -> Result<After> {
+    let teller = Teller::new(&exchange.shard, session, None);
+    let script = Script {
+        subscription: None,
+        session: Some(session.id),
+        first: teller.first(),
+        listen: Listen::ALL,
+        topics: exchange.shard.interests.of(&session.id),
+        voice: Voice::Kept(teller),
+        missed,
+    };
     begin(exchange, conn, script).await
 }
 
-/// Begins a stream: its head, and its first message.
+/// Begins a stream: its head, and its first event.
 pub(crate) async fn begin<S: Stream>(
     exchange: &Exchange,
     conn: &mut ServerConn<S>,
     script: Script<'_>,
-) -> Result<After> {
-    let first = script.first.as_deref().map(framed);
-    start(exchange, conn, script, first, None).await
-}
-
-/// Begins the stream of a session over HTTP+SSE, with this first event.
-pub(crate) async fn begin_session<S: Stream>(
-    exchange: &Exchange,
-    conn: &mut ServerConn<S>,
-    script: Script<'_>,
-    first: Vec<u8>,
-    session: Registered,
-) -> Result<After> {
-    start(exchange, conn, script, Some(first), Some(session)).await
-}
-
-async fn start<S: Stream>(
-    exchange: &Exchange,
-    conn: &mut ServerConn<S>,
-    script: Script<'_>,
-    first: Option<Vec<u8>>,
-    spoken: Option<Registered>,
 ) -> Result<After> {
     let (shard, key) = (&exchange.shard, exchange.principal.key);
     let opened = OpenStream::new(shard, key, script.session);
@@ -131,14 +103,15 @@ async fn start<S: Stream>(
             return refuse::refusal(shard, conn, &refusal).await.map(|()| After::Done);
         }
     };
-    if let Some(spoken) = &spoken {
-        spoken.session.stand_at(open.place());
+    script.voice.stand_at(open.place());
+    if script.missed {
+        open.miss();
     }
     if script.subscription.is_some() {
         settle(exchange, &script.topics).await;
     }
     conn.start_stream(200, SSE_HEADERS).await?;
-    if let Some(first) = first {
+    if let Some(first) = script.first {
         conn.write_stream(first).await?;
     }
     // What happened since the request came, or before the stream was entered, called on nobody.
@@ -147,16 +120,10 @@ async fn start<S: Stream>(
         Door::All => None,
         Door::Server(id) => Some(exchange.catalog().server_name(id).into()),
     };
-    Ok(After::Stream(Box::new(Held {
-        open,
-        key,
-        server,
-        session: script.session,
-        subscription: script.subscription.map(Box::from),
-        listen: script.listen,
-        spoken,
-        seen: marks(exchange.snapshot(), exchange.principal.grant, exchange.door, script.listen),
-    })))
+    let (session, listen, voice) = (script.session, script.listen, script.voice);
+    let kept = Kept { key, server, session, subscription: script.subscription.map(Box::from), listen, voice };
+    let known = (!script.missed).then(|| (exchange.snapshot(), exchange.principal.grant, exchange.door));
+    Ok(After::Stream(Box::new(Held::new(open, kept, known))))
 }
 
 /// Waits until the servers of these resources will tell of them, where they ever do.
@@ -170,127 +137,4 @@ pub(super) async fn settle(exchange: &Exchange, topics: &BTreeSet<Topic>) {
 pub(super) fn tells(exchange: &Exchange, server: &str) -> bool {
     let catalog = exchange.catalog();
     catalog.server_id(server).and_then(|id| catalog.server(id)).is_some_and(|server| server.offers.subscribe)
-}
-
-/// Keeps a stream open until the client goes, its key or session is no longer valid, or the shard drains.
-pub(crate) async fn keep<S: Stream>(shard: &Rc<Shard>, conn: &mut ServerConn<S>, mut held: Box<Held>) -> Result<()> {
-    conn.rest();
-    loop {
-        match hear(shard, conn, &mut held).await {
-            Wake::Gone => return Ok(()),
-            Wake::Ended => break,
-            // On the heap, as what follows: an idle stream keeps no room for writes that must wait.
-            Wake::Behind(rest) => Box::pin(conn.write_framed(rest)).await?,
-        }
-    }
-    Box::pin(async {
-        if let Some(id) = &held.subscription {
-            conn.write_stream(framed(&subscribe::ended(id))).await?;
-        }
-        conn.finish_stream().await
-    })
-    .await
-}
-
-/// Waits, and says what there is to say as long as the client's side takes it without waiting: the watch for a client
-/// that goes away then stays in place.
-async fn hear<S: Stream>(shard: &Rc<Shard>, conn: &ServerConn<S>, held: &mut Held) -> Wake {
-    let mut gone = pin!(conn.peer_gone());
-    loop {
-        let call = match select(pin!(held.open.called()), gone.as_mut()).await {
-            Either::Left((call, _)) => call,
-            Either::Right(((), _)) => return Wake::Gone,
-        };
-        let Some(now) = held.marks(shard) else { return Wake::Ended };
-        if let Some(wake) = held.speak(conn) {
-            return wake;
-        }
-        if shard.is_draining() && !held.owes() {
-            return Wake::Ended;
-        }
-        let before = std::mem::replace(&mut held.seen, now);
-        let said = match call {
-            _ if before != now || held.open.has_news() => conn.try_write_stream(&held.notices(shard, before)),
-            Call::Beat => conn.try_write_stream(BEAT),
-            Call::Look => continue,
-        };
-        match said {
-            Ok(rest) if rest.is_empty() => {}
-            Ok(rest) => return Wake::Behind(rest),
-            Err(_) => return Wake::Gone,
-        }
-    }
-}
-
-impl Held {
-    /// What the key sees now; nothing once the key is no longer valid, the session has ended or the server is gone.
-    fn marks(&self, shard: &Shard) -> Option<Marks> {
-        if self.session.is_some_and(|session| shard.ended.has(&session)) {
-            return None;
-        }
-        let in_force = shard.in_force();
-        let snapshot = &in_force.snapshot;
-        let principal = snapshot.keys.standing(self.key, Clock::recent_wall())?;
-        Some(marks(snapshot, principal.grant, self.door(snapshot)?, self.listen))
-    }
-
-    /// The notices of all lists whose marks differ from these.
-    fn notices(&self, shard: &Shard, before: Marks) -> Vec<u8> {
-        let changed = Change::ALL.into_iter().filter(|change| before[*change as usize] != self.seen[*change as usize]);
-        let id = self.subscription.as_deref();
-        let lists = changed.flat_map(|change| framed(&change.notice(id)));
-        let (in_force, news) = (shard.in_force(), self.open.news());
-        let uris = news.iter().filter_map(|topic| self.known_as(&in_force.snapshot, topic));
-        lists.chain(uris.flat_map(|uri| framed(&subscribe::updated(&uri, id)))).collect()
-    }
-
-    /// The URI by which the client knows a resource, where it still may read it.
-    fn known_as(&self, now: &Snapshot, topic: &Topic) -> Option<String> {
-        let (catalog, door) = (&now.catalog, self.door(now)?);
-        let principal = now.keys.standing(self.key, Clock::recent_wall())?;
-        let server = catalog.server_id(&topic.server)?;
-        let uri = catalog.listed_uri(door, server, &topic.uri);
-        let owned = catalog.resolve_resource(door, &uri, now.grant(principal.grant))?;
-        (owned.server == server && *owned.uri == *topic.uri).then(|| uri.clone().into_owned())
-    }
-
-    /// Writes what was said in the session over HTTP+SSE that it is, and why it cannot go on, if it cannot.
-    fn speak<S: Stream>(&self, conn: &ServerConn<S>) -> Option<Wake> {
-        let session = &self.spoken.as_ref()?.session;
-        while let Some(message) = session.next() {
-            match conn.try_write_stream(&framed(&message)) {
-                Ok(rest) if rest.is_empty() => {}
-                Ok(rest) => {
-                    // What was said meanwhile follows once that is written.
-                    self.open.look();
-                    return Some(Wake::Behind(rest));
-                }
-                Err(_) => return Some(Wake::Gone),
-            }
-        }
-        None
-    }
-
-    /// Whether an answer is still to come on it.
-    fn owes(&self) -> bool {
-        self.spoken.as_ref().is_some_and(|spoken| spoken.session.owes())
-    }
-
-    /// Its door in this snapshot; nothing where its server is gone.
-    fn door(&self, now: &Snapshot) -> Option<Door> {
-        match &self.server {
-            None => Some(Door::All),
-            Some(name) => now.catalog.server_id(name).map(Door::Server),
-        }
-    }
-}
-
-fn marks(snapshot: &Snapshot, grant: GrantId, door: Door, listen: Listen) -> Marks {
-    Change::ALL.map(|change| {
-        let lists = if listen.wants(change) { change.lists() } else { &[] };
-        lists.iter().fold(0, |mark: u64, kind| {
-            let digest = snapshot.view(grant, door, *kind).digest;
-            mark.rotate_left(1) ^ digest.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk))
-        })
-    })
 }

@@ -28,6 +28,8 @@ pub enum Header {
     Host,
     /// `Keep-Alive`
     KeepAlive,
+    /// `Last-Event-ID`
+    LastEventId,
     /// `Mcp-Method`
     McpMethod,
     /// `Mcp-Name`
@@ -83,7 +85,7 @@ impl Header {
             ],
             11 => &[(Self::Traceparent, "traceparent")],
             12 => &[(Self::ContentType, "content-type"), (Self::RequestId, "x-request-id")],
-            13 => &[(Self::Authorization, "authorization")],
+            13 => &[(Self::Authorization, "authorization"), (Self::LastEventId, "last-event-id")],
             14 => &[
                 (Self::ContentLength, "content-length"),
                 (Self::McpSession, "mcp-session-id"),
@@ -158,6 +160,7 @@ mod tests {
             "expect",
             "host",
             "keep-alive",
+            "last-event-id",
             "mcp-method",
             "mcp-name",
             "mcp-param-region",
