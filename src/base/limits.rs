@@ -83,14 +83,18 @@ pub const CURSOR_TTL_S: u64 = 60 * 60;
 pub const CLIENT_INFO_MAX: usize = 64;
 /// Ended sessions remembered by each shard until they would have expired.
 pub const ENDED_SESSIONS_MAX: usize = 65_536;
-/// Resources that one stream or legacy session may be subscribed to.
+/// Resources, and tasks, that one stream or legacy session may be subscribed to.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
-/// Resources that all legacy sessions, and all open streams of one shard, may be subscribed to.
+/// Resources and tasks that all legacy sessions, and all open streams of one shard, may be subscribed to.
 pub const SUBSCRIPTIONS_PER_SHARD_MAX: usize = 16_384;
 /// Time a client that subscribes waits for the server's word that it will tell, in milliseconds.
 pub const SUBSCRIBE_WAIT_MS: u64 = 1_000;
 /// Time between two changes of what a server is asked to tell of, in milliseconds.
 pub const SUBSCRIBE_SPACING_MS: u64 = 100;
+/// Longest notice of a task that is passed on, in bytes; of one that says more a client hears when it asks.
+pub const TASK_NOTICE_MAX: usize = 1024 * 1024;
+/// Notices of tasks that wait in one shard for the streams they are for, in bytes.
+pub const TASK_NOTICES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Log levels of legacy sessions remembered by each shard.
 pub const LOG_LEVELS_MAX: usize = 16_384;
 /// Life of a legacy session without renewal, in seconds.

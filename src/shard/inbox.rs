@@ -44,8 +44,8 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
                 hear_subscription(shard, session, *topic, begins, asker)
             }
             ToShard::Wants(wants) => shard.fanout.wants(&shard.upstreams, *wants),
-            ToShard::Stands(server, version) => shard.interests.stands(&server, version),
-            ToShard::Updated(topic) => interests::updated(shard, &topic),
+            ToShard::Stands(stands) => shard.interests.stands(*stands),
+            ToShard::Updated(news) => interests::updated(shard, &news),
             ToShard::Replied(number, reply) => shard.peers.replied(number, reply),
             ToShard::ClientReplied(session, number, reply) => shard.asked.answer(session, number, reply),
             ToShard::Cancelled(session, id) => drop(shard.in_flight.cancel(session, &id)),

@@ -7,10 +7,11 @@ use crate::catalog::Narrowing;
 use crate::config::Snapshot;
 use crate::mcp::meta::LogLevel;
 use crate::mcp::refusal::Refusal;
-use crate::shard::interests::Topic;
+use crate::shard::interests::{News, Topic};
 use crate::shard::session::SessionKey;
 use crate::upstream::answer::{Answer, Event, OwnedCall, Reply};
 use crate::upstream::leg::Verdict;
+use crate::upstream::watched::Subject;
 use rustls::ServerConfig;
 use std::sync::Arc;
 
@@ -46,10 +47,10 @@ pub enum ToShard {
     Subscribed(SessionKey, Box<Topic>, bool, Ticket),
     /// What a shard wants to hear about, of a server whose home is here.
     Wants(Box<Wants>),
-    /// The server tells of all that this shard wanted of it in this version.
-    Stands(Box<str>, u64),
-    /// A resource changed that this shard wants to hear about.
-    Updated(Box<Topic>),
+    /// A server has said what it tells of.
+    Stands(Box<Stands>),
+    /// Something changed that this shard wants to hear about.
+    Updated(Box<News>),
     /// A legacy client cancelled a request of its session.
     Cancelled(SessionKey, Box<[u8]>),
     /// A message for a session over HTTP+SSE whose stream is open on this shard.
@@ -85,10 +86,20 @@ pub struct Wants {
     pub server: Box<str>,
     /// The shard.
     pub from: ShardId,
-    /// The server's own URIs.
-    pub uris: Box<[Box<str>]>,
+    /// What, as the server knows it.
+    pub subjects: Box<[Subject]>,
     /// The shard's number for this set.
     pub version: u64,
+}
+
+/// A server's word on what a shard wanted of it.
+pub struct Stands {
+    /// The server's name.
+    pub server: Box<str>,
+    /// The shard's number for what it wanted.
+    pub version: u64,
+    /// What of that the server will not tell of.
+    pub refused: Box<[Subject]>,
 }
 
 /// A call on its way to the home shard of a server.

@@ -5,7 +5,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::KeyId;
 use crate::rt::{task, time};
 use crate::shard::Shard;
-use crate::shard::interests::{self, Topic};
+use crate::shard::interests::{self, Changes, Topic};
 use crate::shard::session::SessionKey;
 use foldhash::HashMap;
 use std::cell::{Cell, RefCell};
@@ -84,7 +84,7 @@ impl OpenStream {
     }
 
     /// What has changed of that since the last time.
-    pub(crate) fn news(&self) -> BTreeSet<Topic> {
+    pub(crate) fn news(&self) -> Changes {
         self.shard.interests.take(self.place)
     }
 

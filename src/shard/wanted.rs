@@ -10,6 +10,8 @@ use crate::mcp::task::{TaskId, TaskMethod};
 use crate::shard::exchange::Exchange;
 use crate::shard::interests::Topic;
 use crate::upstream::operation::Operation;
+use crate::upstream::spec::Scope;
+use crate::upstream::watched::Subject;
 use crate::wire::rpc::{self, Edit};
 use std::borrow::Cow;
 
@@ -216,7 +218,16 @@ pub(super) fn find(exchange: &Exchange, wanted: &Wanted<'_>) -> Option<Admitted>
 pub(super) fn topic_of(exchange: &Exchange, uri: &str) -> Option<Topic> {
     let catalog = exchange.catalog();
     let owned = catalog.resolve_resource(exchange.door, uri, exchange.grant())?;
-    Some(Topic { server: catalog.server_name(owned.server).into(), uri: owned.uri.into() })
+    Some(Topic { server: catalog.server_name(owned.server).into(), subject: Subject::resource(owned.uri) })
+}
+
+/// The task that an id stands for, if it may be asked about and its server can be heard of it: a process of each key
+/// has tasks of its own, and only the one that lists its server is listened to.
+pub(super) fn task_topic_of(exchange: &Exchange, id: &str) -> Option<Topic> {
+    let Admitted { server, target: Target::Task(id) } = task(exchange, id)? else { return None };
+    let spec = exchange.snapshot().server(server)?;
+    let is_heard = !spec.is_stdio() || spec.scope == Scope::Shared;
+    is_heard.then(|| Topic { server: exchange.catalog().server_name(server).into(), subject: Subject::Task(id) })
 }
 
 /// A reference with the name or URI that its server knows.

@@ -155,7 +155,8 @@ impl Pending {
             }
             Incoming::ListChanged => self.list_changed.notify_one(),
             Incoming::Updated(uri) => self.watched.updated(&uri),
-            Incoming::Acknowledged(honoured) => self.watched.acknowledged(&honoured),
+            Incoming::Task(params) => self.watched.task(&params),
+            Incoming::Acknowledged { stream, honoured } => self.watched.acknowledged(stream, &honoured),
             Incoming::Request { id, method, params } => self.serve(id, &method, params, say),
             Incoming::Other(_) => {}
         }

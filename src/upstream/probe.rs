@@ -7,8 +7,10 @@ use crate::mcp::meta::{ClientInfo, SERVER_INFO};
 use crate::mcp::revision::{Era, Revision};
 use crate::upstream::answer::Outcome;
 use crate::upstream::incoming::{error_code, error_message, printable};
+use crate::upstream::watched::{Subjects, Watched};
 use crate::wire::rpc;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 /// JSON-RPC code of a protocol version that the server does not speak (2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
@@ -65,6 +67,23 @@ impl About {
             ListKind::Prompts => self.offers.prompts,
             ListKind::Resources | ListKind::Templates => self.offers.resources,
         })
+    }
+
+    /// Whether it tells of anything by itself.
+    pub(super) fn can_be_listened_to(&self) -> bool {
+        self.changes.any() || self.offers.subscribe || self.offers.tasks
+    }
+
+    /// What of this a stream of a modern server is opened for, beside its lists; nothing where it would tell of
+    /// nothing: then whoever waits for its word has it.
+    pub(super) fn listened_for(&self, watched: &Watched, asked: &Subjects) -> Option<Subjects> {
+        let told = asked.iter().filter(|subject| subject.is_told_by(self.offers)).cloned();
+        let told: Subjects = Rc::new(told.collect());
+        if self.changes.any() || !told.is_empty() {
+            return Some(told);
+        }
+        watched.stands(asked, &told);
+        None
     }
 
     fn read(result: &[u8], revision: Revision, info: Option<&[u8]>) -> Self {

@@ -1,9 +1,9 @@
 //! Extensions through the gate: tasks bound to their key, files of skills and apps untouched.
 
 use crate::gate::{Home, eventually};
-use crate::http::Response;
+use crate::http::{Connection, Response};
 use crate::mcp::{Client, LEGACY, meta};
-use crate::peers::{POLICY, Server};
+use crate::peers::{POLICY, Server, node};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -24,13 +24,40 @@ pub(crate) fn home(server: &Server) -> (Home, [String; 2]) {
     (home, keys)
 }
 
-/// A request of a client that follows tasks.
-fn with_tasks(client: &Client, method: &str, mut params: Value) -> Response {
-    let mut meta = meta();
-    meta["io.modelcontextprotocol/clientCapabilities"] =
+/// These parameters of a client that follows tasks.
+fn following(mut params: Value) -> Value {
+    params["_meta"] = meta();
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
         json!({"elicitation": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}});
-    params["_meta"] = meta;
-    client.modern(method, params)
+    params
+}
+
+/// A request of a client that follows tasks.
+fn with_tasks(client: &Client, method: &str, params: Value) -> Response {
+    client.modern(method, following(params))
+}
+
+/// Opens a stream for these tasks and for changes of prompts; what of the tasks is honoured.
+fn listen(client: &Client, tasks: &[&str]) -> (Connection, Value) {
+    let mut stream = Connection::open(client.address);
+    let asked = json!({"notifications": {"taskIds": tasks, "promptsListChanged": true}});
+    stream.send(&client.modern_bytes(11, "subscriptions/listen", following(asked)));
+    assert_eq!(stream.head().unwrap().status, 200);
+    let first = stream.event();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged", "{first}");
+    (stream, first["params"]["notifications"]["taskIds"].clone())
+}
+
+/// The last that a stream says of a task, once it is so; all that it says until then is of this task.
+fn hears(stream: &mut Connection, task: &str, status: &str) -> Value {
+    loop {
+        let event = stream.event();
+        assert_eq!((&event["method"], &event["params"]["taskId"]), (&json!("notifications/tasks"), &json!(task)));
+        assert_eq!(event["params"]["_meta"], json!({"io.modelcontextprotocol/subscriptionId": 11}), "{event}");
+        if event["params"]["status"] == status {
+            return event["params"].clone();
+        }
+    }
 }
 
 fn start(client: &Client, tool: &str, arguments: Value) -> String {
@@ -70,6 +97,68 @@ fn a_task_lives_with_its_key_and_is_unknown_to_others() {
     assert_eq!(get(&owner, &long)["result"]["status"], "working");
     with_tasks(&owner, "tasks/cancel", json!({"taskId": long}));
     eventually("it is cancelled", SETTLED, || get(&owner, &long)["result"]["status"] == "cancelled");
+    gate.stop();
+}
+
+#[test]
+fn a_stream_tells_how_the_tasks_of_its_key_stand_and_nothing_of_others() {
+    let server = Server::everything("dual");
+    let (home, [first, second]) = home(&server);
+    let gate = home.start();
+    let [owner, other] = [first, second].map(|key| Client::new(home.listen).at("/mcp/peer").with_key(&key));
+    eventually("the fixture is listed", LISTED, || owner.tools().len() > 20);
+    let task = start(&owner, "confirm_delete", json!({"filename": "a.txt"}));
+    let theirs = start(&other, "confirm_delete", json!({"filename": "b.txt"}));
+    let forged = task.replace(&task[..8], "AAAAAAAA");
+
+    // Several, so that they are on both shards.
+    let mut streams: Vec<Connection> = (0..6)
+        .map(|_| {
+            let (stream, honoured) = listen(&owner, &["no-such-task", &theirs, &task, &forged]);
+            assert_eq!(honoured, json!([task]));
+            stream
+        })
+        .collect();
+    let (mut deaf, honoured) = listen(&other, &[&task]);
+    assert_eq!(honoured, Value::Null, "another key's task is as unknown as one that never was");
+    eventually("it asks", SETTLED, || get(&owner, &task)["result"]["status"] == "input_required");
+    let answers = json!({"confirm": {"action": "accept", "content": {"ok": true}}});
+    with_tasks(&owner, "tasks/update", json!({"taskId": task, "inputResponses": answers}));
+    for stream in &mut streams {
+        let done = hears(stream, &task, "completed");
+        assert_eq!(done["result"]["content"][0]["text"], "a.txt: accept", "{done}");
+        assert!(done["createdAt"].is_string() && done["ttlMs"].is_number(), "the rest is the server's: {done}");
+    }
+    // One that begins later than the task was begun, and says what it asks.
+    let (mut late, honoured) = listen(&other, &[&theirs]);
+    assert_eq!(honoured, json!([theirs]));
+    with_tasks(&other, "tasks/cancel", json!({"taskId": theirs}));
+    hears(&mut late, &theirs, "cancelled");
+    let changed = owner.call("test_trigger_prompt_change", json!({})).answer();
+    assert!(changed["result"]["content"].is_array(), "{changed}");
+    assert_eq!(deaf.event()["method"], "notifications/prompts/list_changed", "of the task nothing was said");
+    gate.stop();
+}
+
+#[test]
+fn a_task_is_promised_only_where_it_is_followed_and_its_server_knows_it() {
+    let server = Server::everything("dual");
+    let (home, [key, _]) = home(&server);
+    let gate = home.start();
+    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
+    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let task = start(&client, "slow_compute", json!({"seconds": 60}));
+    let asked = json!({"notifications": {"taskIds": [task]}});
+    let refused = client.modern("subscriptions/listen", asked);
+    assert_eq!((refused.status, refused.answer()["error"]["code"].as_i64()), (400, Some(-32021)));
+    let wrong = with_tasks(&client, "subscriptions/listen", json!({"notifications": {"taskIds": [7]}}));
+    assert_eq!(wrong.answer()["error"]["code"], -32602);
+    assert_eq!(listen(&client, &[&task]).1, json!([task]));
+    let port = server.address().port().to_string();
+    drop(server);
+    // Another process in its place, which never heard of the task.
+    let _server = Server::start(&node(), &["fixtures/everything.mjs", "--port", &port]);
+    eventually("its server says that it does not know it", LISTED, || listen(&client, &[&task]).1 == Value::Null);
     gate.stop();
 }
 

@@ -21,14 +21,12 @@ use crate::shard::doors::notices::{call_meta, check_mirrored, era_of, finish, he
 use crate::shard::doors::stream::{self, After, Script};
 use crate::shard::doors::{asking, told};
 use crate::shard::exchange::Exchange;
-use crate::shard::interests::Topic;
 use crate::shard::lists::{Asked, respond_list};
 use crate::shard::refuse;
 use crate::shard::relay::{self, Way};
-use crate::shard::wanted::{Wanted, topic_of, wanted_of};
+use crate::shard::wanted::{Wanted, task_topic_of, topic_of, wanted_of};
 use crate::upstream::operation::Input;
 use crate::wire::http::{RequestHead, ServerConn};
-use std::collections::BTreeSet;
 use std::pin::pin;
 
 /// Answers a request whose headers agree with its body.
@@ -119,7 +117,7 @@ fn call_of<'a>(request: &'a ModernRequest<'_>, wanted: Wanted<'a>) -> Call<'a> {
     Call {
         wanted,
         input: Input::default(),
-        caps: meta.capabilities.map_or(ClientCaps::default(), |raw| ClientCaps::read(raw, request.revision)),
+        caps: caps_of(request),
         meta: call_meta(meta, trace, meta.log_level),
         caller: Caller {
             era: audit::Era::Modern,
@@ -132,20 +130,31 @@ fn call_of<'a>(request: &'a ModernRequest<'_>, wanted: Wanted<'a>) -> Call<'a> {
     }
 }
 
+fn caps_of(request: &ModernRequest<'_>) -> ClientCaps {
+    request.meta.capabilities.map_or(ClientCaps::default(), |raw| ClientCaps::read(raw, request.revision))
+}
+
 async fn listen<S: Stream>(
     exchange: &Exchange,
     conn: &mut ServerConn<S>,
     request: &ModernRequest<'_>,
 ) -> Result<After> {
-    let read = |params| Ok((Listen::read(params)?, subscribe::resources(params)?));
-    let (listen, named) = match read(&request.params) {
+    let read = |params| Ok((Listen::read(params)?, subscribe::resources(params)?, subscribe::tasks(params)?));
+    let (listen, uris, ids) = match read(&request.params) {
         Ok(read) => read,
         Err(error) => return in_band(exchange, conn, error, request.id).await.map(|()| After::Done),
     };
-    let granted = named.iter().filter_map(|uri| Some((&**uri, topic_of(exchange, uri)?)));
-    let (honoured, topics): (Vec<&str>, BTreeSet<Topic>) = granted.unzip();
-    let first = Some(listen.acknowledged(request.id, &honoured));
-    let script = Script { subscription: Some(request.id), session: None, first, listen, topics };
+    let caps = caps_of(request);
+    if !ids.is_empty()
+        && let Some(refusal) = task::undeclared(caps, Some(request.id))
+    {
+        return refuse::refusal(&exchange.shard, conn, &refusal).await.map(|()| After::Done);
+    }
+    let resources = uris.iter().filter_map(|uri| Some((topic_of(exchange, uri)?, &**uri)));
+    let tasks = ids.iter().filter_map(|id| Some((task_topic_of(exchange, id)?, &**id)));
+    let named: Vec<_> = resources.chain(tasks).filter(|(topic, _)| stream::tells(exchange, topic)).collect();
+    let topics = named.iter().map(|(topic, _)| topic.clone()).collect();
+    let script = Script { subscription: Some(request.id), session: None, listen, topics, named, caps };
     stream::begin(exchange, conn, script).await
 }
 

@@ -35,7 +35,6 @@ use crate::upstream::answer::{Said, Sink};
 use crate::wire::http::{Body, Method, RequestHead, ServerConn};
 use crate::wire::{rpc, sse};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// The only revision of this transport.
@@ -75,8 +74,7 @@ async fn open<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>) -> Resul
     };
     let session = EventSession::new(state, server, exchange.narrowing.clone());
     let registered = Registered::new(shard, id, session);
-    let (listen, topics) = (Listen::ALL, BTreeSet::new());
-    let script = Script { subscription: None, session: Some(id), first: None, listen, topics };
+    let script = Script { session: Some(id), listen: Listen::ALL, ..Script::default() };
     stream::begin_session(exchange, conn, script, first, registered).await
 }
 

@@ -1,5 +1,5 @@
 //! Event streams that stay open: the GET stream of a legacy session and the answer to `subscriptions/listen`. Both tell
-//! a client that one of its own lists changed, and nothing else.
+//! a client that one of its own lists changed, or a resource or task it asked about, and nothing else.
 //!
 //! A stream may be open for days and thousands of them at once. So a door only begins it; what keeps it open holds
 //! nothing of the request: neither its head and body nor the snapshot it was answered under.
@@ -9,8 +9,10 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{GrantId, KeyId};
 use crate::catalog::Door;
 use crate::config::Snapshot;
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::refusal::Refusal;
 use crate::mcp::subscribe::{self, Change, Listen};
+use crate::mcp::task::{self, Task};
 use crate::rt::stream::Stream;
 use crate::shard::event_sessions::Registered;
 use crate::shard::exchange::Exchange;
@@ -19,9 +21,10 @@ use crate::shard::relay::{SSE_HEADERS, framed};
 use crate::shard::session::SessionKey;
 use crate::shard::streams::{Call, OpenStream};
 use crate::shard::{Shard, refuse};
+use crate::upstream::watched::Subject;
 use crate::wire::http::{RequestHead, ServerConn};
 use futures_util::future::{Either, join_all, select};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -37,17 +40,42 @@ pub(crate) enum After {
 }
 
 /// What one stream says.
+#[derive(Default)]
 pub(crate) struct Script<'a> {
     /// The raw id of the listen request it answers, where it answers one.
     pub(crate) subscription: Option<&'a [u8]>,
     /// The legacy session it belongs to, where it belongs to one.
     pub(crate) session: Option<SessionKey>,
-    /// Its first message, if there is one.
-    pub(crate) first: Option<Vec<u8>>,
     /// The changes it tells of.
     pub(crate) listen: Listen,
-    /// The resources that it tells of.
+    /// The resources and tasks that it tells of.
     pub(crate) topics: BTreeSet<Topic>,
+    /// What of these a listen request has named, in the client's words.
+    pub(crate) named: Vec<(Topic, &'a str)>,
+    /// What its client can do.
+    pub(crate) caps: ClientCaps,
+}
+
+impl Script<'_> {
+    /// The first message of the answer to a listen request: what is honoured, as far as the servers have spoken.
+    fn acknowledged(&self, shard: &Shard) -> Option<Vec<u8>> {
+        let id = self.subscription?;
+        let honoured = self.named.iter().filter(|(topic, _)| !shard.interests.is_refused(topic));
+        let (mut resources, mut tasks) = (Vec::new(), Vec::new());
+        for (topic, word) in honoured {
+            match topic.subject {
+                Subject::Resource(_) => resources.push(*word),
+                Subject::Task(_) => tasks.push(*word),
+            }
+        }
+        Some(self.listen.acknowledged(id, &resources, &tasks))
+    }
+
+    /// The ids by which the client knows its tasks.
+    fn tasks(&self) -> BTreeMap<Topic, Box<str>> {
+        let tasks = self.named.iter().filter(|(topic, _)| matches!(topic.subject, Subject::Task(_)));
+        tasks.map(|(topic, id)| (topic.clone(), (*id).into())).collect()
+    }
 }
 
 /// An open stream: all that is kept for it while it is silent.
@@ -59,6 +87,8 @@ pub(crate) struct Held {
     session: Option<SessionKey>,
     subscription: Option<Box<[u8]>>,
     listen: Listen,
+    tasks: BTreeMap<Topic, Box<str>>,
+    caps: ClientCaps,
     /// The session over HTTP+SSE that this stream is.
     spoken: Option<Registered>,
     /// The lists that its client knows, or was told to forget.
@@ -90,7 +120,7 @@ pub(crate) async fn get<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>
         Err(refusal) => return refuse::refusal(shard, conn, &refusal).await.map(|()| After::Done),
     };
     let topics = session.map(|session| shard.interests.of(&session)).unwrap_or_default();
-    let script = Script { subscription: None, session, first: None, listen: Listen::ALL, topics };
+    let script = Script { session, listen: Listen::ALL, topics, ..Script::default() };
     begin(exchange, conn, script).await
 }
 
@@ -100,8 +130,7 @@ pub(crate) async fn begin<S: Stream>(
     conn: &mut ServerConn<S>,
     script: Script<'_>,
 ) -> Result<After> {
-    let first = script.first.as_deref().map(framed);
-    start(exchange, conn, script, first, None).await
+    start(exchange, conn, script, None, None).await
 }
 
 /// Begins the stream of a session over HTTP+SSE, with this first event.
@@ -137,6 +166,7 @@ async fn start<S: Stream>(
     if script.subscription.is_some() {
         settle(exchange, &script.topics).await;
     }
+    let first = first.or_else(|| script.acknowledged(shard).as_deref().map(framed));
     conn.start_stream(200, SSE_HEADERS).await?;
     if let Some(first) = first {
         conn.write_stream(first).await?;
@@ -154,22 +184,24 @@ async fn start<S: Stream>(
         session: script.session,
         subscription: script.subscription.map(Box::from),
         listen: script.listen,
+        tasks: script.tasks(),
+        caps: script.caps,
         spoken,
         seen: marks(exchange.snapshot(), exchange.principal.grant, exchange.door, script.listen),
     })))
 }
 
-/// Waits until the servers of these resources will tell of them, where they ever do.
-pub(super) async fn settle(exchange: &Exchange, topics: &BTreeSet<Topic>) {
+/// Waits until the servers of these have said whether they will tell of them.
+async fn settle(exchange: &Exchange, topics: &BTreeSet<Topic>) {
     let servers: BTreeSet<&str> = topics.iter().map(|topic| &*topic.server).collect();
-    let telling = servers.into_iter().filter(|server| tells(exchange, server));
-    join_all(telling.map(|server| exchange.shard.interests.settled(server))).await;
+    join_all(servers.into_iter().map(|server| exchange.shard.interests.settled(server))).await;
 }
 
-/// Whether a server offers to tell of its resources.
-pub(super) fn tells(exchange: &Exchange, server: &str) -> bool {
+/// Whether its server offers to tell of such a thing.
+pub(super) fn tells(exchange: &Exchange, topic: &Topic) -> bool {
     let catalog = exchange.catalog();
-    catalog.server_id(server).and_then(|id| catalog.server(id)).is_some_and(|server| server.offers.subscribe)
+    let server = catalog.server_id(&topic.server).and_then(|id| catalog.server(id));
+    server.is_some_and(|server| topic.subject.is_told_by(server.offers))
 }
 
 /// Keeps a stream open until the client goes, its key or session is no longer valid, or the shard drains.
@@ -240,18 +272,36 @@ impl Held {
         let id = self.subscription.as_deref();
         let lists = changed.flat_map(|change| framed(&change.notice(id)));
         let (in_force, news) = (shard.in_force(), self.open.news());
-        let uris = news.iter().filter_map(|topic| self.known_as(&in_force.snapshot, topic));
-        lists.chain(uris.flat_map(|uri| framed(&subscribe::updated(&uri, id)))).collect()
+        let told = news.iter().filter_map(|(topic, said)| match &topic.subject {
+            Subject::Resource(uri) => {
+                let uri = self.known_as(&in_force.snapshot, (&topic.server, uri))?;
+                Some(subscribe::updated(&uri, id))
+            }
+            Subject::Task(_) => self.task_notice(&in_force.snapshot, topic, said.as_deref()?),
+        });
+        lists.chain(told.flat_map(|message| framed(&message))).collect()
+    }
+
+    /// Word of a task, where its key may still use the server, and the server asks nothing of its client that it may
+    /// not ask.
+    fn task_notice(&self, now: &Snapshot, topic: &Topic, said: &[u8]) -> Option<Vec<u8>> {
+        let id = self.tasks.get(topic)?;
+        let principal = now.keys.standing(self.key, Clock::recent_wall())?;
+        let (server, spec) = now.server_by_name(&topic.server)?;
+        let is_granted = now.grant(principal.grant).admits(server);
+        let is_permitted = Task::read(said).is_ok_and(|task| task.is_permitted(self.caps.allowed_by(spec.asks)));
+        let subscription = self.subscription.as_deref().filter(|_| is_granted && is_permitted)?;
+        Some(task::notification(said, id, subscription))
     }
 
     /// The URI by which the client knows a resource, where it still may read it.
-    fn known_as(&self, now: &Snapshot, topic: &Topic) -> Option<String> {
+    fn known_as(&self, now: &Snapshot, (server, own): (&str, &str)) -> Option<String> {
         let (catalog, door) = (&now.catalog, self.door(now)?);
         let principal = now.keys.standing(self.key, Clock::recent_wall())?;
-        let server = catalog.server_id(&topic.server)?;
-        let uri = catalog.listed_uri(door, server, &topic.uri);
+        let server = catalog.server_id(server)?;
+        let uri = catalog.listed_uri(door, server, own);
         let owned = catalog.resolve_resource(door, &uri, now.grant(principal.grant))?;
-        (owned.server == server && *owned.uri == *topic.uri).then(|| uri.clone().into_owned())
+        (owned.server == server && owned.uri == own).then(|| uri.clone().into_owned())
     }
 
     /// Writes what was said in the session over HTTP+SSE that it is, and why it cannot go on, if it cannot.

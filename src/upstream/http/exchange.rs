@@ -92,7 +92,8 @@ impl Exchange<'_> {
             }
             Incoming::ListChanged => self.list_changed.notify_one(),
             Incoming::Updated(uri) => self.watched.updated(&uri),
-            Incoming::Acknowledged(honoured) => self.watched.acknowledged(&honoured),
+            Incoming::Task(params) => self.watched.task(&params),
+            Incoming::Acknowledged { stream, honoured } => self.watched.acknowledged(stream, &honoured),
             Incoming::Request { id, method, params } => serve(ServerRequest { id, method, params }).await?,
             Incoming::Event { .. } | Incoming::Other(_) => {}
         }

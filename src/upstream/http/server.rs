@@ -196,7 +196,7 @@ impl Transport for HttpServer {
     }
 
     async fn watch(&self, about: &About) -> Result<()> {
-        if !about.changes.any() && !about.offers.subscribe {
+        if !about.can_be_listened_to() {
             return std::future::pending().await;
         }
         match self.era(Era::Modern).await? {
