@@ -109,6 +109,16 @@ pub const UPSTREAM_STATE_MAX: usize = 64 * 1024;
 pub const REQUEST_STATE_MAX: usize = 96 * 1024;
 /// Time a client has to answer what a server asks during a call, in milliseconds.
 pub const INPUT_TTL_MS: u64 = 10 * 60_000;
+/// Visits to pages remembered of each session or process of a server, until it says that they are done.
+pub const VISITS_MAX: usize = 256;
+/// Longest id of such a visit, in bytes.
+pub const VISIT_ID_MAX: usize = 256;
+/// Longest word of a server that one is done, in bytes.
+pub const VISIT_NOTICE_MAX: usize = 16 * 1024;
+/// Time a visit is remembered, in milliseconds.
+pub const VISIT_TTL_MS: u64 = 60 * 60_000;
+/// Such words that wait for one stream of a client.
+pub const VISIT_NOTICES_MAX: usize = 16;
 /// Longest task id taken from a server, in bytes.
 pub const UPSTREAM_TASK_ID_MAX: usize = 256;
 /// Longest task id given to a client: a server's, sealed; in bytes (visible ASCII).

@@ -6,7 +6,7 @@ use crate::base::limits::TASK_NOTICES_BYTES_MAX;
 use crate::rt::{task, time};
 use crate::shard::forward::Peers;
 use crate::shard::interests::{News, Topic};
-use crate::shard::messages::{Stands, ToShard, Wants};
+use crate::shard::messages::{Stands, ToShard, Visited, Wants};
 use crate::upstream::upstreams::Upstreams;
 use crate::upstream::watched::{Heard, Subject, Subjects};
 use bytes::Bytes;
@@ -88,6 +88,7 @@ impl Fanout {
     pub(crate) fn heard(self: &Rc<Self>, server: &str, heard: Heard<'_>) {
         match heard {
             Heard::Changed(subject, said) => self.changed(server, subject, said),
+            Heard::Visited(session, params) => self.visited(Visited { server: server.into(), session, params }),
             Heard::Stands { asked, honoured } => {
                 if let Some(wanted) = self.servers.borrow_mut().get_mut(server) {
                     (wanted.asked, wanted.honoured) = (asked.clone(), honoured.clone());
@@ -112,6 +113,15 @@ impl Fanout {
                 time::sleep(COALESCE).await;
                 fanout.tell(server);
             }));
+        }
+    }
+
+    /// Its client's own stream may be on any shard.
+    fn visited(&self, visited: Visited) {
+        for shard in self.peers.all() {
+            if self.peers.send(shard, ToShard::Visited(Box::new(visited.clone()))).is_err() {
+                tracing::warn!(shard = shard.0, "word of a visited page was lost: the shard's mailbox is full");
+            }
         }
     }
 

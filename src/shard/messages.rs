@@ -12,6 +12,7 @@ use crate::shard::session::SessionKey;
 use crate::upstream::answer::{Answer, Event, OwnedCall, Reply};
 use crate::upstream::leg::Verdict;
 use crate::upstream::watched::Subject;
+use bytes::Bytes;
 use rustls::ServerConfig;
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ pub enum ToShard {
     Stands(Box<Stands>),
     /// Something changed that this shard wants to hear about.
     Updated(Box<News>),
+    /// A page was visited that a legacy client was asked to visit.
+    Visited(Box<Visited>),
     /// A legacy client cancelled a request of its session.
     Cancelled(SessionKey, Box<[u8]>),
     /// A message for a session over HTTP+SSE whose stream is open on this shard.
@@ -102,6 +105,17 @@ pub struct Stands {
     pub refused: Box<[Subject]>,
 }
 
+/// A server's word that a page was visited.
+#[derive(Clone)]
+pub struct Visited {
+    /// The server's name.
+    pub server: Box<str>,
+    /// The session of the client that was asked.
+    pub session: SessionKey,
+    /// The raw `params`.
+    pub params: Bytes,
+}
+
 /// A call on its way to the home shard of a server.
 pub struct Forward {
     /// Who asked.
@@ -110,6 +124,8 @@ pub struct Forward {
     pub server: Box<str>,
     /// The call.
     pub call: OwnedCall,
+    /// The session of its client, where that is a legacy one that can be asked to visit pages.
+    pub client: Option<SessionKey>,
 }
 
 /// A client's answers on their way to the shard where its call is parked.

@@ -14,7 +14,7 @@ use crate::rt::local::{self, Notify, OneReceiver, OneSender};
 use crate::upstream::operation::{Input, Operation, OwnedOperation};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// Whose session or process of a server a call runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -158,6 +158,8 @@ pub enum EventKind {
     Progress,
     /// `notifications/message`: a log line.
     Log,
+    /// `notifications/elicitation/complete`: a page that the client was asked to visit was visited; legacy alone.
+    Visited,
 }
 
 /// A request of the server that belongs to one call: for the client to answer, through its gate.
@@ -193,7 +195,38 @@ pub enum Said {
 
 /// Where what a call says goes as it comes. Cheap to clone; it stays on its thread.
 #[derive(Clone, Default)]
-pub struct Sink(Way);
+pub struct Sink {
+    way: Way,
+    /// The session of a legacy client, where that can be asked to visit pages.
+    client: Option<[u8; 16]>,
+}
+
+/// A sink that keeps nothing alive: it is gone when its call has ended.
+pub struct WeakSink(WeakWay);
+
+enum WeakWay {
+    Nowhere,
+    Queue(Weak<Queue>),
+    Hand(Weak<dyn Fn(Said) -> bool>),
+}
+
+impl WeakSink {
+    /// The sink, while its call is under way.
+    pub fn upgrade(&self) -> Option<Sink> {
+        let way = match &self.0 {
+            WeakWay::Nowhere => return None,
+            WeakWay::Queue(queue) => Way::Queue(queue.upgrade()?),
+            WeakWay::Hand(take) => Way::Hand(take.upgrade()?),
+        };
+        Some(way.into())
+    }
+}
+
+impl From<Way> for Sink {
+    fn from(way: Way) -> Self {
+        Self { way, client: None }
+    }
+}
 
 #[derive(Clone, Default)]
 enum Way {
@@ -219,12 +252,12 @@ struct Queue {
 /// `RELAY_BYTES_MAX` bytes wait in it.
 pub fn relay() -> (Sink, Relay) {
     let queue = Rc::new(Queue::default());
-    (Sink(Way::Queue(queue.clone())), Relay(Some(queue)))
+    (Way::Queue(queue.clone()).into(), Relay(Some(queue)))
 }
 
 /// The same for a client that takes no events: what comes into it is a sign of life, and dropped.
 pub fn unheard() -> (Sink, Relay) {
-    (Sink(Way::Unheard), Relay(None))
+    (Way::Unheard.into(), Relay(None))
 }
 
 impl Sink {
@@ -235,12 +268,32 @@ impl Sink {
 
     /// Whether it wants nothing.
     pub fn is_nowhere(&self) -> bool {
-        matches!(self.0, Way::Nowhere)
+        matches!(self.way, Way::Nowhere)
     }
 
     /// A sink that hands each thing said over at once; it says whether it wants more.
     pub fn hand(take: impl Fn(Said) -> bool + 'static) -> Self {
-        Self(Way::Hand(Rc::new(take)))
+        Way::Hand(Rc::new(take)).into()
+    }
+
+    /// The same for the client of a legacy session.
+    #[must_use]
+    pub fn of_client(self, session: [u8; 16]) -> Self {
+        Self { client: Some(session), ..self }
+    }
+
+    /// The session of a legacy client, where that can be asked to visit pages.
+    pub fn client(&self) -> Option<[u8; 16]> {
+        self.client
+    }
+
+    /// The same sink, as long as its call is under way.
+    pub fn downgrade(&self) -> WeakSink {
+        WeakSink(match &self.way {
+            Way::Nowhere | Way::Unheard => WeakWay::Nowhere,
+            Way::Queue(queue) => WeakWay::Queue(Rc::downgrade(queue)),
+            Way::Hand(take) => WeakWay::Hand(Rc::downgrade(take)),
+        })
     }
 
     /// Gives an event on. An error says that the reader is gone or too slow, and that the call is to be ended.
@@ -262,7 +315,7 @@ impl Sink {
     }
 
     fn say(&self, said: Said) -> Result<()> {
-        let wanted = match &self.0 {
+        let wanted = match &self.way {
             Way::Nowhere | Way::Unheard => true,
             Way::Hand(take) => take(said),
             Way::Queue(queue) => queue.push(said),

@@ -31,6 +31,8 @@ pub(super) enum Incoming {
     ListChanged,
     /// `notifications/resources/updated`, with the URI.
     Updated(Box<str>),
+    /// `notifications/elicitation/complete`, with its raw `params`.
+    Visited(Piece),
     /// `notifications/tasks`, with its raw `params`.
     Task(Piece),
     /// `notifications/subscriptions/acknowledged`.
@@ -107,6 +109,7 @@ fn notification(envelope: &Envelope<'_>, params: Piece) -> Incoming {
             uri.map_or_else(|| Incoming::Other(method.into()), |uri| Incoming::Updated((*uri).into()))
         }
         "notifications/tasks" => Incoming::Task(params),
+        "notifications/elicitation/complete" => Incoming::Visited(params),
         "notifications/subscriptions/acknowledged" => {
             let stream = rpc::field(&params, "_meta").and_then(|meta| rpc::field(meta, SUBSCRIPTION_ID));
             let stream = stream.and_then(rpc::integer).and_then(|id| u64::try_from(id).ok());

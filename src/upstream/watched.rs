@@ -1,12 +1,15 @@
 //! Which of one server's resources and tasks somebody wants to hear about: the server is asked once for all of them,
 //! and what it says of them goes to the shard.
 
+use crate::base::buf::Piece;
 use crate::base::error::Result;
 use crate::base::limits::{SUBSCRIBE_SPACING_MS, SUBSCRIBE_WAIT_MS, TASK_NOTICE_MAX};
 use crate::catalog::Offers;
 use crate::mcp::task::Task;
-use crate::rt::local::Notify;
+use crate::rt::local::{Notify, OneReceiver};
 use crate::rt::time;
+use crate::upstream::answer::{Outcome, Reply, Sink};
+use crate::upstream::elicited::{Done, Elicited};
 use crate::wire::rpc;
 use bytes::Bytes;
 use futures_util::future::{Either, LocalBoxFuture, join, select};
@@ -60,6 +63,8 @@ pub enum Heard<'a> {
         /// What it said it will tell of.
         honoured: &'a Subjects,
     },
+    /// A page was visited that the client of this session was asked to visit, in a call that has ended: raw `params`.
+    Visited([u8; 16], Bytes),
 }
 
 /// What is wanted of one server on its home shard.
@@ -69,19 +74,57 @@ pub(super) struct Watched {
     asked: RefCell<(u64, Subjects)>,
     changed: Notify,
     acknowledged: Notify,
-    tell: Box<dyn Fn(Heard<'_>)>,
+    elicited: Elicited,
+    tell: Rc<dyn Fn(Heard<'_>)>,
 }
 
 impl Watched {
     /// Nothing is wanted yet. `tell` takes what is heard of the server.
     pub(super) fn new(tell: impl Fn(Heard<'_>) + 'static) -> Self {
         let (changed, acknowledged) = (Notify::new(), Notify::new());
-        Self { wanted: RefCell::default(), asked: RefCell::default(), changed, acknowledged, tell: Box::new(tell) }
+        let (wanted, asked, elicited, tell) =
+            (RefCell::default(), RefCell::default(), Elicited::default(), Rc::new(tell));
+        Self { wanted, asked, changed, acknowledged, elicited, tell }
     }
 
-    /// What is said here is heard by nobody: by a process or session that is not the one asked to tell.
-    pub(super) fn unheard() -> Rc<Self> {
-        Rc::new(Self::new(|_| ()))
+    /// For a process or session that is not the one asked to tell: nothing is wanted of it, and it is heard only of
+    /// what it has asked its own clients.
+    pub(super) fn aside(&self) -> Rc<Self> {
+        let tell = self.tell.clone();
+        Rc::new(Self::new(move |heard| {
+            if let Heard::Visited(..) = heard {
+                tell(heard);
+            }
+        }))
+    }
+
+    /// Asks the client of a call: see [`Sink::ask`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn ask(
+        &self,
+        sink: &Sink,
+        name: Option<&str>,
+        method: &str,
+        params: Piece,
+    ) -> Result<OneReceiver<Reply>> {
+        self.elicited.asked(sink, method, &params);
+        sink.ask(name, method, params)
+    }
+
+    /// A call was answered: what its client is to visit is remembered.
+    pub(super) fn answered(&self, sink: &Sink, outcome: &Outcome) {
+        if let Outcome::Error(error) = outcome {
+            self.elicited.answered(sink, error);
+        }
+    }
+
+    /// The server says that a page was visited.
+    pub(super) fn visited(&self, params: &[u8]) {
+        if let Some(Done { client, params }) = self.elicited.done(params) {
+            (self.tell)(Heard::Visited(client, params));
+        }
     }
 
     /// From now on these are wanted and no others.

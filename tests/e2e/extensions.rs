@@ -13,7 +13,12 @@ const SKILL: &str = "skill://unit-conversion/SKILL.md";
 
 /// A gate's home in front of one dual-era fixture, and two keys that may use all of it.
 pub(crate) fn home(server: &Server) -> (Home, [String; 2]) {
-    let home = Home::new(&format!("[servers.peer]\nurl = \"{}\"\n{POLICY}", server.url));
+    home_with(server, "")
+}
+
+/// The same with these lines in the server's table.
+pub(crate) fn home_with(server: &Server, more: &str) -> (Home, [String; 2]) {
+    let home = Home::new(&format!("[servers.peer]\nurl = \"{}\"\n{POLICY}{more}", server.url));
     let new_key = |name: &str| {
         let all = ["--allow", "peer/*", "--prompt", "peer/*", "--resource", "peer/*"];
         let text = home.run_well(&[&["key", "new", name], all.as_slice()].concat());

@@ -38,3 +38,4 @@ mod peers;
 mod streams;
 mod subscriptions;
 mod transports;
+mod visits;

@@ -6,6 +6,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::catalog::ListKind;
 use crate::mcp::bridge::Bridge;
 use crate::mcp::call::{CallMethod, CallParams};
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::handshake::Initialize;
 use crate::mcp::inbound::{self, session_id};
 use crate::mcp::legacy::{Admitted, LegacyMessage, LegacyMethod, LegacyRequest, admit};
@@ -152,6 +153,7 @@ async fn call<S: Stream>(
     let cancel = Notify::new();
     let way = Way { events: head.accepts_events(), gone_is_cancel: false, cancel: &cancel };
     let (sink, mut events) = way.events();
+    let sink = if session.caps.has(ClientCaps::ELICITATION_URL) { sink.of_client(session.id) } else { sink };
     let (answer, streaming) = {
         let running = pin!(run(exchange, session, request, &asked, &sink));
         let tell = |said| match said {
@@ -160,6 +162,8 @@ async fn call<S: Stream>(
         };
         relay::run(conn, &way, running, &mut events, tell).await
     };
+    // What is said of a visit from now on is for another stream.
+    drop(events);
     let bridged = finish(&bridge(exchange, &answer), request.id, &answer);
     relay::answer(exchange, conn, streaming, bridged).await
 }

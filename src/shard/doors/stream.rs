@@ -14,6 +14,7 @@ use crate::mcp::refusal::Refusal;
 use crate::mcp::subscribe::{self, Change, Listen};
 use crate::mcp::task::{self, Task};
 use crate::rt::stream::Stream;
+use crate::shard::doors::notices::visited;
 use crate::shard::event_sessions::Registered;
 use crate::shard::exchange::Exchange;
 use crate::shard::interests::Topic;
@@ -242,7 +243,9 @@ async fn hear<S: Stream>(shard: &Rc<Shard>, conn: &ServerConn<S>, held: &mut Hel
         }
         let before = std::mem::replace(&mut held.seen, now);
         let said = match call {
-            _ if before != now || held.open.has_news() => conn.try_write_stream(&held.notices(shard, before)),
+            _ if before != now || held.open.has_news() || held.open.has_visits() => {
+                conn.try_write_stream(&held.notices(shard, before))
+            }
             Call::Beat => conn.try_write_stream(BEAT),
             Call::Look => continue,
         };
@@ -279,16 +282,25 @@ impl Held {
             }
             Subject::Task(_) => self.task_notice(&in_force.snapshot, topic, said.as_deref()?),
         });
+        let visits = self.open.visits();
+        let visits = visits.iter().filter(|visit| self.admits(&in_force.snapshot, &visit.server));
+        let told = told.chain(visits.map(|visit| visited(&visit.params)));
         lists.chain(told.flat_map(|message| framed(&message))).collect()
+    }
+
+    /// Whether its key may use a server of this name.
+    fn admits(&self, now: &Snapshot, server: &str) -> bool {
+        let principal = now.keys.standing(self.key, Clock::recent_wall());
+        let admitted = |id| principal.is_some_and(|principal| now.grant(principal.grant).admits(id));
+        now.catalog.server_id(server).is_some_and(admitted)
     }
 
     /// Word of a task, where its key may still use the server, and the server asks nothing of its client that it may
     /// not ask.
     fn task_notice(&self, now: &Snapshot, topic: &Topic, said: &[u8]) -> Option<Vec<u8>> {
         let id = self.tasks.get(topic)?;
-        let principal = now.keys.standing(self.key, Clock::recent_wall())?;
-        let (server, spec) = now.server_by_name(&topic.server)?;
-        let is_granted = now.grant(principal.grant).admits(server);
+        let (_, spec) = now.server_by_name(&topic.server)?;
+        let is_granted = self.admits(now, &topic.server);
         let is_permitted = Task::read(said).is_ok_and(|task| task.is_permitted(self.caps.allowed_by(spec.asks)));
         let subscription = self.subscription.as_deref().filter(|_| is_granted && is_permitted)?;
         Some(task::notification(said, id, subscription))

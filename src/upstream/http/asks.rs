@@ -5,6 +5,7 @@ use crate::base::buf::Piece;
 use crate::base::clock::{Clock, Instant};
 use crate::rt::local::{Closed, Notify, OneReceiver};
 use crate::upstream::answer::{Reply, Sink};
+use crate::upstream::watched::Watched;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -78,16 +79,16 @@ impl Asks {
     pub(super) fn ask(
         &self,
         name: Option<&str>,
-        method: &str,
-        params: Piece,
+        (method, params): (&str, Piece),
         time: Duration,
+        watched: &Watched,
     ) -> Result<OneReceiver<Reply>, Closed> {
         let call = match &self.calls.borrow()[..] {
             [(_, call)] => call.clone(),
             _ => return Err(Closed),
         };
         call.held.set(Clock::recent() + time);
-        call.sink.ask(name, method, params).map_err(|_| Closed)
+        watched.ask(&call.sink, name, method, params).map_err(|_| Closed)
     }
 }
 
@@ -99,7 +100,8 @@ mod tests {
     #[test]
     fn a_question_belongs_to_the_only_call_there_is() {
         let (asks, time) = (Rc::new(Asks::default()), Duration::from_secs(1));
-        let ask = || asks.ask(Some("q"), "roots/list", Piece::default(), time);
+        let watched = Watched::new(|_| ());
+        let ask = || asks.ask(Some("q"), ("roots/list", Piece::default()), time, &watched);
         assert!(ask().is_err(), "nobody calls");
         let (sink, mut said) = relay();
         let first = asks.enter(&sink, Rc::default());

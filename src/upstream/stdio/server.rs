@@ -17,7 +17,7 @@ use crate::upstream::scopes::{Lease, Scopes, Seat};
 use crate::upstream::spec::{Scope, StdioSpec, TransportSpec};
 use crate::upstream::stdio::open::{Opener, Ready};
 use crate::upstream::stdio::process::Cancel;
-use crate::upstream::watched::{Subjects, Watched, follow, subscribe};
+use crate::upstream::watched::{Subjects, follow, subscribe};
 use crate::upstream::wiring::{Opened, Transport, Wiring};
 use futures_util::future::{Either, LocalBoxFuture, join_all, select};
 use std::pin::pin;
@@ -67,7 +67,7 @@ impl StdioServer {
         let wiring = &*self.wiring;
         let (spec, leg, ids) = (&*wiring.spec, &wiring.leg, &*wiring.ids);
         let is_asked = *seat == self.listing_seat();
-        let watched = &if is_asked { wiring.watched.clone() } else { Watched::unheard() };
+        let watched = &if is_asked { wiring.watched.clone() } else { wiring.watched.aside() };
         let (list_changed, caps) = (&wiring.list_changed, seat.caps);
         let opened = Opener { spec, stdio: self.stdio()?, leg, ids, list_changed, watched, caps }.open().await;
         if opened.is_err() {
