@@ -67,7 +67,13 @@ pub const TEMPLATE_WORK_MAX: usize = 4 * 1024 * 1024;
 pub const LIST_PAGES_MAX: usize = 256;
 /// Most entries of one page of our own lists.
 pub const LIST_PAGE_MAX: usize = 1000;
-/// Longest single definition of a tool, prompt, resource or template kept, in bytes.
+/// Most skills taken from one server; more is refused with a warning.
+pub const SERVER_SKILLS_MAX: usize = 1024;
+/// Files and folders that one skill may have.
+pub const SKILL_URIS_MAX: usize = 1024;
+/// Files and folders of all skills taken from one server.
+pub const SERVER_SKILL_URIS_MAX: usize = 16_384;
+/// Longest single definition of a tool, prompt, resource, template or skill kept, in bytes.
 pub const DEFINITION_MAX: usize = 256 * 1024;
 /// Bytes of rendered lists that one snapshot keeps; lists beyond it are rendered for each request.
 pub const VIEWS_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -209,7 +215,7 @@ pub const LIST_DEADLINE_MS: u64 = 60_000;
 pub const SIDE_LIST_DEADLINE_MS: u64 = 15_000;
 /// Bytes of all tool definitions taken from one server.
 pub const SERVER_LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes of all prompts, of all resources, and of all templates taken from one server.
+/// Bytes of all prompts, of all resources, of all templates, and of all skills taken from one server.
 pub const SIDE_LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Time an upstream connection may take to open, in milliseconds.
 pub const CONNECT_DEADLINE_MS: u64 = 5_000;

@@ -1,6 +1,6 @@
 //! What one server listed: its definitions as they came, and when. Also the form in which the last good lists are kept
-//! on disk: `{"server","era","fetched_at_ms","tools":[…]}`, then `offers`, `prompts`, `resources` and `templates` where
-//! there are any.
+//! on disk: `{"server","era","fetched_at_ms","tools":[…]}`, then `offers`, `prompts`, `resources`, `templates` and
+//! `skills` where there are any.
 
 use super::{ListKind, Offers};
 use crate::base::clock::WallTime;
@@ -41,6 +41,8 @@ pub struct ServerList {
     pub resources: Vec<Bytes>,
     /// Its templates of resources.
     pub templates: Vec<Bytes>,
+    /// Its skills.
+    pub skills: Vec<Bytes>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,6 +61,8 @@ struct Stored<'a> {
     resources: Vec<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     templates: Vec<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    skills: Vec<&'a RawValue>,
 }
 
 impl ServerList {
@@ -74,6 +78,7 @@ impl ServerList {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            skills: Vec::new(),
         }
     }
 
@@ -84,6 +89,7 @@ impl ServerList {
             ListKind::Prompts => &self.prompts,
             ListKind::Resources => &self.resources,
             ListKind::Templates => &self.templates,
+            ListKind::Skills => &self.skills,
         }
     }
 
@@ -94,6 +100,7 @@ impl ServerList {
             ListKind::Prompts => &mut self.prompts,
             ListKind::Resources => &mut self.resources,
             ListKind::Templates => &mut self.templates,
+            ListKind::Skills => &mut self.skills,
         }
     }
 
@@ -121,6 +128,7 @@ impl ServerList {
                 prompts: raw(ListKind::Prompts)?,
                 resources: raw(ListKind::Resources)?,
                 templates: raw(ListKind::Templates)?,
+                skills: raw(ListKind::Skills)?,
             };
             serde_json::to_vec(&stored)
         };
@@ -136,7 +144,7 @@ impl ServerList {
         let stored: Stored<'_> = serde_json::from_slice(json).map_err(|error| wrong(error.to_string()))?;
         let mut list = Self { leg: stored.era, offers: stored.offers, ..Self::empty(&stored.server) };
         list.fetched_at = WallTime(stored.fetched_at_ms);
-        let raw = [stored.tools, stored.prompts, stored.resources, stored.templates];
+        let raw = [stored.tools, stored.prompts, stored.resources, stored.templates, stored.skills];
         for (kind, raw) in ListKind::ALL.into_iter().zip(raw) {
             if raw.len() > kind.most() {
                 return Err(wrong(format!("more than {} {}", kind.most(), kind.plural())));

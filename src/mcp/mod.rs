@@ -43,6 +43,7 @@ pub mod result;
 pub mod revision;
 pub mod seal;
 pub mod session;
+pub mod skill;
 pub mod state;
 pub mod subscribe;
 pub mod task;

@@ -1,6 +1,6 @@
 //! What the gate says of itself: its name, its capabilities, how long its answers stay fresh.
 
-use super::caps::{TASKS_EXTENSION, UI_EXTENSION};
+use super::caps::{SKILLS_EXTENSION, TASKS_EXTENSION, UI_EXTENSION};
 use super::meta::SERVER_INFO;
 use super::revision::Revision;
 use crate::base::limits::{DISCOVER_TTL_MS, INSTRUCTIONS_MAX};
@@ -34,10 +34,15 @@ fn capabilities(offers: Offers) -> String {
 
 /// The extensions that the gate carries and some visible server offers.
 fn put_extensions(out: &mut String, offers: Offers) {
-    let wanted = [(offers.tasks, TASKS_EXTENSION), (offers.ui, UI_EXTENSION)];
-    let names: Vec<_> = wanted.into_iter().filter(|(offered, _)| *offered).map(|(_, name)| name).collect();
-    if !names.is_empty() {
-        let members: Vec<_> = names.iter().map(|name| format!(r#""{name}":{{}}"#)).collect();
+    let skills = if offers.directories { r#"{"directoryRead":true}"# } else { "{}" };
+    let wanted = [
+        (offers.tasks, TASKS_EXTENSION, "{}"),
+        (offers.ui, UI_EXTENSION, "{}"),
+        (offers.skills, SKILLS_EXTENSION, skills),
+    ];
+    let offered = wanted.into_iter().filter(|(offered, ..)| *offered);
+    let members: Vec<_> = offered.map(|(_, name, settings)| format!(r#""{name}":{settings}"#)).collect();
+    if !members.is_empty() {
         out.push_str(&format!(r#""extensions":{{{}}},"#, members.join(",")));
     }
 }
@@ -179,6 +184,12 @@ mod tests {
         let changes = json!({"listChanged": true});
         let prompts = Offers { prompts: true, completions: true, ..Offers::default() };
         assert_eq!(of(prompts), json!({"completions": {}, "logging": {}, "prompts": changes, "tools": changes}));
+        let skills = Offers { skills: true, directories: true, ui: true, ..Offers::default() };
+        let named =
+            json!({"io.modelcontextprotocol/skills": {"directoryRead": true}, "io.modelcontextprotocol/ui": {}});
+        assert_eq!(of(skills)["extensions"], named);
+        let plain = of(Offers { directories: false, ..skills })["extensions"].take();
+        assert_eq!(plain["io.modelcontextprotocol/skills"], json!({}));
         let resources = Offers { resources: true, ..Offers::default() };
         assert_eq!(of(resources), json!({"logging": {}, "resources": changes, "tools": changes}));
     }

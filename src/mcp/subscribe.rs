@@ -7,14 +7,15 @@ use crate::catalog::ListKind;
 use crate::wire::rpc;
 use std::borrow::Cow;
 
-/// A list that may change, with a notice of its own. That of resources is also that of their templates.
+/// A list that may change, with a notice of its own. That of resources is also that of
+/// templates and skills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The list of tools.
     Tools,
     /// The list of prompts.
     Prompts,
-    /// The lists of resources and templates.
+    /// The lists of resources, templates and skills, whose files are resources.
     Resources,
 }
 
@@ -27,7 +28,7 @@ impl Change {
         match self {
             Self::Tools => &[ListKind::Tools],
             Self::Prompts => &[ListKind::Prompts],
-            Self::Resources => &[ListKind::Resources, ListKind::Templates],
+            Self::Resources => &[ListKind::Resources, ListKind::Templates, ListKind::Skills],
         }
     }
 

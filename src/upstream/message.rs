@@ -138,6 +138,10 @@ fn operation(out: &mut Vec<u8>, operation: &Operation<'_>) {
             optional(out, "context", context);
         }
         Operation::Task { id, .. } => text(out, "taskId", id),
+        Operation::Skill { uri, cursor, .. } => {
+            text(out, "uri", uri);
+            optional(out, "cursor", cursor);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::catalog::{ListKind, Offers};
-use crate::mcp::caps::{TASKS_EXTENSION, UI_EXTENSION};
+use crate::mcp::caps::{SKILLS_EXTENSION, TASKS_EXTENSION, UI_EXTENSION};
 use crate::mcp::meta::{ClientInfo, SERVER_INFO};
 use crate::mcp::revision::{Era, Revision};
 use crate::upstream::answer::Outcome;
@@ -66,6 +66,7 @@ impl About {
             ListKind::Tools => self.tools,
             ListKind::Prompts => self.offers.prompts,
             ListKind::Resources | ListKind::Templates => self.offers.resources,
+            ListKind::Skills => self.offers.skills,
         })
     }
 
@@ -107,6 +108,8 @@ impl About {
                 subscribe: says(resources, "subscribe"),
                 tasks: extends(TASKS_EXTENSION),
                 ui: extends(UI_EXTENSION),
+                skills: extends(SKILLS_EXTENSION),
+                directories: says(extensions.and_then(|all| rpc::field(all, SKILLS_EXTENSION)), "directoryRead"),
             },
             changes: Changes {
                 tools: says(tools, "listChanged"),

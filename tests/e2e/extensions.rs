@@ -1,6 +1,6 @@
 //! Extensions through the gate: tasks bound to their key, files of skills and apps untouched.
 
-use crate::gate::{Home, eventually};
+use crate::gate::{ANYONE, Home, eventually};
 use crate::http::{Connection, Response};
 use crate::mcp::{Client, LEGACY, meta};
 use crate::peers::{POLICY, Server, node};
@@ -183,25 +183,111 @@ fn a_task_is_never_given_to_a_client_that_does_not_follow_tasks() {
     gate.stop();
 }
 
+/// What of an answer is its server's own.
+fn own(answer: Value, member: &str) -> Value {
+    assert!(answer["result"][member].is_array() || answer["result"][member].is_object(), "{answer}");
+    answer["result"][member].clone()
+}
+
+const SKILLS: &str = "io.modelcontextprotocol/skills";
+
 #[test]
-fn a_file_of_a_skill_is_read_byte_for_byte_though_skills_are_not_offered() {
+fn skills_are_listed_got_and_read_byte_for_byte_in_both_eras() {
     let server = Server::everything("dual");
     let (home, [key, _]) = home(&server);
     let gate = home.start();
     let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
     let direct = Client::new(server.address());
     eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
-    let [here, there] = [&client, &direct].map(|client| {
-        let read = client.modern("resources/read", json!({"uri": SKILL})).answer();
-        read["result"]["contents"].clone()
-    });
-    assert!(here[0]["text"].is_string(), "{here}");
-    assert_eq!(here, there);
+    let [here, there] = [&client, &direct].map(|client| client.session(LEGACY));
+    let folder = SKILL.strip_suffix("/SKILL.md").unwrap();
+    for (method, params, member) in [
+        ("resources/read", json!({"uri": SKILL}), "contents"),
+        ("skills/list", json!({}), "skills"),
+        ("skills/get", json!({"uri": SKILL}), "skill"),
+        ("resources/directory/read", json!({"uri": folder}), "resources"),
+    ] {
+        let [gated, plain] =
+            [&client, &direct].map(|client| own(client.modern(method, params.clone()).answer(), member));
+        assert_eq!(gated.to_string(), plain.to_string(), "{method}");
+        let [gated, plain] =
+            [&here, &there].map(|session| own(session.request(method, params.clone()).answer(), member));
+        assert_eq!(gated.to_string(), plain.to_string(), "{method}");
+    }
+    let listed = client.modern("skills/list", json!({})).answer()["result"].take();
+    assert_eq!((&listed["resultType"], &listed["cacheScope"]), (&json!("complete"), &json!("private")), "{listed}");
+    let got = client.modern("skills/get", json!({"uri": SKILL})).answer()["result"].take();
+    assert_eq!((&got["cacheScope"], got["ttlMs"].is_u64()), (&json!("private"), true), "for this key alone: {got}");
+    let legacy = here.request("skills/get", json!({"uri": SKILL})).answer()["result"].take();
+    assert_eq!(legacy.as_object().unwrap().len(), 1, "{legacy}");
     let offered = client.modern("server/discover", json!({})).answer()["result"]["capabilities"]["extensions"].take();
-    assert!(offered["io.modelcontextprotocol/tasks"].is_object(), "{offered}");
-    assert!(offered["io.modelcontextprotocol/skills"].is_null(), "{offered}");
-    let refused = client.modern("skills/list", json!({}));
-    assert_eq!((refused.status, refused.answer()["error"]["code"].as_i64()), (404, Some(-32601)));
+    assert_eq!(offered[SKILLS], json!({"directoryRead": true}), "{offered}");
+    assert_eq!(here.hello["capabilities"]["extensions"][SKILLS], json!({"directoryRead": true}));
+    for (method, uri) in [("skills/get", "skill://nothing/SKILL.md"), ("resources/directory/read", SKILL)] {
+        assert_eq!(client.modern(method, json!({"uri": uri})).code(), -32602, "{method}");
+    }
+    gate.stop();
+}
+
+#[test]
+fn skills_of_two_servers_are_told_apart_and_their_digests_stay() {
+    let servers = [Server::everything("dual"), Server::everything("legacy")];
+    let table = |(name, server): (&str, &Server)| format!("[servers.{name}]\nurl = \"{}\"\n", server.url);
+    let tables: String = ["one", "two"].into_iter().zip(&servers).map(table).collect();
+    let home = Home::new(&format!("{ANYONE}{tables}"));
+    let gate = home.start();
+    let client = Client::new(home.listen);
+    eventually("the fixtures are listed", LISTED, || client.tools().len() > 50);
+    let marked = |uri: &str| format!("{uri}#tollgate=two");
+    let listed = own(client.modern("skills/list", json!({})).answer(), "skills");
+    assert_eq!((&listed[0]["uri"], &listed[1]["uri"]), (&json!(SKILL), &json!(marked(SKILL))), "{listed}");
+    for at in 0..2 {
+        let [first, second] = [0, 1].map(|server| &listed[server]["resources"][at]);
+        assert_eq!(second["uri"], marked(first["uri"].as_str().unwrap()));
+        assert_eq!((&second["digest"], &second["size"]), (&first["digest"], &first["size"]));
+        let [first, second] = [first, second].map(|file| {
+            let contents = own(client.modern("resources/read", json!({"uri": file["uri"]})).answer(), "contents");
+            assert_eq!(contents[0]["uri"], file["uri"]);
+            contents[0]["text"].clone()
+        });
+        assert_eq!(first, second, "the fixtures have the same files");
+    }
+    let got = own(client.modern("skills/get", json!({"uri": marked(SKILL)})).answer(), "skill");
+    assert_eq!(got.to_string(), listed[1].to_string());
+    let folder = SKILL.strip_suffix("/SKILL.md").unwrap();
+    let inner = format!("{folder}/references");
+    for (folder, child) in [(folder.to_owned(), inner.clone()), (marked(folder), marked(&inner))] {
+        let children = own(client.modern("resources/directory/read", json!({"uri": folder})).answer(), "resources");
+        assert_eq!(children[1]["uri"], child, "{children}");
+        let children = own(client.modern("resources/directory/read", json!({"uri": child})).answer(), "resources");
+        assert_eq!(children.as_array().unwrap().len(), 1, "{children}");
+    }
+    gate.stop();
+}
+
+#[test]
+fn a_key_sees_the_skills_that_its_resource_patterns_cover() {
+    let server = Server::everything("dual");
+    let home = Home::new(&format!("[servers.peer]\nurl = \"{}\"\n", server.url));
+    let key = |name: &str, more: &[&str]| {
+        let text = home.run_well(&[&["key", "new", name, "--allow", "peer/*"], more].concat());
+        text.split_whitespace().find(|word| word.starts_with("tg_")).unwrap().to_owned()
+    };
+    let keys = [key("tools", &[]), key("other", &["--resource", "peer/test://*"])];
+    let gate = home.start();
+    let [none, other] = keys.map(|key| Client::new(home.listen).with_key(&key));
+    eventually("the fixture is listed", LISTED, || none.tools().len() > 20);
+    for method in ["skills/list", "skills/get", "resources/directory/read"] {
+        let refused = none.modern(method, json!({"uri": SKILL}));
+        assert_eq!((refused.status, refused.code()), (404, -32601), "{method}");
+        let session = none.session(LEGACY);
+        assert_eq!(session.request(method, json!({"uri": SKILL})).code(), -32601, "{method}");
+        assert!(session.hello["capabilities"]["extensions"][SKILLS].is_null());
+    }
+    assert_eq!(own(other.modern("skills/list", json!({})).answer(), "skills"), json!([]));
+    for method in ["skills/get", "resources/directory/read", "resources/read"] {
+        assert_eq!(other.modern(method, json!({"uri": SKILL})).code(), -32602, "{method}");
+    }
     gate.stop();
 }
 

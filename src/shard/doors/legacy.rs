@@ -118,6 +118,9 @@ async fn single<S: Stream>(
     session: &Session,
     request: &LegacyRequest<'_>,
 ) -> Result<()> {
+    if let Some(refusal) = unoffered(exchange, request) {
+        return refuse::refusal(&exchange.shard, conn, &refusal).await;
+    }
     match request.method {
         LegacyMethod::Ping => relay::finish(conn, false, 200, empty(request.id)).await,
         LegacyMethod::SetLevel => relay::finish(conn, false, 200, set_level(exchange, session, request)).await,
@@ -128,6 +131,17 @@ async fn single<S: Stream>(
         LegacyMethod::List(kind) => respond_list(exchange, conn, list(kind, request)).await,
         LegacyMethod::Call(method) => call(exchange, conn, head, session, (request, method)).await,
     }
+}
+
+/// The refusal of a method that no server the key sees here offers.
+fn unoffered(exchange: &Exchange, request: &LegacyRequest<'_>) -> Option<Refusal> {
+    let is_offered = match request.method {
+        LegacyMethod::List(kind) => exchange.offers_list(kind),
+        LegacyMethod::Call(method) => exchange.offers_method(method),
+        _ => true,
+    };
+    let unknown = || Error::new(Kind::MethodNotFound, "method not found");
+    (!is_offered).then(|| Refusal::in_band(unknown(), Some(request.id)))
 }
 
 fn list<'a>(kind: ListKind, request: &'a LegacyRequest<'a>) -> Asked<'a> {
@@ -194,7 +208,7 @@ async fn run(
         },
     };
     let answer = calls::run(exchange, &asked, |_| Ok(()), sink, pin!(cancellable.cancelled())).await?;
-    Ok(told::to_legacy_client(&asked, answer))
+    Ok(told::to_legacy_client(exchange, &asked, answer))
 }
 
 fn bridge<'a>(exchange: &'a Exchange, answer: &Result<Answer>) -> Bridge<'a> {
@@ -249,6 +263,9 @@ pub(crate) async fn body(
         Ok(request) => request,
         Err(refusal) => return refusal.body(),
     };
+    if let Some(refusal) = unoffered(&exchange, request) {
+        return refusal.body();
+    }
     let id = request.id;
     let refused = |error| Refusal::in_band(error, Some(id)).body();
     match request.method {

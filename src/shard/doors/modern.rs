@@ -1,7 +1,7 @@
 //! The modern era: every request stands for itself (2026-07-28).
 
 use crate::audit;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::LIST_TTL_MS;
 use crate::mcp::bridge::Bridge;
 use crate::mcp::call::{CallMethod, CallParams};
@@ -36,6 +36,15 @@ pub(crate) async fn answer<S: Stream>(
     head: &RequestHead,
     request: &ModernRequest<'_>,
 ) -> Result<After> {
+    let is_offered = match request.method {
+        ModernMethod::List(kind) => exchange.offers_list(kind),
+        ModernMethod::Call(method) => exchange.offers_method(method),
+        ModernMethod::Discover | ModernMethod::Listen => true,
+    };
+    if !is_offered {
+        let refusal = Refusal::new(Error::new(Kind::MethodNotFound, "method not found"), Some(request.id));
+        return Box::pin(refuse::refusal(&exchange.shard, conn, &refusal)).await.map(|()| After::Done);
+    }
     let answered = match request.method {
         ModernMethod::Discover => {
             let offers = exchange.snapshot().offers(exchange.principal.grant, exchange.door);
@@ -92,7 +101,7 @@ async fn send<S: Stream>(
     };
     let answer = answer.and_then(|answer| told::to_client(exchange, &call, answer));
     let upstream = era_of(&answer, Era::Modern);
-    let (model, reads) = (&exchange.shard.model, method == CallMethod::Resource);
+    let (model, reads) = (&exchange.shard.model, matches!(method, CallMethod::Resource | CallMethod::Skill(_)));
     let bridge = Bridge { client: Era::Modern, upstream, model, client_caps: meta.capabilities, reads };
     let bridged = finish(&bridge, request.id, &answer);
     relay::answer(exchange, conn, streaming, bridged).await
@@ -105,7 +114,7 @@ fn retry_of<'a>(method: CallMethod, params: &Params<'a>) -> Result<Option<Retry<
             responses: Some(checked_responses(params.input_responses.unwrap_or_default())?),
             state: None,
         })),
-        CallMethod::Task(_) | CallMethod::Complete => Ok(None),
+        CallMethod::Task(_) | CallMethod::Complete | CallMethod::Skill(_) => Ok(None),
         _ => Retry::read(params.input_responses, params.request_state),
     }
 }
