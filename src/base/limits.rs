@@ -73,6 +73,10 @@ pub const SERVER_SKILLS_MAX: usize = 1024;
 pub const SKILL_URIS_MAX: usize = 1024;
 /// Files and folders of all skills taken from one server.
 pub const SERVER_SKILL_URIS_MAX: usize = 16_384;
+/// Extensions unknown to the gate that one server may be allowed.
+pub const EXTENSIONS_MAX: usize = 16;
+/// Longest object in which a server says which extensions it has, in bytes.
+pub const EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
 /// Longest single definition of a tool, prompt, resource, template or skill kept, in bytes.
 pub const DEFINITION_MAX: usize = 256 * 1024;
 /// Bytes of rendered lists that one snapshot keeps; lists beyond it are rendered for each request.

@@ -38,6 +38,8 @@ pub struct ServerEntry {
     pub stale: bool,
     /// What it offers beside tools.
     pub offers: Offers,
+    /// The raw object of the extensions unknown to the gate that it has and may have.
+    pub extensions: Option<Bytes>,
     /// Its entries in each list.
     ranges: [Range<u32>; ListKind::ALL.len()],
 }
@@ -110,7 +112,8 @@ impl Catalog {
         ];
         let (id, name) = (server.0, server.1.into());
         let (leg, fetched_at, stale, offers) = (list.leg, list.fetched_at, list.stale, list.offers);
-        self.add_entry(ServerEntry { id, name, leg, fetched_at, stale, offers, ranges });
+        let extensions = list.extensions.clone();
+        self.add_entry(ServerEntry { id, name, leg, fetched_at, stale, offers, extensions, ranges });
     }
 
     /// Adds a server's entries of one kind; their places.

@@ -260,6 +260,10 @@ pub struct Server {
     pub sampling: bool,
     /// Whether it may ask a client for its roots (`roots/list`), which name folders on the client's machine.
     pub roots: bool,
+    /// Extensions unknown to the gate that pass between it and its clients, such as `com.example/thing`: what both
+    /// declare of them, and `_meta` under their prefix. None of their methods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
     /// Time between two looks at its tool list when nothing else asks for one, in milliseconds.
     #[schemars(range(min = 1_000, max = 86_400_000))]
     pub refresh_ms: u64,
@@ -293,6 +297,7 @@ impl Default for Server {
             elicitation: true,
             sampling: false,
             roots: false,
+            extensions: Vec::new(),
             refresh_ms: limits::LIST_REFRESH_MS,
             enabled: true,
         }

@@ -48,3 +48,4 @@ pub mod state;
 pub mod subscribe;
 pub mod task;
 pub mod trace;
+pub mod vendor;

@@ -5,6 +5,7 @@ use crate::mcp::meta::LogLevel;
 use crate::mcp::skill::SkillMethod;
 use crate::mcp::task::TaskMethod;
 use crate::mcp::trace::TraceContext;
+use crate::mcp::vendor::Declared;
 use crate::shard::call::{Call, Caller};
 use crate::shard::wanted::Wanted;
 use crate::upstream::answer::CallMeta;
@@ -100,6 +101,8 @@ impl OwnedCall {
             input: Input { responses: self.responses.as_deref(), state: self.state.as_deref() },
             meta: CallMeta { progress, log_level, trace, tracestate: self.tracestate.as_deref() },
             caps: self.caps,
+            // Only calls to legacy servers outlive their request.
+            declared: Declared::default(),
             caller: Caller {
                 era: self.era,
                 revision: &self.revision,

@@ -10,6 +10,7 @@ use crate::mcp::meta::LogLevel;
 use crate::mcp::result::{RawResult, ResultKind};
 use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
+use crate::mcp::vendor::Carried;
 use crate::rt::local::{self, Notify, OneReceiver, OneSender};
 use crate::upstream::operation::{Input, Operation, OwnedOperation};
 use std::cell::{Cell, RefCell};
@@ -41,6 +42,8 @@ pub struct UpstreamCall<'a> {
     pub meta: CallMeta<'a>,
     /// What the client can do and policy lets this server ask of it: just this is declared to the server.
     pub caps: ClientCaps,
+    /// What goes to a modern server of extensions that the gate does not know.
+    pub vendor: Carried<'a>,
     /// The client's era: a server that speaks both is spoken to in it.
     pub client: Era,
     /// Whose session or process it runs in, already reduced by [`Scope`](crate::upstream::spec::Scope).
@@ -71,6 +74,8 @@ pub struct OwnedCall {
     trace: Option<TraceContext>,
     tracestate: Option<Box<str>>,
     caps: ClientCaps,
+    extensions: Box<[u8]>,
+    vendor_meta: Box<[u8]>,
     client: Era,
     scope: ScopeKey,
 }
@@ -87,6 +92,8 @@ impl From<&UpstreamCall<'_>> for OwnedCall {
             trace,
             tracestate: tracestate.map(Into::into),
             caps: call.caps,
+            extensions: call.vendor.extensions.into(),
+            vendor_meta: call.vendor.meta.into(),
             client: call.client,
             scope: call.scope,
         }
@@ -102,6 +109,7 @@ impl OwnedCall {
             input: Input { responses: self.responses.as_deref(), state: self.state.as_deref() },
             meta: CallMeta { progress, log_level, trace, tracestate: self.tracestate.as_deref() },
             caps: self.caps,
+            vendor: Carried { extensions: &self.extensions, meta: &self.vendor_meta },
             client: self.client,
             scope: self.scope,
         }

@@ -5,6 +5,7 @@ use crate::catalog::ListKind;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION};
 use crate::mcp::revision::{Era, Revision};
+use crate::mcp::vendor;
 use crate::upstream::answer::{CallMeta, Reply, UpstreamCall};
 use crate::upstream::operation::{Input, Operation};
 use crate::upstream::probe::Changes;
@@ -240,14 +241,25 @@ fn meta(out: &mut Vec<u8>, era: Era, id: u64, call: Option<&UpstreamCall<'_>>) {
     out.push(b'{');
     let empty = out.len();
     if era == Era::Modern {
+        let extensions = call.map_or(&b""[..], |call| call.vendor.extensions);
         let declared = call.map(|call| call.caps).filter(|caps| *caps != ClientCaps::default());
         match declared {
-            Some(caps) => modern_meta(out, &caps.declared(Revision::NEWEST_MODERN)),
-            None => out.extend_from_slice(&MODERN_META),
+            None if extensions.is_empty() => out.extend_from_slice(&MODERN_META),
+            caps => {
+                let declared = caps.unwrap_or_default().declared(Revision::NEWEST_MODERN);
+                match extensions.is_empty() {
+                    true => modern_meta(out, &declared),
+                    false => modern_meta(out, &vendor::with_extensions(&declared, extensions)),
+                }
+            }
         }
     }
     if let Some(call) = call {
         call_meta(out, era, id, &call.meta);
+        if era == Era::Modern && !call.vendor.meta.is_empty() {
+            out.push(b',');
+            out.extend_from_slice(call.vendor.meta);
+        }
     }
     match out.len() == empty {
         true => out.truncate(before),

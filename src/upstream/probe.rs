@@ -1,6 +1,7 @@
 //! What a server's answers say: about its era (2026-07-28 basic/versioning), about itself, and its lists page by page.
 
 use crate::base::error::{Error, Kind, Result};
+use crate::base::limits::EXTENSIONS_BYTES_MAX;
 use crate::catalog::{ListKind, Offers};
 use crate::mcp::caps::{SKILLS_EXTENSION, TASKS_EXTENSION, UI_EXTENSION};
 use crate::mcp::meta::{ClientInfo, SERVER_INFO};
@@ -37,6 +38,8 @@ pub struct About {
     pub offers: Offers,
     /// Of which lists it says when they change.
     pub changes: Changes,
+    /// The raw object in which it says which extensions it has; nothing where that is too long.
+    pub extensions: Option<Box<[u8]>>,
     /// Its instructions for the model's eyes.
     pub instructions: Option<Box<str>>,
 }
@@ -116,6 +119,7 @@ impl About {
                 prompts: says(prompts, "listChanged"),
                 resources: says(resources, "listChanged"),
             },
+            extensions: extensions.filter(|raw| raw.len() <= EXTENSIONS_BYTES_MAX).map(Into::into),
             instructions: rpc::field(result, "instructions").and_then(rpc::string).map(Into::into),
         }
     }

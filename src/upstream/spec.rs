@@ -27,6 +27,8 @@ pub struct ServerSpec {
     pub probe_timeout: Duration,
     /// What it may ask of the clients that call it.
     pub asks: Policy,
+    /// Extensions unknown to the gate that pass between it and its clients.
+    pub extensions: Box<[Box<str>]>,
     /// Time between two listings when nothing else asks for one.
     pub refresh: Duration,
     /// Longest answer to one call, in bytes.
@@ -103,6 +105,7 @@ impl ServerSpec {
             call_timeout: Duration::from_millis(limits::CALL_DEADLINE_MS),
             probe_timeout: Duration::from_millis(limits::PROBE_DEADLINE_MS),
             asks: Policy::default(),
+            extensions: Box::default(),
             refresh: Duration::from_millis(limits::LIST_REFRESH_MS),
             answer_max: limits::UPSTREAM_BODY_MAX,
         }

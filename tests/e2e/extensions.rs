@@ -291,6 +291,60 @@ fn a_key_sees_the_skills_that_its_resource_patterns_cover() {
     gate.stop();
 }
 
+const ECHO: &str = "com.example/echo";
+
+/// What the server is told by a client that declares two extensions, and says something under their prefixes.
+fn declared(client: &Client) -> Value {
+    let mut params = json!({"name": "test_declared", "arguments": {}, "_meta": meta()});
+    let extensions = json!({ECHO: {"volume": 11}, "com.other/thing": {}});
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({"roots": {}, "extensions": extensions});
+    params["_meta"]["com.example/note"] = json!("here");
+    params["_meta"]["com.other/note"] = json!("there");
+    let answer = client.modern("tools/call", params).answer();
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    serde_json::from_str(text).unwrap()
+}
+
+fn offered(client: &Client) -> Value {
+    client.modern("server/discover", json!({})).answer()["result"]["capabilities"]["extensions"].take()
+}
+
+#[test]
+fn an_unknown_extension_passes_where_it_is_allowed_and_both_sides_declare_it() {
+    let server = Server::everything("dual");
+    let allowed = "extensions = [\"com.example/echo\", \"com.other/thing\"]\n";
+    let (home, [key, _]) = home_with(&server, allowed);
+    let blind = home.run_well(&["key", "new", "blind"]);
+    let blind = blind.split_whitespace().find(|word| word.starts_with("tg_")).unwrap().to_owned();
+    let gate = home.start();
+    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
+    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let extensions = offered(&client);
+    assert_eq!((&extensions[ECHO], &extensions["com.other/thing"]), (&json!({"loud": true}), &Value::Null));
+    let nothing = offered(&Client::new(home.listen).with_key(&blind));
+    assert_eq!(nothing, Value::Null, "a key that may not use the server");
+    let told = declared(&client);
+    assert_eq!(told["extensions"], json!({ECHO: {"volume": 11}}), "the server does not declare the other");
+    assert_eq!((&told["meta"]["com.example/note"], &told["meta"]["com.other/note"]), (&json!("here"), &Value::Null));
+    assert_eq!(client.session(LEGACY).hello["capabilities"]["extensions"][ECHO], Value::Null, "the modern era alone");
+    let refused = client.modern("com.example/echo", json!({}));
+    assert_eq!((refused.status, refused.code()), (404, -32601), "no methods");
+    gate.stop();
+}
+
+#[test]
+fn no_unknown_extension_passes_unless_it_is_allowed() {
+    let server = Server::everything("dual");
+    let (home, [key, _]) = home(&server);
+    let gate = home.start();
+    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
+    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    assert_eq!(offered(&client)[ECHO], Value::Null);
+    let told = declared(&client);
+    assert_eq!((&told["extensions"], &told["meta"]["com.example/note"]), (&Value::Null, &Value::Null), "{told}");
+    gate.stop();
+}
+
 #[test]
 fn an_app_is_listed_read_and_calls_its_tools_by_their_bare_names() {
     let server = Server::everything("dual");

@@ -15,6 +15,7 @@ use crate::mcp::progress::Notices;
 use crate::mcp::refusal::Refusal;
 use crate::mcp::revision::{Era, Revision};
 use crate::mcp::session::{self, Session};
+use crate::mcp::vendor::Declared;
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::shard::call::{self as calls, Call, Caller};
@@ -197,6 +198,7 @@ async fn run(
         wanted: wanted_of(&asking.params),
         input: Input::default(),
         caps: session.caps,
+        declared: Declared::default(),
         meta: call_meta(&asking.meta, trace, Some(shard.log_levels.of(&session.id))),
         caller: Caller {
             era: audit::Era::Legacy,

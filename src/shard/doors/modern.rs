@@ -14,6 +14,7 @@ use crate::mcp::refusal::Refusal;
 use crate::mcp::revision::Era;
 use crate::mcp::subscribe::{self, Listen};
 use crate::mcp::task::{self, TaskMethod};
+use crate::mcp::vendor::Declared;
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::shard::call::{self, Call, Caller};
@@ -48,7 +49,8 @@ pub(crate) async fn answer<S: Stream>(
     let answered = match request.method {
         ModernMethod::Discover => {
             let offers = exchange.snapshot().offers(exchange.principal.grant, exchange.door);
-            let body = exchange.shard.model.discover(request.id, offers);
+            let vendor = exchange.snapshot().vendor_extensions(exchange.principal.grant, exchange.door);
+            let body = exchange.shard.model.discover(request.id, (offers, &vendor));
             relay::finish(conn, false, 200, body).await
         }
         ModernMethod::List(kind) => {
@@ -127,6 +129,10 @@ fn call_of<'a>(request: &'a ModernRequest<'_>, wanted: Wanted<'a>) -> Call<'a> {
         wanted,
         input: Input::default(),
         caps: caps_of(request),
+        declared: Declared {
+            capabilities: meta.capabilities.unwrap_or_default(),
+            meta: request.params.meta.unwrap_or_default(),
+        },
         meta: call_meta(meta, trace, meta.log_level),
         caller: Caller {
             era: audit::Era::Modern,
