@@ -67,7 +67,17 @@ pub const TEMPLATE_WORK_MAX: usize = 4 * 1024 * 1024;
 pub const LIST_PAGES_MAX: usize = 256;
 /// Most entries of one page of our own lists.
 pub const LIST_PAGE_MAX: usize = 1000;
-/// Longest single definition of a tool, prompt, resource or template kept, in bytes.
+/// Most skills taken from one server; more is refused with a warning.
+pub const SERVER_SKILLS_MAX: usize = 1024;
+/// Files and folders that one skill may have.
+pub const SKILL_URIS_MAX: usize = 1024;
+/// Files and folders of all skills taken from one server.
+pub const SERVER_SKILL_URIS_MAX: usize = 16_384;
+/// Extensions unknown to the gate that one server may be allowed.
+pub const EXTENSIONS_MAX: usize = 16;
+/// Longest object in which a server says which extensions it has, in bytes.
+pub const EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
+/// Longest single definition of a tool, prompt, resource, template or skill kept, in bytes.
 pub const DEFINITION_MAX: usize = 256 * 1024;
 /// Bytes of rendered lists that one snapshot keeps; lists beyond it are rendered for each request.
 pub const VIEWS_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -85,14 +95,19 @@ pub const CURSOR_TTL_S: u64 = 60 * 60;
 pub const CLIENT_INFO_MAX: usize = 64;
 /// Ended sessions remembered by each shard until they would have expired.
 pub const ENDED_SESSIONS_MAX: usize = 65_536;
-/// Resources that one stream or legacy session may be subscribed to.
+/// Resources, and tasks, that one stream or legacy session may be subscribed to.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
-/// Resources that the legacy sessions of one key, and the open streams of one key on one shard, may be subscribed to.
+/// Resources and tasks that the legacy sessions of one key, and the open streams of one key on one shard, may be
+/// subscribed to.
 pub const SUBSCRIPTIONS_PER_KEY_MAX: usize = 8_192;
 /// Time a client that subscribes waits for the server's word that it will tell, in milliseconds.
 pub const SUBSCRIBE_WAIT_MS: u64 = 1_000;
 /// Time between two changes of what a server is asked to tell of, in milliseconds.
 pub const SUBSCRIBE_SPACING_MS: u64 = 100;
+/// Longest notice of a task that is passed on, in bytes; of one that says more a client hears when it asks.
+pub const TASK_NOTICE_MAX: usize = 1024 * 1024;
+/// Notices of tasks that wait in one shard for the streams they are for, in bytes.
+pub const TASK_NOTICES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Log levels of legacy sessions remembered by each shard.
 pub const LOG_LEVELS_MAX: usize = 16_384;
 /// Life of a legacy session without renewal, in seconds.
@@ -107,6 +122,16 @@ pub const UPSTREAM_STATE_MAX: usize = 64 * 1024;
 pub const REQUEST_STATE_MAX: usize = 96 * 1024;
 /// Time a client has to answer what a server asks during a call, in milliseconds.
 pub const INPUT_TTL_MS: u64 = 10 * 60_000;
+/// Visits to pages remembered of each session or process of a server, until it says that they are done.
+pub const VISITS_MAX: usize = 256;
+/// Longest id of such a visit, in bytes.
+pub const VISIT_ID_MAX: usize = 256;
+/// Longest word of a server that one is done, in bytes.
+pub const VISIT_NOTICE_MAX: usize = 16 * 1024;
+/// Time a visit is remembered, in milliseconds.
+pub const VISIT_TTL_MS: u64 = 60 * 60_000;
+/// Such words that wait for one stream of a client.
+pub const VISIT_NOTICES_MAX: usize = 16;
 /// Longest task id taken from a server, in bytes.
 pub const UPSTREAM_TASK_ID_MAX: usize = 256;
 /// Longest task id given to a client: a server's, sealed; in bytes (visible ASCII).
@@ -223,7 +248,7 @@ pub const LIST_DEADLINE_MS: u64 = 60_000;
 pub const SIDE_LIST_DEADLINE_MS: u64 = 15_000;
 /// Bytes of all tool definitions taken from one server.
 pub const SERVER_LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes of all prompts, of all resources, and of all templates taken from one server.
+/// Bytes of all prompts, of all resources, of all templates, and of all skills taken from one server.
 pub const SIDE_LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Time an upstream connection may take to open, in milliseconds.
 pub const CONNECT_DEADLINE_MS: u64 = 5_000;

@@ -2,10 +2,12 @@
 //! whole, never changed.
 
 use super::resolve::{NameMaps, Names};
+use super::skill::{File, Holding, Skill};
 use super::uris::Owners;
 use super::{Grant, Leg, ListKind, Offers, Prompt, Resource, ServerList, Template, Tool};
 use crate::base::clock::WallTime;
 use crate::base::ids::{PromptId, ResourceId, ServerId, TemplateId, ToolId};
+use crate::base::limits::SERVER_SKILL_URIS_MAX;
 use crate::invariant;
 use bytes::Bytes;
 use foldhash::HashMap;
@@ -36,6 +38,8 @@ pub struct ServerEntry {
     pub stale: bool,
     /// What it offers beside tools.
     pub offers: Offers,
+    /// The raw object of the extensions unknown to the gate that it has and may have.
+    pub extensions: Option<Bytes>,
     /// Its entries in each list.
     ranges: [Range<u32>; ListKind::ALL.len()],
 }
@@ -70,13 +74,16 @@ pub struct Catalog {
     pub(super) prompts: Vec<Prompt>,
     pub(super) resources: Vec<Resource>,
     pub(super) templates: Vec<Template>,
+    pub(super) skills: Vec<Skill>,
+    /// What comes with the skills.
+    pub(super) files: Vec<File>,
     servers: Vec<ServerEntry>,
     /// Places in `servers` by `ServerId`.
     places: Vec<Option<u16>>,
     server_ids: HashMap<Box<str>, ServerId>,
     tool_names: NameMaps<ToolId>,
     pub(super) prompt_names: NameMaps<PromptId>,
-    pub(super) resource_owners: Owners<ResourceId>,
+    pub(super) resource_owners: Owners<Holding>,
     pub(super) template_owners: Owners<TemplateId>,
     warnings: Vec<Warning>,
 }
@@ -101,10 +108,12 @@ impl Catalog {
             self.add_all(server, ListKind::Prompts, &list.prompts, Self::add_prompt),
             self.add_all(server, ListKind::Resources, &list.resources, Self::add_resource),
             self.add_all(server, ListKind::Templates, &list.templates, Self::add_template),
+            self.add_all(server, ListKind::Skills, &list.skills, Self::add_skill),
         ];
         let (id, name) = (server.0, server.1.into());
         let (leg, fetched_at, stale, offers) = (list.leg, list.fetched_at, list.stale, list.offers);
-        self.add_entry(ServerEntry { id, name, leg, fetched_at, stale, offers, ranges });
+        let extensions = list.extensions.clone();
+        self.add_entry(ServerEntry { id, name, leg, fetched_at, stale, offers, extensions, ranges });
     }
 
     /// Adds a server's entries of one kind; their places.
@@ -160,7 +169,7 @@ impl Catalog {
     fn add_resource(&mut self, server: Server<'_>, definition: &Bytes) -> Result<Option<String>, String> {
         let resource = Resource::parse(server.0, definition)?;
         let id = ResourceId(self.end(ListKind::Resources));
-        let listed = self.resource_owners.add(&resource.uri, server, id);
+        let listed = self.resource_owners.add(&resource.uri, server, Holding::Resource(id));
         let listed = listed.ok_or_else(|| format!("{:?}: an earlier resource has this URI", resource.uri))?;
         self.resources.push(Resource { listed, ..resource });
         Ok(None)
@@ -172,6 +181,21 @@ impl Catalog {
         let listed = self.template_owners.add(&template.text, server, id);
         let listed = listed.ok_or_else(|| format!("{:?}: an earlier template is the same", template.text))?;
         self.templates.push(Template { listed, ..template });
+        Ok(None)
+    }
+
+    fn add_skill(&mut self, server: Server<'_>, definition: &Bytes) -> Result<Option<String>, String> {
+        let (mut skill, uris) = Skill::parse(server.0, definition)?;
+        let mut own = self.skills.iter().rev().take_while(|known| known.server == server.0);
+        if own.any(|known| known.uri == skill.uri) {
+            return Err(format!("{:?}: an earlier skill has this URI", skill.uri));
+        }
+        let held = self.files.iter().rev().take_while(|file| file.server == server.0).count();
+        if held + uris.len() > SERVER_SKILL_URIS_MAX {
+            return Err(format!("{:?}: the server's skills have more than {SERVER_SKILL_URIS_MAX} files", skill.uri));
+        }
+        skill.settle(server.1, &mut self.resource_owners, (uris, &mut self.files));
+        self.skills.push(skill);
         Ok(None)
     }
 
@@ -191,6 +215,7 @@ impl Catalog {
             ListKind::Prompts => self.prompts.len(),
             ListKind::Resources => self.resources.len(),
             ListKind::Templates => self.templates.len(),
+            ListKind::Skills => self.skills.len(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Prompts and resources of a catalogue: who owns a name or a URI, and what may be offered to whom.
 
+use super::skill::{Holding, Skill};
 use super::uris::original;
 use super::{Catalog, Door, Grant, ListKind, Offers, Prompt, Resource, ServerEntry, Template};
 use crate::base::ids::{PromptId, ResourceId, ServerId, TemplateId};
@@ -36,6 +37,11 @@ impl Catalog {
         &self.templates
     }
 
+    /// All skills, in order.
+    pub fn skills(&self) -> &[Skill] {
+        &self.skills
+    }
+
     /// A prompt by an id of this catalogue.
     pub fn prompt(&self, id: PromptId) -> &Prompt {
         &self.prompts[id.0 as usize]
@@ -63,19 +69,52 @@ impl Catalog {
         self.template_owners.find(door, text, |id| grant.allows_template(id))
     }
 
-    /// Who is asked for a URI at a door: the server that lists it; else the first that has a template which it may have
-    /// come from; else the only one with resources that the grant lets be asked for it. Nothing where that is nobody:
-    /// hidden, denied and absent are the same.
+    /// Who is asked for a URI at a door: the server that lists it, by itself or in a skill; else the first that has a
+    /// template which it may have come from; else the only one with resources that the grant lets be asked for it.
+    /// Nothing where that is nobody: hidden, denied and absent are the same.
     pub fn resolve_resource<'a>(&'a self, door: Door, uri: &'a str, grant: &Grant) -> Option<Owned<'a>> {
+        self.owner(door, uri, grant, Self::has_resources)
+    }
+
+    /// Who is asked about a skill, or a folder of one, by its URI at a door: as with resources, among the servers that
+    /// offer skills.
+    pub fn resolve_skill<'a>(&'a self, door: Door, uri: &'a str, grant: &Grant) -> Option<Owned<'a>> {
+        let offers = |_: &Self, server: &ServerEntry| server.offers.skills;
+        let owned = self.owner(door, uri, grant, offers)?;
+        self.server(owned.server).is_some_and(|server| server.offers.skills).then_some(owned)
+    }
+
+    fn owner<'a>(
+        &'a self,
+        door: Door,
+        uri: &'a str,
+        grant: &Grant,
+        may: fn(&Self, &ServerEntry) -> bool,
+    ) -> Option<Owned<'a>> {
         if uri.len() > MARKED_URI_MAX {
             return None;
         }
-        match self.resource_owners.find(door, uri, |id| grant.allows_resource(id)) {
-            Some(id) => {
+        match self.resource_owners.find(door, uri, |held| self.allows(grant, held)) {
+            Some(Holding::Resource(id)) => {
                 let resource = self.resource(id);
                 Some(Owned { server: resource.server, uri: &resource.uri, listed: Some(id) })
             }
-            None => self.marked(door, uri, grant).or_else(|| self.unlisted(door, uri, grant)),
+            Some(Holding::File(at)) => {
+                let file = &self.files[at as usize];
+                Some(Owned { server: file.server, uri: &file.uri, listed: None })
+            }
+            None => self.marked(door, uri, grant).or_else(|| self.unlisted(door, uri, grant, may)),
+        }
+    }
+
+    /// Files of skills are held against the patterns as they are asked for: no list shows them.
+    fn allows(&self, grant: &Grant, held: Holding) -> bool {
+        match held {
+            Holding::Resource(id) => grant.allows_resource(id),
+            Holding::File(at) => {
+                let file = &self.files[at as usize];
+                grant.covers_uri(file.server, self.server_name(file.server), &file.uri)
+            }
         }
     }
 
@@ -86,16 +125,21 @@ impl Catalog {
         Some(Owned { server, uri: own, listed: None })
     }
 
-    fn unlisted<'a>(&self, door: Door, uri: &'a str, grant: &Grant) -> Option<Owned<'a>> {
-        let covered =
-            |server: &&ServerEntry| grant.covers_uri(server.id, &server.name, uri) && self.has_resources(server);
+    fn unlisted<'a>(
+        &self,
+        door: Door,
+        uri: &'a str,
+        grant: &Grant,
+        may: fn(&Self, &ServerEntry) -> bool,
+    ) -> Option<Owned<'a>> {
+        let covered = |server: &&ServerEntry| grant.covers_uri(server.id, &server.name, uri) && may(self, server);
         let mut work = TEMPLATE_WORK_MAX;
         let mut matches = |server: &&ServerEntry| self.has_template_of(server.id, uri, &mut work);
         let server = match self.servers_behind(door).filter(covered).find(&mut matches) {
             Some(server) => server,
             None => {
-                let mut may = self.servers_behind(door).filter(covered);
-                may.next().filter(|_| may.next().is_none())?
+                let mut all = self.servers_behind(door).filter(covered);
+                all.next().filter(|_| all.next().is_none())?
             }
         };
         Some(Owned { server: server.id, uri, listed: None })
@@ -142,6 +186,10 @@ impl Catalog {
             let any = grant.admits(server.id);
             all.tasks |= server.offers.tasks && any;
             all.ui |= server.offers.ui && any;
+            // Files of skills are resources, and so is what may be known of them.
+            let skills = server.offers.skills && grant.admits_resources(server.id);
+            all.skills |= skills;
+            all.directories |= skills && server.offers.directories;
         }
         all
     }
@@ -149,7 +197,7 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{GrantCompiler, Pattern, Rights, Sort, rewrite, testing};
+    use super::super::{GrantCompiler, Pattern, Rights, ServerList, Sort, rewrite, testing};
     use super::*;
 
     fn sample() -> Catalog {
@@ -261,6 +309,49 @@ mod tests {
         assert!(none.is_nothing());
         assert!(catalog.offers(Door::All, &Grant::nothing()).is_nothing());
         assert!(catalog.offers(Door::All, &grant(&catalog, &[], &["bare/*"])).resources);
+    }
+
+    /// Two servers with one skill of the same URI; the second also lists a resource that is a file of the first's.
+    fn skilled() -> Catalog {
+        let entry = |file: &str| format!(r#"{{"uri":"skill://s/SKILL.md","resources":[{{"uri":"{file}"}}]}}"#);
+        let list = |name: &str, file: &str, resource: &str| {
+            let offers = Offers { resources: true, skills: true, ..Offers::default() };
+            let resources = vec![format!(r#"{{"name":"n","uri":"{resource}"}}"#).into()];
+            let skills = vec![entry(file).into(), entry(file).into(), "{}".into()];
+            ServerList { stale: false, offers, resources, skills, ..ServerList::empty(name) }
+        };
+        let lists = [list("one", "skill://s/a/b.md", "x:1"), list("two", "skill://s/c.md", "skill://s/a/b.md")];
+        let servers: Vec<_> = (0..).map(ServerId).zip(&lists).map(|(id, list)| (id, &*list.server, list)).collect();
+        Catalog::build(&servers)
+    }
+
+    #[test]
+    fn files_and_folders_of_a_skill_belong_to_its_server() {
+        let catalog = skilled();
+        assert_eq!((catalog.skills().len(), catalog.warnings().len()), (2, 4), "{:?}", catalog.warnings());
+        let at = |uri: &str, patterns: &[&str]| owner(&catalog, Door::All, uri, patterns);
+        let pair = |server: &str, uri: &str| Some((server.to_owned(), uri.to_owned()));
+        for uri in ["skill://s/SKILL.md", "skill://s/a/b.md", "skill://s/a", "skill://s"] {
+            assert_eq!(at(uri, &["*/*"]), pair("one", uri));
+            let hidden = at(uri, &["two/*"]).map(|(server, _)| server);
+            assert_eq!(hidden.as_deref(), Some("two"), "the first is hidden: {uri}");
+            assert_eq!(at(uri, &["one/x:*"]), None, "not covered: {uri}");
+        }
+        assert_eq!(at("skill://s/c.md", &["*/*"]), pair("two", "skill://s/c.md"));
+        assert_eq!(at("skill://s/a/b.md#tollgate=two", &["*/*"]), pair("two", "skill://s/a/b.md"));
+        assert_eq!(&*catalog.resources()[1].listed, "skill://s/a/b.md#tollgate=two", "as the first has it in a skill");
+        let all = grant(&catalog, &[], &["*/*"]);
+        let skill = catalog.resolve_skill(Door::All, "skill://s/SKILL.md#tollgate=two", &all).unwrap();
+        assert_eq!((skill.server, skill.uri), (ServerId(1), "skill://s/SKILL.md"));
+        assert_eq!(catalog.resolve_skill(Door::All, "skill://s/SKILL.md", &Grant::nothing()), None);
+    }
+
+    #[test]
+    fn who_offers_no_skills_is_not_asked_for_one() {
+        let catalog = sample();
+        let all = grant(&catalog, &[], &["*/*"]);
+        assert!(catalog.resolve_resource(Door::All, "file:///a", &all).is_some());
+        assert_eq!(catalog.resolve_skill(Door::All, "file:///a", &all), None);
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Covered {
         let kinds: &[ListKind] = match sort {
             Sort::Tools => &[ListKind::Tools],
             Sort::Prompts => &[ListKind::Prompts],
-            Sort::Resources => &[ListKind::Resources, ListKind::Templates],
+            Sort::Resources => &[ListKind::Resources, ListKind::Templates, ListKind::Skills],
         };
         let mut servers = Bits::with_room(catalog.servers_end());
         let room = |kind: &ListKind| (*kind, Bits::with_room(catalog.len(*kind)));
@@ -156,6 +156,7 @@ fn covers(pattern: &Pattern, catalog: &Catalog, server: &str, (kind, at): (ListK
         ListKind::Prompts => pattern.covers_name(server, &catalog.prompt(PromptId(at)).name),
         ListKind::Resources => pattern.covers_uri(server, &catalog.resource(ResourceId(at)).uri),
         ListKind::Templates => pattern.covers_uri(server, &catalog.template(TemplateId(at)).text),
+        ListKind::Skills => pattern.covers_uri(server, &catalog.skills()[at as usize].uri),
     }
 }
 

@@ -1,8 +1,8 @@
-//! The four lists that a server may offer, and what else it offers beside its tools.
+//! The lists that a server may offer, and what else it offers beside its tools.
 
 use crate::base::limits::{
-    SERVER_LIST_BYTES_MAX, SERVER_PROMPTS_MAX, SERVER_RESOURCES_MAX, SERVER_TEMPLATES_MAX, SERVER_TOOLS_MAX,
-    SIDE_LIST_BYTES_MAX,
+    SERVER_LIST_BYTES_MAX, SERVER_PROMPTS_MAX, SERVER_RESOURCES_MAX, SERVER_SKILLS_MAX, SERVER_TEMPLATES_MAX,
+    SERVER_TOOLS_MAX, SIDE_LIST_BYTES_MAX,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -18,15 +18,17 @@ pub enum ListKind {
     Resources,
     /// `resources/templates/list`.
     Templates,
+    /// `skills/list` (extension `io.modelcontextprotocol/skills`).
+    Skills,
 }
 
 impl ListKind {
     /// All of them; each stands at its own number.
-    pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+    pub const ALL: [Self; 5] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates, Self::Skills];
 
     /// The method that asks for the list.
     pub fn method(self) -> &'static str {
-        ["tools/list", "prompts/list", "resources/list", "resources/templates/list"][self as usize]
+        ["tools/list", "prompts/list", "resources/list", "resources/templates/list", "skills/list"][self as usize]
     }
 
     /// The list that a method asks for.
@@ -36,12 +38,14 @@ impl ListKind {
 
     /// The member of the result that holds the list.
     pub fn member(self) -> &'static str {
-        ["tools", "prompts", "resources", "resourceTemplates"][self as usize]
+        ["tools", "prompts", "resources", "resourceTemplates", "skills"][self as usize]
     }
 
     /// Most entries taken from one server.
     pub fn most(self) -> usize {
-        [SERVER_TOOLS_MAX, SERVER_PROMPTS_MAX, SERVER_RESOURCES_MAX, SERVER_TEMPLATES_MAX][self as usize]
+        let most =
+            [SERVER_TOOLS_MAX, SERVER_PROMPTS_MAX, SERVER_RESOURCES_MAX, SERVER_TEMPLATES_MAX, SERVER_SKILLS_MAX];
+        most[self as usize]
     }
 
     /// Most bytes of all entries taken from one server.
@@ -51,14 +55,14 @@ impl ListKind {
 
     /// What several entries are called.
     pub fn plural(self) -> &'static str {
-        ["tools", "prompts", "resources", "resource templates"][self as usize]
+        ["tools", "prompts", "resources", "resource templates", "skills"][self as usize]
     }
 }
 
 impl fmt::Display for ListKind {
     /// What one entry is called.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(["tool", "prompt", "resource", "resource template"][*self as usize])
+        f.write_str(["tool", "prompt", "resource", "resource template", "skill"][*self as usize])
     }
 }
 
@@ -79,6 +83,10 @@ pub struct Offers {
     pub tasks: bool,
     /// Interfaces that tools bring along (extension `io.modelcontextprotocol/ui`).
     pub ui: bool,
+    /// Skills (extension `io.modelcontextprotocol/skills`).
+    pub skills: bool,
+    /// What is in a folder of a skill (the same extension, `directoryRead`).
+    pub directories: bool,
 }
 
 impl Offers {

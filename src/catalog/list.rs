@@ -1,6 +1,6 @@
 //! What one server listed: its definitions as they came, and when. Also the form in which the last good lists are kept
-//! on disk: `{"server","era","fetched_at_ms","tools":[…]}`, then `offers`, `prompts`, `resources` and `templates` where
-//! there are any.
+//! on disk: `{"server","era","fetched_at_ms","tools":[…]}`, then `offers`, `prompts`, `resources`, `templates` and
+//! `skills` where there are any.
 
 use super::{ListKind, Offers};
 use crate::base::clock::WallTime;
@@ -33,6 +33,8 @@ pub struct ServerList {
     pub stale: bool,
     /// What it offers beside tools.
     pub offers: Offers,
+    /// The raw object of the extensions unknown to the gate that it has and may have.
+    pub extensions: Option<Bytes>,
     /// Its tools.
     pub tools: Vec<Bytes>,
     /// Its prompts.
@@ -41,6 +43,8 @@ pub struct ServerList {
     pub resources: Vec<Bytes>,
     /// Its templates of resources.
     pub templates: Vec<Bytes>,
+    /// Its skills.
+    pub skills: Vec<Bytes>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,12 +57,16 @@ struct Stored<'a> {
     tools: Vec<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Offers::is_nothing")]
     offers: Offers,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    extensions: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     prompts: Vec<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     resources: Vec<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     templates: Vec<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    skills: Vec<&'a RawValue>,
 }
 
 impl ServerList {
@@ -70,10 +78,12 @@ impl ServerList {
             fetched_at: WallTime(0),
             stale: true,
             offers: Offers::default(),
+            extensions: None,
             tools: Vec::new(),
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            skills: Vec::new(),
         }
     }
 
@@ -84,6 +94,7 @@ impl ServerList {
             ListKind::Prompts => &self.prompts,
             ListKind::Resources => &self.resources,
             ListKind::Templates => &self.templates,
+            ListKind::Skills => &self.skills,
         }
     }
 
@@ -94,13 +105,15 @@ impl ServerList {
             ListKind::Prompts => &mut self.prompts,
             ListKind::Resources => &mut self.resources,
             ListKind::Templates => &mut self.templates,
+            ListKind::Skills => &mut self.skills,
         }
     }
 
     /// Whether both list the same, whenever that was.
     pub fn lists_same(&self, other: &Self) -> bool {
         let same = |kind| self.of(kind) == other.of(kind);
-        self.leg == other.leg && self.offers == other.offers && ListKind::ALL.into_iter().all(same)
+        let same_words = self.offers == other.offers && self.extensions == other.extensions;
+        self.leg == other.leg && same_words && ListKind::ALL.into_iter().all(same)
     }
 
     /// The form kept on disk. Definitions stay byte for byte; whether it is stale is not kept.
@@ -118,9 +131,11 @@ impl ServerList {
                 fetched_at_ms: self.fetched_at.0,
                 tools: raw(ListKind::Tools)?,
                 offers: self.offers,
+                extensions: self.extensions.as_deref().map(serde_json::from_slice).transpose()?,
                 prompts: raw(ListKind::Prompts)?,
                 resources: raw(ListKind::Resources)?,
                 templates: raw(ListKind::Templates)?,
+                skills: raw(ListKind::Skills)?,
             };
             serde_json::to_vec(&stored)
         };
@@ -136,7 +151,8 @@ impl ServerList {
         let stored: Stored<'_> = serde_json::from_slice(json).map_err(|error| wrong(error.to_string()))?;
         let mut list = Self { leg: stored.era, offers: stored.offers, ..Self::empty(&stored.server) };
         list.fetched_at = WallTime(stored.fetched_at_ms);
-        let raw = [stored.tools, stored.prompts, stored.resources, stored.templates];
+        list.extensions = stored.extensions.map(|raw| json.slice_ref(raw.get().as_bytes()));
+        let raw = [stored.tools, stored.prompts, stored.resources, stored.templates, stored.skills];
         for (kind, raw) in ListKind::ALL.into_iter().zip(raw) {
             if raw.len() > kind.most() {
                 return Err(wrong(format!("more than {} {}", kind.most(), kind.plural())));
@@ -169,7 +185,9 @@ mod tests {
         let back = ServerList::from_json(&json.into()).unwrap();
         assert_eq!(back, ServerList { stale: true, ..list.clone() });
         let offers = Offers { prompts: true, ..Offers::default() };
-        let fuller = ServerList { offers, prompts: vec![odd.clone()], templates: vec![odd.clone()], ..list };
+        let extensions = Some(Bytes::from_static(br#"{"a/b":{ "c":1.0 }}"#));
+        let fuller =
+            ServerList { extensions, offers, prompts: vec![odd.clone()], templates: vec![odd.clone()], ..list };
         let back = ServerList::from_json(&fuller.to_json().unwrap().into()).unwrap();
         assert!(back.lists_same(&fuller) && back.stale);
         assert_eq!((back.prompts.len(), back.resources.len(), &back.templates[0]), (1, 0, &odd));

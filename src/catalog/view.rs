@@ -105,6 +105,10 @@ impl Source<'_> {
                     false => resource.form.write_own(out),
                 }
             }
+            ListKind::Skills => {
+                let skill = &catalog.skills[at as usize];
+                out.extend_from_slice(if door == Door::All { &skill.listed } else { &skill.own });
+            }
             ListKind::Templates => {
                 let template = catalog.template(TemplateId(at));
                 match door == Door::All && template.listed != template.text {
@@ -126,6 +130,7 @@ impl Source<'_> {
             }
             ListKind::Resources => catalog.resource(ResourceId(at)).form.len(),
             ListKind::Templates => catalog.template(TemplateId(at)).form.len(),
+            ListKind::Skills => catalog.skills[at as usize].listed.len(),
         }
     }
 }

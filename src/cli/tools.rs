@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ToolsArgs, config: &Path) -> Result<(), Failure> {
 
 /// How much there is beside tools, where there is anything.
 fn tell_of_others(catalog: &Catalog, grant: Option<&Grant>) {
-    let counts = [ListKind::Prompts, ListKind::Resources, ListKind::Templates].map(|kind| {
+    let counts = [ListKind::Prompts, ListKind::Resources, ListKind::Templates, ListKind::Skills].map(|kind| {
         let view = grant.map(|grant| View::render(catalog, grant, Door::All, kind).len);
         (kind, view.unwrap_or_else(|| catalog.len(kind)))
     });

@@ -266,6 +266,10 @@ pub struct Server {
     /// Whether what it calls `public` of its resources may be kept for all clients, by proxies too, whoever's key may
     /// read it. `false` tells each client to keep it for itself.
     pub share_public: bool,
+    /// Extensions unknown to the gate that pass between it and its clients, such as `com.example/thing`: what both
+    /// declare of them, and `_meta` under their prefix. None of their methods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
     /// Time between two looks at its tool list when nothing else asks for one, in milliseconds.
     #[schemars(range(min = 1_000, max = 86_400_000))]
     pub refresh_ms: u64,
@@ -301,6 +305,7 @@ impl Default for Server {
             sampling: false,
             roots: false,
             share_public: false,
+            extensions: Vec::new(),
             refresh_ms: limits::LIST_REFRESH_MS,
             enabled: true,
         }

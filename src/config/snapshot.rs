@@ -7,6 +7,7 @@ use crate::base::ids::{Epoch, GrantId, ServerId};
 use crate::catalog::{Catalog, Door, Grant, GrantCompiler, Grants, ListKind, Offers, Rights, ServerList, View, Views};
 use crate::config::compile::Compiled;
 use crate::config::settings::Settings;
+use crate::mcp::vendor;
 use crate::policy::{KeyEntry, KeyRing, Pepper};
 use crate::upstream::spec::ServerSpec;
 use std::collections::{BTreeMap, HashMap};
@@ -69,6 +70,26 @@ impl Snapshot {
     /// What the servers behind a door offer of what a grant shows.
     pub fn offers(&self, grant: GrantId, door: Door) -> Offers {
         self.catalog.offers(door, self.grant(grant))
+    }
+
+    /// The extensions unknown to the gate that the servers behind a door have and may have, as raw members of an
+    /// object: where several have one, the first says what it is.
+    pub fn vendor_extensions(&self, grant: GrantId, door: Door) -> Vec<u8> {
+        let (mut seen, mut all) = (Vec::new(), Vec::new());
+        for (at, spec) in self.servers.iter().enumerate().filter(|(_, spec)| !spec.extensions.is_empty()) {
+            let id = server_id(at);
+            let is_here = door == Door::All || door == Door::Server(id);
+            let said = self.catalog.server(id).and_then(|server| server.extensions.as_deref());
+            let Some(said) = said.filter(|_| is_here && self.grant(grant).admits(id)) else { continue };
+            for name in &spec.extensions {
+                let member = vendor::allowed(said, [&**name]);
+                if !member.is_empty() && !seen.contains(&name) {
+                    seen.push(name);
+                    all.push(member);
+                }
+            }
+        }
+        all.join(&b',')
     }
 
     /// What a grant of this snapshot shows.

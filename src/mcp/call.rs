@@ -1,6 +1,7 @@
 //! A request that goes to a server, as the client asked it.
 
 use super::meta::{Params, wrong};
+use super::skill::SkillMethod;
 use super::task::TaskMethod;
 use crate::base::error::Result;
 use crate::wire::rpc;
@@ -19,6 +20,8 @@ pub enum CallMethod {
     Complete,
     /// `tasks/get`, `tasks/update`, `tasks/cancel`; modern only.
     Task(TaskMethod),
+    /// `skills/get`, `resources/directory/read`.
+    Skill(SkillMethod),
 }
 
 impl CallMethod {
@@ -29,7 +32,7 @@ impl CallMethod {
             "prompts/get" => Some(Self::Prompt),
             "resources/read" => Some(Self::Resource),
             "completion/complete" => Some(Self::Complete),
-            _ => None,
+            _ => SkillMethod::parse(name).map(Self::Skill),
         }
     }
 }
@@ -42,7 +45,7 @@ pub struct CallParams<'a> {
     /// What it is about: `name`, `uri` or `taskId`; empty for a completion.
     pub name: Cow<'a, str>,
     /// The raw `arguments` of a tool or prompt, an object, absent where the client sent none or `null`; the raw
-    /// `argument` of a completion.
+    /// `argument` of a completion; the raw `cursor` of a folder.
     pub arguments: Option<&'a [u8]>,
     /// The raw `ref` and `context` of a completion.
     pub completes: Option<(&'a [u8], Option<&'a [u8]>)>,
@@ -56,11 +59,18 @@ impl<'a> CallParams<'a> {
     pub fn read(method: CallMethod, params: &Params<'a>) -> Result<Self> {
         let (named, words) = match method {
             CallMethod::Tool | CallMethod::Prompt => (params.name, "name must be a string"),
-            CallMethod::Resource => (params.uri, "uri must be a string"),
+            CallMethod::Resource | CallMethod::Skill(_) => (params.uri, "uri must be a string"),
             CallMethod::Task(_) => (params.task_id, "taskId must be a string"),
             CallMethod::Complete => return Self::completion(params),
         };
         let name = named.and_then(rpc::string).ok_or_else(|| wrong(words))?;
+        if let CallMethod::Skill(_) = method {
+            let cursor = params.cursor.filter(|_| method == CallMethod::Skill(SkillMethod::Directory));
+            if cursor.is_some_and(|raw| !rpc::is_string(raw)) {
+                return Err(wrong("cursor must be a string"));
+            }
+            return Ok(Self { method, name, arguments: cursor, completes: None });
+        }
         let arguments = params.arguments.filter(|raw| !rpc::is_null(raw));
         if arguments.is_some_and(|raw| !rpc::is_object(raw)) {
             return Err(wrong("arguments must be an object"));
@@ -102,6 +112,10 @@ mod tests {
         let get = CallMethod::Task(TaskMethod::Get);
         assert_eq!(read(CallMethod::Resource, r#"{"uri":"a://b"}"#).unwrap().name, "a://b");
         assert_eq!(read(get, r#"{"taskId":"t"}"#).unwrap().name, "t");
+        let folder = CallMethod::Skill(SkillMethod::Directory);
+        assert_eq!(read(folder, r#"{"uri":"a:b","cursor":"c"}"#).unwrap().arguments, Some(&br#""c""#[..]));
+        let get_skill = CallMethod::Skill(SkillMethod::Get);
+        assert_eq!(read(get_skill, r#"{"uri":"a:b","cursor":"c"}"#).unwrap().arguments, None);
         let complete = r#"{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}}"#;
         let complete = read(CallMethod::Complete, complete).unwrap();
         assert_eq!(complete.completes, Some((&br#"{"type":"ref/prompt","name":"p"}"#[..], None)));
@@ -111,6 +125,8 @@ mod tests {
             (CallMethod::Tool, r#"{"name":"get","arguments":[]}"#),
             (CallMethod::Resource, r#"{"name":"x"}"#),
             (get, r#"{"taskId":7}"#),
+            (get_skill, "{}"),
+            (folder, r#"{"uri":"a:b","cursor":7}"#),
             (CallMethod::Complete, r#"{"ref":1,"argument":{}}"#),
             (CallMethod::Complete, r#"{"ref":{}}"#),
             (CallMethod::Complete, r#"{"ref":{},"argument":{},"context":1}"#),

@@ -8,6 +8,8 @@ use crate::wire::rpc;
 
 /// The extension of long-running calls (SEP-2663).
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+/// The extension of skills (SEP-2640).
+pub const SKILLS_EXTENSION: &str = "io.modelcontextprotocol/skills";
 /// The extension of interfaces that tools bring along, MCP Apps (SEP-1865).
 pub const UI_EXTENSION: &str = "io.modelcontextprotocol/ui";
 /// The one kind of interface there is; a client of the extension names those it shows.
@@ -36,6 +38,8 @@ impl ClientCaps {
     pub const TASKS: u16 = 1 << 7;
     /// Shows the interfaces of tools.
     pub const UI: u16 = 1 << 8;
+    /// Knows what a skill is.
+    pub const SKILLS: u16 = 1 << 9;
 
     /// All that a server may ask of a client.
     pub const ASKABLE: Self = Self(
@@ -109,12 +113,14 @@ impl ClientCaps {
         let ui = format!(r#""{UI_EXTENSION}":{{"mimeTypes":["{UI_MIME_TYPE}"]}}"#);
         let tasks = format!(r#""{TASKS_EXTENSION}":{{}}"#);
         let wanted = |bits: u16, text: String| if caps.0 & bits == 0 { String::new() } else { text };
-        let (tasks, ui) = (wanted(Self::TASKS, tasks), wanted(Self::UI, ui));
+        let skills = format!(r#""{SKILLS_EXTENSION}":{{}}"#);
+        let extensions = [wanted(Self::TASKS, tasks), wanted(Self::UI, ui), wanted(Self::SKILLS, skills)];
+        let extensions = extensions.each_ref().map(String::as_str);
         object(&[
             &wanted(Self::ROOTS, roots),
             &wanted(Self::SAMPLING, sampling),
             &wanted(Self::ELICITATION | Self::ELICITATION_URL, elicitation),
-            &wanted(Self::TASKS | Self::UI, member("extensions", &[&tasks, &ui])),
+            &wanted(Self::TASKS | Self::UI | Self::SKILLS, member("extensions", &extensions)),
         ])
         .into_bytes()
     }
@@ -152,7 +158,7 @@ impl Default for Policy {
 /// What a revision knows of.
 fn known(revision: Revision) -> u16 {
     use ClientCaps as C;
-    let mut bits = C::ROOTS | C::SAMPLING | C::UI;
+    let mut bits = C::ROOTS | C::SAMPLING | C::UI | C::SKILLS;
     if revision >= Revision::V2025_06_18 {
         bits |= C::ELICITATION;
     }
@@ -192,9 +198,10 @@ fn elicitation(raw: &[u8], revision: Revision) -> u16 {
 fn extensions(raw: &[u8]) -> u16 {
     let Some(extensions) = sub(raw, "extensions") else { return 0 };
     let tasks = if sub(extensions, TASKS_EXTENSION).is_some() { ClientCaps::TASKS } else { 0 };
+    let skills = if sub(extensions, SKILLS_EXTENSION).is_some() { ClientCaps::SKILLS } else { 0 };
     let types = sub(extensions, UI_EXTENSION).and_then(|ui| rpc::field(ui, "mimeTypes")).unwrap_or_default();
     let shows = rpc::array_items(types).any(|raw| rpc::string(raw).as_deref() == Some(UI_MIME_TYPE));
-    tasks | if shows { ClientCaps::UI } else { 0 }
+    tasks | skills | if shows { ClientCaps::UI } else { 0 }
 }
 
 /// The bits that the raw `params` of a `sampling/createMessage` need.
@@ -246,9 +253,9 @@ mod tests {
 
     const ALL: &str = r#"{"roots":{"listChanged":true},"sampling":{"tools":{},"context":{}},
         "elicitation":{"form":{},"url":{}},"experimental":{"x":{}},"extensions":{"vendor/x":{},
-        "io.modelcontextprotocol/tasks":{},
+        "io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/skills":{},
         "io.modelcontextprotocol/ui":{"mimeTypes":["a/b","text/html;profile=mcp-app"]}}}"#;
-    const EVERY: u16 = (1 << 9) - 1;
+    const EVERY: u16 = (1 << 10) - 1;
 
     fn read(raw: &str, revision: Revision) -> u16 {
         C::read(raw.as_bytes(), revision).0
@@ -262,7 +269,7 @@ mod tests {
     fn each_revision_reads_what_it_knows() {
         assert_eq!(read(ALL, V2026_07_28), EVERY & !C::ROOTS_CHANGED);
         assert_eq!(read(ALL, V2025_11_25), EVERY & !C::TASKS);
-        let older = C::ROOTS | C::ROOTS_CHANGED | C::SAMPLING | C::SAMPLING_CONTEXT | C::UI;
+        let older = C::ROOTS | C::ROOTS_CHANGED | C::SAMPLING | C::SAMPLING_CONTEXT | C::UI | C::SKILLS;
         assert_eq!(read(ALL, V2025_06_18), older | C::ELICITATION);
         assert_eq!(read(ALL, V2025_03_26), older);
         assert_eq!(read(ALL, V2024_11_05), older);
@@ -315,7 +322,8 @@ mod tests {
 
     #[test]
     fn each_revision_declares_what_it_knows() {
-        let ui = json!({"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]}});
+        let ui = json!({"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]},
+            "io.modelcontextprotocol/skills": {}});
         let roots = json!({"listChanged": true});
         let oldest = json!({"roots": roots, "sampling": {}, "extensions": ui});
         assert_eq!(declared(EVERY, V2024_11_05), oldest);
@@ -340,9 +348,9 @@ mod tests {
         assert_eq!(C(EVERY).allowed_by(all), C(EVERY));
         assert_eq!(C(0).allowed_by(all), C(0));
         let by_default = C(EVERY).allowed_by(Policy::default());
-        assert_eq!(by_default, C(C::ELICITATION | C::ELICITATION_URL | C::TASKS | C::UI));
+        assert_eq!(by_default, C(C::ELICITATION | C::ELICITATION_URL | C::TASKS | C::UI | C::SKILLS));
         let none = Policy { elicitation: false, ..Policy::default() };
-        assert_eq!(C(EVERY).allowed_by(none), C(C::TASKS | C::UI));
+        assert_eq!(C(EVERY).allowed_by(none), C(C::TASKS | C::UI | C::SKILLS));
         assert_eq!(C(C::ROOTS | C::UI).intersect(C(C::UI | C::TASKS)), C(C::UI));
     }
 
@@ -362,7 +370,7 @@ mod tests {
         ] {
             let params = Some(params.as_bytes()).filter(|raw| !raw.is_empty());
             assert!(C(bits).permits(method, params), "{method} {params:?}");
-            for bit in (0..9).map(|shift| 1 << shift).filter(|bit| bits & bit != 0) {
+            for bit in (0..10).map(|shift| 1 << shift).filter(|bit| bits & bit != 0) {
                 assert!(!C(EVERY & !bit).permits(method, params), "{method} without {bit}");
             }
         }

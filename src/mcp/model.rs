@@ -1,6 +1,6 @@
 //! What the gate says of itself: its name, its capabilities, how long its answers stay fresh.
 
-use super::caps::{TASKS_EXTENSION, UI_EXTENSION};
+use super::caps::{SKILLS_EXTENSION, TASKS_EXTENSION, UI_EXTENSION};
 use super::meta::SERVER_INFO;
 use super::revision::Revision;
 use crate::base::limits::{DISCOVER_TTL_MS, INSTRUCTIONS_MAX};
@@ -11,13 +11,13 @@ use std::io::Write;
 
 /// What is advertised in both eras, as raw JSON: log notifications for those who ask, tools, and what the visible
 /// servers offer beside them. Every list may change.
-fn capabilities(offers: Offers) -> String {
+fn capabilities(offers: Offers, vendor: &[u8]) -> String {
     let mut out = String::with_capacity(160);
     out.push('{');
     if offers.completions {
         out.push_str(r#""completions":{},"#);
     }
-    put_extensions(&mut out, offers);
+    put_extensions(&mut out, offers, vendor);
     out.push_str(r#""logging":{},"#);
     if offers.prompts {
         out.push_str(r#""prompts":{"listChanged":true},"#);
@@ -32,12 +32,18 @@ fn capabilities(offers: Offers) -> String {
     out
 }
 
-/// The extensions that the gate carries and some visible server offers.
-fn put_extensions(out: &mut String, offers: Offers) {
-    let wanted = [(offers.tasks, TASKS_EXTENSION), (offers.ui, UI_EXTENSION)];
-    let names: Vec<_> = wanted.into_iter().filter(|(offered, _)| *offered).map(|(_, name)| name).collect();
-    if !names.is_empty() {
-        let members: Vec<_> = names.iter().map(|name| format!(r#""{name}":{{}}"#)).collect();
+/// The extensions that the gate carries and some visible server offers, and those it is told to let pass.
+fn put_extensions(out: &mut String, offers: Offers, vendor: &[u8]) {
+    let skills = if offers.directories { r#"{"directoryRead":true}"# } else { "{}" };
+    let wanted = [
+        (offers.tasks, TASKS_EXTENSION, "{}"),
+        (offers.ui, UI_EXTENSION, "{}"),
+        (offers.skills, SKILLS_EXTENSION, skills),
+    ];
+    let offered = wanted.into_iter().filter(|(offered, ..)| *offered);
+    let mut members: Vec<_> = offered.map(|(_, name, settings)| format!(r#""{name}":{settings}"#)).collect();
+    members.extend((!vendor.is_empty()).then(|| String::from_utf8_lossy(vendor).into_owned()));
+    if !members.is_empty() {
         out.push_str(&format!(r#""extensions":{{{}}},"#, members.join(",")));
     }
 }
@@ -86,10 +92,10 @@ impl Model {
         }
     }
 
-    /// The answer to `server/discover` of one who is offered this beside tools (2026-07-28 server/discover). Private,
-    /// as what a key sees is its own.
-    pub fn discover(&self, id: &[u8], offers: Offers) -> Vec<u8> {
-        let (supported, capabilities) = (Revision::SUPPORTED_MODERN, capabilities(offers));
+    /// The answer to `server/discover` of one who is offered this beside tools, and these raw members of `extensions`
+    /// (2026-07-28 server/discover). Private, as what a key sees is its own.
+    pub fn discover(&self, id: &[u8], (offers, vendor): (Offers, &[u8])) -> Vec<u8> {
+        let (supported, capabilities) = (Revision::SUPPORTED_MODERN, capabilities(offers, vendor));
         let mut result = Vec::with_capacity(512);
         // Writing into a Vec cannot fail.
         let _ = write!(result, r#"{{"resultType":"complete","ttlMs":{DISCOVER_TTL_MS},"cacheScope":"private","#);
@@ -103,13 +109,14 @@ impl Model {
         out
     }
 
-    /// The answer to `initialize` of one who is offered this beside tools.
+    /// The answer to `initialize` of one who is offered this beside tools. Extensions that the gate does not know are
+    /// declared with each request of the modern era, and in no other.
     pub fn initialize(&self, id: &[u8], revision: Revision, offers: Offers) -> Vec<u8> {
         let mut result = Vec::with_capacity(256);
         result.extend_from_slice(br#"{"protocolVersion":""#);
         result.extend_from_slice(revision.as_str().as_bytes());
         result.extend_from_slice(br#"","capabilities":"#);
-        result.extend_from_slice(capabilities(offers).as_bytes());
+        result.extend_from_slice(capabilities(offers, b"").as_bytes());
         result.extend_from_slice(br#","serverInfo":"#);
         result.extend_from_slice(&self.info);
         put_instructions(&mut result, self.instructions.as_deref());
@@ -140,7 +147,7 @@ mod tests {
     #[test]
     fn discover_says_what_the_schema_requires() {
         let model = Model::new("1.2.3", Some("be \"kind\""));
-        let answer = value(&model.discover(b"\"d\"", Offers::default()));
+        let answer = value(&model.discover(b"\"d\"", (Offers::default(), b"")));
         assert_eq!(answer["id"], "d");
         let info = json!({"name": "tollgate", "title": "Tollgate", "version": "1.2.3"});
         let expected = json!({
@@ -175,10 +182,18 @@ mod tests {
 
     #[test]
     fn what_the_visible_servers_offer_is_advertised() {
-        let of = |offers| value(capabilities(offers).as_bytes());
+        let of = |offers| value(capabilities(offers, b"").as_bytes());
+        let passing = value(capabilities(Offers { ui: true, ..Offers::default() }, br#""a/b":{"c":1}"#).as_bytes());
+        assert_eq!(passing["extensions"], json!({"io.modelcontextprotocol/ui": {}, "a/b": {"c": 1}}));
         let changes = json!({"listChanged": true});
         let prompts = Offers { prompts: true, completions: true, ..Offers::default() };
         assert_eq!(of(prompts), json!({"completions": {}, "logging": {}, "prompts": changes, "tools": changes}));
+        let skills = Offers { skills: true, directories: true, ui: true, ..Offers::default() };
+        let named =
+            json!({"io.modelcontextprotocol/skills": {"directoryRead": true}, "io.modelcontextprotocol/ui": {}});
+        assert_eq!(of(skills)["extensions"], named);
+        let plain = of(Offers { directories: false, ..skills })["extensions"].take();
+        assert_eq!(plain["io.modelcontextprotocol/skills"], json!({}));
         let resources = Offers { resources: true, ..Offers::default() };
         assert_eq!(of(resources), json!({"logging": {}, "resources": changes, "tools": changes}));
     }
@@ -186,10 +201,12 @@ mod tests {
     #[test]
     fn instructions_are_bounded_and_empty_ones_left_out() {
         let long = Model::new("1", Some(&"é".repeat(INSTRUCTIONS_MAX)));
-        let text = value(&long.discover(b"1", Offers::default()))["result"]["instructions"].clone();
+        let text = value(&long.discover(b"1", (Offers::default(), b"")))["result"]["instructions"].clone();
         assert_eq!(text.as_str().unwrap().len(), INSTRUCTIONS_MAX);
         assert!(
-            value(&Model::new("1", Some("")).discover(b"1", Offers::default()))["result"].get("instructions").is_none()
+            value(&Model::new("1", Some("")).discover(b"1", (Offers::default(), b"")))["result"]
+                .get("instructions")
+                .is_none()
         );
     }
 }

@@ -7,14 +7,15 @@ use crate::catalog::ListKind;
 use crate::wire::rpc;
 use std::borrow::Cow;
 
-/// A list that may change, with a notice of its own. That of resources is also that of their templates.
+/// A list that may change, with a notice of its own. That of resources is also that of
+/// templates and skills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The list of tools.
     Tools,
     /// The list of prompts.
     Prompts,
-    /// The lists of resources and templates.
+    /// The lists of resources, templates and skills, whose files are resources.
     Resources,
 }
 
@@ -27,7 +28,7 @@ impl Change {
         match self {
             Self::Tools => &[ListKind::Tools],
             Self::Prompts => &[ListKind::Prompts],
-            Self::Resources => &[ListKind::Resources, ListKind::Templates],
+            Self::Resources => &[ListKind::Resources, ListKind::Templates, ListKind::Skills],
         }
     }
 
@@ -79,8 +80,8 @@ impl Listen {
         let mut listen = Self::default();
         for field in rpc::object_fields(filter) {
             match &*field.key {
-                b"resourceSubscriptions" if !rpc::is_array(field.value) => {
-                    return Err(wrong("resourceSubscriptions must be an array"));
+                b"resourceSubscriptions" | b"taskIds" if !rpc::is_array(field.value) => {
+                    return Err(wrong("resourceSubscriptions and taskIds must be arrays"));
                 }
                 key => {
                     let asked = Change::ALL.into_iter().find(|change| change.flag().as_bytes() == key);
@@ -93,14 +94,16 @@ impl Listen {
         Ok(listen)
     }
 
-    /// The first message of the stream: what is honoured, these resources too. `id` is the request's raw one.
-    pub fn acknowledged(self, id: &[u8], resources: &[&str]) -> Vec<u8> {
+    /// The first message of the stream: what is honoured, these resources and tasks too. `id` is the request's raw one.
+    pub fn acknowledged(self, id: &[u8], resources: &[&str], tasks: &[&str]) -> Vec<u8> {
         let honoured = Change::ALL.into_iter().filter(|change| self.wants(*change));
         let mut honoured: Vec<String> = honoured.map(|change| format!("\"{}\":true", change.flag())).collect();
-        if !resources.is_empty() {
-            let uris: Vec<_> =
-                resources.iter().map(|uri| String::from_utf8_lossy(&rpc::quoted(uri)).into_owned()).collect();
-            honoured.push(format!("\"resourceSubscriptions\":[{}]", uris.join(",")));
+        for (member, named) in [("resourceSubscriptions", resources), ("taskIds", tasks)] {
+            let quoted = named.iter().map(|text| String::from_utf8_lossy(&rpc::quoted(text)).into_owned());
+            let quoted: Vec<_> = quoted.collect();
+            if !quoted.is_empty() {
+                honoured.push(format!("\"{member}\":[{}]", quoted.join(",")));
+            }
         }
         let honoured = format!("{{{}}}", honoured.join(","));
         let params = [b"{\"_meta\":", &*meta(id), b",\"notifications\":", honoured.as_bytes(), b"}"].concat();
@@ -124,16 +127,28 @@ pub fn updated(uri: &str, subscription: Option<&[u8]>) -> Vec<u8> {
 /// # Errors
 /// `Kind::InvalidParams` where they are no array of strings, or too many.
 pub fn resources<'a>(params: &Params<'a>) -> Result<Vec<Cow<'a, str>>> {
-    let named = params.notifications.and_then(|filter| rpc::field(filter, "resourceSubscriptions")).unwrap_or(b"[]");
-    let mut uris = Vec::new();
+    named(params, "resourceSubscriptions")
+}
+
+/// The tasks that a listen request names, by the ids that the client holds.
+///
+/// # Errors
+/// As [`resources`].
+pub fn tasks<'a>(params: &Params<'a>) -> Result<Vec<Cow<'a, str>>> {
+    named(params, "taskIds")
+}
+
+fn named<'a>(params: &Params<'a>, member: &str) -> Result<Vec<Cow<'a, str>>> {
+    let named = params.notifications.and_then(|filter| rpc::field(filter, member)).unwrap_or(b"[]");
+    let wrong = |words: String| Error::new(Kind::InvalidParams, words);
+    let mut texts = Vec::new();
     for item in rpc::array_items(named) {
-        if uris.len() == SUBSCRIPTIONS_MAX {
-            let words = format!("resourceSubscriptions must not name more than {SUBSCRIPTIONS_MAX} resources");
-            return Err(Error::new(Kind::InvalidParams, words));
+        if texts.len() == SUBSCRIPTIONS_MAX {
+            return Err(wrong(format!("{member} must not name more than {SUBSCRIPTIONS_MAX}")));
         }
-        uris.push(rpc::string(item).ok_or_else(|| wrong("resourceSubscriptions must be an array of strings"))?);
+        texts.push(rpc::string(item).ok_or_else(|| wrong(format!("{member} must be an array of strings")))?);
     }
-    Ok(uris)
+    Ok(texts)
 }
 
 /// The last message of a stream that the gate ends: the request's result, before the stream is closed.
@@ -186,8 +201,25 @@ mod tests {
             r#"{"notifications":{"toolsListChanged":1}}"#,
             r#"{"notifications":{"promptsListChanged":null}}"#,
             r#"{"notifications":{"resourceSubscriptions":"a"}}"#,
+            r#"{"notifications":{"taskIds":{}}}"#,
         ] {
             assert_eq!(read(bad).unwrap_err().kind, Kind::InvalidParams, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_a_request_names_is_bounded() {
+        let of = |member: &str, items: &str| {
+            let text = format!(r#"{{"notifications":{{"{member}":[{items}]}}}}"#);
+            let params = Params::read(Some(text.as_bytes()));
+            let named = if member == "taskIds" { tasks(&params) } else { resources(&params) };
+            named.map(|named| named.len()).map_err(|error| error.kind)
+        };
+        for member in ["taskIds", "resourceSubscriptions"] {
+            let all = |count| vec!["\"a:b\""; count].join(",");
+            assert_eq!(of(member, &all(SUBSCRIPTIONS_MAX)), Ok(SUBSCRIPTIONS_MAX));
+            assert_eq!(of(member, &all(SUBSCRIPTIONS_MAX + 1)), Err(Kind::InvalidParams));
+            assert_eq!(of(member, "7"), Err(Kind::InvalidParams));
         }
     }
 
@@ -196,12 +228,12 @@ mod tests {
     fn every_message_of_a_stream_names_its_subscription() {
         for (raw, id) in [(&b"7"[..], json!(7)), (b"\"7\"", json!("7"))] {
             let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
-            let ack = value(&Listen([true, false, true]).acknowledged(raw, &["a://\"b"]));
+            let ack = value(&Listen([true, false, true]).acknowledged(raw, &["a://\"b"], &["t"]));
             assert_eq!(ack["method"], "notifications/subscriptions/acknowledged");
             let honoured = json!({"toolsListChanged": true, "resourcesListChanged": true,
-                "resourceSubscriptions": ["a://\"b"]});
+                "resourceSubscriptions": ["a://\"b"], "taskIds": ["t"]});
             assert_eq!(ack["params"], json!({"_meta": meta, "notifications": honoured}));
-            assert_eq!(value(&Listen::default().acknowledged(raw, &[]))["params"]["notifications"], json!({}));
+            assert_eq!(value(&Listen::default().acknowledged(raw, &[], &[]))["params"]["notifications"], json!({}));
             for change in Change::ALL {
                 let changed = value(&change.notice(Some(raw)));
                 assert_eq!((&changed["method"], &changed["params"]["_meta"]), (&json!(change.method()), &meta));

@@ -11,6 +11,7 @@ use crate::base::phase::Phase;
 use crate::catalog::Tool;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision;
+use crate::mcp::vendor::{self, Carried, Declared};
 use crate::policy::{Asked, Verdict, unknown_tool};
 use crate::shard::converse;
 use crate::shard::exchange::Exchange;
@@ -39,6 +40,8 @@ pub(crate) struct Call<'a> {
     pub(crate) meta: CallMeta<'a>,
     /// What the client can do.
     pub(crate) caps: ClientCaps,
+    /// What a modern client said, of which extensions that the gate does not know may be a part.
+    pub(crate) declared: Declared<'a>,
     /// Who calls, for the record.
     pub(crate) caller: Caller<'a>,
 }
@@ -173,7 +176,10 @@ async fn execute(
     cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
     let spec = exchange.snapshot().server(admitted.server).ok_or_else(unserved)?;
+    let said = exchange.catalog().server(admitted.server).and_then(|server| server.extensions.as_deref());
+    let (extensions, meta) = vendor::carried(call.declared, &spec.extensions, said.unwrap_or_default());
     let upstream = UpstreamCall {
+        vendor: Carried { extensions: &extensions, meta: &meta },
         operation: admitted.operation(exchange.catalog(), &call.wanted),
         input: call.input,
         meta: call.meta,

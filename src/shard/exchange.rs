@@ -1,8 +1,10 @@
 //! One request as it goes its way: who asks, at which door, under which snapshot, and how long each phase took.
 
 use crate::base::phase::Stamps;
-use crate::catalog::{Catalog, Door, Grant, Narrowing};
+use crate::catalog::{Catalog, Door, Grant, ListKind, Narrowing, Offers};
 use crate::config::Snapshot;
+use crate::mcp::call::CallMethod;
+use crate::mcp::skill::SkillMethod;
 use crate::policy::Principal;
 use crate::shard::{InForce, Shard};
 use std::rc::Rc;
@@ -33,6 +35,24 @@ impl Exchange {
     /// The catalogue in force.
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.snapshot().catalog
+    }
+
+    /// Whether some server that the principal sees here offers a list: the core ones are there for everybody.
+    pub(crate) fn offers_list(&self, kind: ListKind) -> bool {
+        kind != ListKind::Skills || self.offers().skills
+    }
+
+    /// The same of a method.
+    pub(crate) fn offers_method(&self, method: CallMethod) -> bool {
+        match method {
+            CallMethod::Skill(SkillMethod::Get) => self.offers().skills,
+            CallMethod::Skill(SkillMethod::Directory) => self.offers().directories,
+            _ => true,
+        }
+    }
+
+    fn offers(&self) -> Offers {
+        self.snapshot().offers(self.principal.grant, self.door)
     }
 
     /// What the principal may see.

@@ -73,7 +73,12 @@ impl Peers {
 
     /// The other shards.
     pub(crate) fn others(&self) -> impl Iterator<Item = ShardId> + '_ {
-        (0..).map(ShardId).take(self.mailboxes.len()).filter(|shard| *shard != self.own)
+        self.all().filter(|shard| *shard != self.own)
+    }
+
+    /// All shards, this one too.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..).map(ShardId).take(self.mailboxes.len())
     }
 
     /// A fresh number for a question of this shard.
@@ -116,7 +121,8 @@ impl Peers {
 
     /// Runs a call at the home shard of its server. Dropping the future cancels it there.
     pub(crate) async fn call(&self, home: ShardId, server: &str, call: OwnedCall, sink: &Sink) -> Result<Answer> {
-        let forward = |ticket| ToShard::Forward(Box::new(Forward { ticket, server: server.into(), call }));
+        let client = sink.client();
+        let forward = |ticket| ToShard::Forward(Box::new(Forward { ticket, server: server.into(), call, client }));
         self.ask(home, sink, forward).await
     }
 

@@ -42,8 +42,9 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::LogLevel(session, level) => shard.log_levels.set(session, level),
             ToShard::Subscribed(ticket, subscribed) => hear_subscription(shard, ticket, *subscribed),
             ToShard::Wants(wants) => shard.fanout.wants(&shard.upstreams, *wants),
-            ToShard::Stands(server, version) => shard.interests.stands(&server, version),
-            ToShard::Updated(topic) => interests::updated(shard, &topic),
+            ToShard::Stands(stands) => shard.interests.stands(*stands),
+            ToShard::Updated(news) => interests::updated(shard, &news),
+            ToShard::Visited(visited) => shard.streams.visited(*visited),
             ToShard::Replied(number, reply) => shard.peers.replied(number, reply),
             ToShard::ClientReplied(session, number, reply) => shard.asked.answer(session, number, reply),
             ToShard::Cancelled(session, id) => drop(shard.in_flight.cancel(session, &id)),
@@ -218,6 +219,7 @@ fn start_here(shard: &Rc<Shard>, forward: Forward) {
 async fn run_here(busy: Busy, forward: Forward, abandoned: Rc<Notify>) {
     let (shard, ticket) = (&busy.0, forward.ticket);
     let sink = Sink::hand(said_home(shard, ticket));
+    let sink = forward.client.map_or(sink.clone(), |session| sink.of_client(session));
     let call = forward.call.as_call();
     let running = shard.upstreams.call(&forward.server, &call, &sink);
     end_for(shard, ticket, pin!(running), &abandoned).await;

@@ -1,30 +1,45 @@
-//! Which resources the open streams of this shard want to hear about, by server. Each server's home shard is told the
-//! whole set whenever it changes: a message that was lost is made up for by the next.
+//! Which resources and tasks the open streams of this shard want to hear about, by server. Each server's home shard is
+//! told the whole set whenever it changes: a message that was lost is made up for by the next.
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::KeyId;
-use crate::base::limits::{SESSION_TTL_S, SUBSCRIBE_WAIT_MS, SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_PER_KEY_MAX};
+use crate::base::limits::{
+    SESSION_TTL_S, SUBSCRIBE_WAIT_MS, SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_PER_KEY_MAX, TASK_NOTICES_BYTES_MAX,
+};
 use crate::rt::local::Notify;
 use crate::rt::{task, time};
 use crate::shard::Shard;
-use crate::shard::messages::{ToShard, Wants};
+use crate::shard::messages::{Stands, ToShard, Wants};
 use crate::shard::session::SessionKey;
 use crate::upstream::answer::ScopeKey;
+use crate::upstream::watched::Subject;
+use bytes::Bytes;
 use foldhash::HashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A resource at its server, by the URI that the server knows.
+/// A resource or a task at its server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Topic {
     /// The server's name.
     pub server: Box<str>,
-    /// Its own URI.
-    pub uri: Box<str>,
+    /// What the server knows it by.
+    pub subject: Subject,
 }
+
+/// Word of a change.
+pub struct News {
+    /// What has changed.
+    pub topic: Topic,
+    /// All that the server says of it: the raw `params` of a task's notice.
+    pub said: Option<Bytes>,
+}
+
+/// What changed for a stream, each with the last that its server said of it.
+pub(crate) type Changes = BTreeMap<Topic, Option<Bytes>>;
 
 /// What the streams of one shard want to hear about.
 #[derive(Default)]
@@ -61,6 +76,8 @@ struct Streams {
     servers: HashMap<Box<str>, Audience>,
     counts: Counts,
     version: u64,
+    /// Bytes of all news that streams have not taken yet.
+    bytes: usize,
 }
 
 /// One stream.
@@ -68,16 +85,18 @@ struct Listener {
     key: KeyId,
     wants: BTreeSet<Topic>,
     /// What changed since it was last called on.
-    news: BTreeSet<Topic>,
+    news: Changes,
 }
 
-/// Who wants to hear of one server's resources.
+/// Who wants to hear of one server.
 #[derive(Default)]
 struct Audience {
-    places: HashMap<Box<str>, Vec<usize>>,
-    /// The version of the set, and the newest of which the home said that the server tells of all that is in it.
+    places: BTreeMap<Subject, Vec<usize>>,
+    /// The version of the set, and the newest of which the home said what of it the server tells of.
     version: u64,
     stands: u64,
+    /// What of that the server does not tell of.
+    refused: BTreeSet<Subject>,
 }
 
 impl Interests {
@@ -105,15 +124,20 @@ impl Interests {
     }
 
     /// Takes what changed for a stream since the last time.
-    pub(crate) fn take(&self, place: usize) -> BTreeSet<Topic> {
+    pub(crate) fn take(&self, place: usize) -> Changes {
         let mut streams = self.streams.borrow_mut();
-        streams.by_place.get_mut(&place).map(|listener| std::mem::take(&mut listener.news)).unwrap_or_default()
+        let news = streams.by_place.get_mut(&place).map(|listener| std::mem::take(&mut listener.news));
+        let news = news.unwrap_or_default();
+        streams.bytes -= news.values().flatten().map(Bytes::len).sum::<usize>();
+        news
     }
 
-    /// Lets everything count as changed that a stream wants to hear about.
+    /// Lets every resource count as changed that a stream wants to hear about.
     pub(crate) fn miss(&self, place: usize) {
-        if let Some(listener) = self.streams.borrow_mut().by_place.get_mut(&place) {
-            listener.news.clone_from(&listener.wants);
+        if let Some(Listener { wants, news, .. }) = self.streams.borrow_mut().by_place.get_mut(&place) {
+            for topic in wants.iter() {
+                news.entry(topic.clone()).or_default();
+            }
         }
     }
 
@@ -122,15 +146,25 @@ impl Interests {
         self.streams.borrow().by_place.get(&place).is_some_and(|listener| !listener.news.is_empty())
     }
 
-    /// A server tells of what was wanted of it in this version.
-    pub(crate) fn stands(&self, server: &str, version: u64) {
-        if let Some(audience) = self.streams.borrow_mut().servers.get_mut(server) {
-            audience.stands = audience.stands.max(version);
+    /// A server has said what it tells of.
+    pub(crate) fn stands(&self, stands: Stands) {
+        let Stands { server, version, refused } = stands;
+        let mut streams = self.streams.borrow_mut();
+        if let Some(audience) = streams.servers.get_mut(&server).filter(|audience| audience.stands <= version) {
+            audience.stands = version;
+            audience.refused = refused.into_iter().collect();
         }
+        drop(streams);
         self.stood.notify_all();
     }
 
-    /// Waits until a server tells of all that is wanted of it by now, but not for long: it may be down.
+    /// Whether its server has said that it does not tell of it.
+    pub(crate) fn is_refused(&self, topic: &Topic) -> bool {
+        let streams = self.streams.borrow();
+        streams.servers.get(&topic.server).is_some_and(|audience| audience.refused.contains(&topic.subject))
+    }
+
+    /// Waits until a server has said what it tells of that is wanted of it by now, but not for long: it may be down.
     pub(crate) async fn settled(&self, server: &str) {
         let version = self.streams.borrow().servers.get(server).map_or(0, |audience| audience.version);
         let stands = || self.streams.borrow().servers.get(server).is_none_or(|audience| audience.stands >= version);
@@ -187,7 +221,7 @@ impl Sessions {
 
 impl Streams {
     fn add(&mut self, (place, key): (usize, KeyId), topic: &Topic) -> Result<bool> {
-        let silent = || Listener { key, wants: BTreeSet::new(), news: BTreeSet::new() };
+        let silent = || Listener { key, wants: BTreeSet::new(), news: Changes::new() };
         let listener = self.by_place.entry(place).or_insert_with(silent);
         if listener.wants.contains(topic) {
             return Ok(false);
@@ -195,7 +229,7 @@ impl Streams {
         self.counts.add(key)?;
         listener.wants.insert(topic.clone());
         let audience = self.servers.entry(topic.server.clone()).or_default();
-        let places = audience.places.entry(topic.uri.clone()).or_default();
+        let places = audience.places.entry(topic.subject.clone()).or_default();
         places.push(place);
         if places.len() > 1 {
             return Ok(false);
@@ -210,18 +244,36 @@ impl Streams {
         if !listener.wants.remove(topic) {
             return false;
         }
-        listener.news.remove(topic);
+        let news = listener.news.remove(topic).flatten();
+        self.bytes -= news.map_or(0, |said| said.len());
         self.counts.remove(listener.key, 1);
         let Some(audience) = self.servers.get_mut(&topic.server) else { return false };
-        let Some(places) = audience.places.get_mut(&topic.uri) else { return false };
+        let Some(places) = audience.places.get_mut(&topic.subject) else { return false };
         places.retain(|known| *known != place);
         if !places.is_empty() {
             return false;
         }
-        audience.places.remove(&topic.uri);
+        audience.places.remove(&topic.subject);
         self.version += 1;
         audience.version = self.version;
         true
+    }
+
+    /// Enters word of a change for a stream. What a stream has not taken of the same makes room for it.
+    fn inform(&mut self, place: usize, news: &News) {
+        let Some(listener) = self.by_place.get_mut(&place) else { return };
+        let len = |said: Option<&Bytes>| said.map_or(0, Bytes::len);
+        let before = len(listener.news.get(&news.topic).and_then(Option::as_ref));
+        let bytes = self.bytes - before + len(news.said.as_ref());
+        if bytes > TASK_NOTICES_BYTES_MAX {
+            tracing::warn!(
+                server = &*news.topic.server,
+                "word of a task was lost: clients read their streams too slowly"
+            );
+            return;
+        }
+        self.bytes = bytes;
+        listener.news.insert(news.topic.clone(), news.said.clone());
     }
 }
 
@@ -283,16 +335,13 @@ pub(crate) fn leave(shard: &Rc<Shard>, place: usize) {
     }
 }
 
-/// The streams that want to hear about a resource are called on.
-pub(crate) fn updated(shard: &Shard, topic: &Topic) {
+/// The streams that want to hear about something that changed are called on.
+pub(crate) fn updated(shard: &Shard, news: &News) {
     let mut streams = shard.interests.streams.borrow_mut();
-    let audience = streams.servers.get(&topic.server).and_then(|audience| audience.places.get(&topic.uri));
+    let Topic { server, subject } = &news.topic;
+    let audience = streams.servers.get(server).and_then(|audience| audience.places.get(subject));
     let places = audience.cloned().unwrap_or_default();
-    for place in &places {
-        if let Some(listener) = streams.by_place.get_mut(place) {
-            listener.news.insert(topic.clone());
-        }
-    }
+    places.iter().for_each(|place| streams.inform(*place, news));
     drop(streams);
     places.into_iter().for_each(|place| shard.streams.look(place));
 }
@@ -327,12 +376,12 @@ impl Interests {
     fn wants(&self, shard: &Shard, server: &str) -> Wants {
         let mut streams = self.streams.borrow_mut();
         let audience = streams.servers.get(server);
-        let uris: Box<[Box<str>]> = audience.into_iter().flat_map(|audience| audience.places.keys().cloned()).collect();
+        let subjects: Box<[_]> = audience.into_iter().flat_map(|audience| audience.places.keys().cloned()).collect();
         let version = audience.map_or(0, |audience| audience.version);
-        if uris.is_empty() {
+        if subjects.is_empty() {
             streams.servers.remove(server);
         }
-        Wants { server: server.into(), from: shard.id, uris, version }
+        Wants { server: server.into(), from: shard.id, subjects, version }
     }
 }
 
@@ -348,7 +397,7 @@ mod tests {
     }
 
     fn topic(n: usize) -> Topic {
-        Topic { server: "s".into(), uri: format!("a:{n}").into() }
+        Topic { server: "s".into(), subject: Subject::Resource(format!("a:{n}").into()) }
     }
 
     #[test]
@@ -424,5 +473,37 @@ mod tests {
         interests.note(([8; 16], KeyId::ANONYMOUS), &topic(1), true).unwrap();
         streams.add((0, KeyId::ANONYMOUS), &topic(1)).unwrap();
         Clock::end_simulation();
+    }
+
+    #[test]
+    fn what_waits_for_slow_streams_is_bounded_and_the_last_word_counts() {
+        let interests = Interests::default();
+        let task = |n: usize| Topic { server: "s".into(), subject: Subject::Task(format!("t{n}").into()) };
+        let mut streams = interests.streams.borrow_mut();
+        let half = Bytes::from(vec![b'x'; TASK_NOTICES_BYTES_MAX / 2]);
+        for n in 0..3 {
+            streams.add((n % 2, KeyId::ANONYMOUS), &task(n)).unwrap();
+            streams.inform(n % 2, &News { topic: task(n), said: Some(half.clone()) });
+        }
+        streams.inform(0, &News { topic: task(0), said: Some(Bytes::from_static(b"last")) });
+        drop(streams);
+        assert_eq!(interests.take(0), Changes::from([(task(0), Some(Bytes::from_static(b"last")))]));
+        assert_eq!(interests.streams.borrow().bytes, half.len());
+        interests.streams.borrow_mut().remove(1, &task(1));
+        assert_eq!(interests.streams.borrow().bytes, 0);
+    }
+
+    #[test]
+    fn a_servers_last_word_on_what_it_tells_of_counts() {
+        let interests = Interests::default();
+        interests.streams.borrow_mut().add((1, KeyId::ANONYMOUS), &topic(1)).unwrap();
+        let said = |version, refused: &[Topic]| {
+            let refused = refused.iter().map(|topic| topic.subject.clone()).collect();
+            interests.stands(Stands { server: "s".into(), version, refused });
+            interests.is_refused(&topic(1))
+        };
+        assert!(said(2, &[topic(1)]));
+        assert!(said(1, &[]), "an older word");
+        assert!(!said(3, &[]));
     }
 }

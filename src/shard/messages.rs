@@ -7,10 +7,11 @@ use crate::catalog::Narrowing;
 use crate::config::Snapshot;
 use crate::mcp::meta::LogLevel;
 use crate::mcp::refusal::Refusal;
-use crate::shard::interests::Topic;
+use crate::shard::interests::{News, Topic};
 use crate::shard::session::SessionKey;
 use crate::upstream::answer::{Answer, Event, OwnedCall, Reply};
 use crate::upstream::leg::Verdict;
+use crate::upstream::watched::Subject;
 use bytes::Bytes;
 use rustls::ServerConfig;
 use std::sync::Arc;
@@ -47,10 +48,12 @@ pub enum ToShard {
     Subscribed(Ticket, Box<Subscribed>),
     /// What a shard wants to hear about, of a server whose home is here.
     Wants(Box<Wants>),
-    /// The server tells of all that this shard wanted of it in this version.
-    Stands(Box<str>, u64),
-    /// A resource changed that this shard wants to hear about.
-    Updated(Box<Topic>),
+    /// A server has said what it tells of.
+    Stands(Box<Stands>),
+    /// Something changed that this shard wants to hear about.
+    Updated(Box<News>),
+    /// A page was visited that a legacy client was asked to visit.
+    Visited(Box<Visited>),
     /// A legacy client cancelled a request of its session.
     Cancelled(SessionKey, Box<[u8]>),
     /// A message for a session over HTTP+SSE whose stream is open on this shard.
@@ -143,10 +146,31 @@ pub struct Wants {
     pub server: Box<str>,
     /// The shard.
     pub from: ShardId,
-    /// The server's own URIs.
-    pub uris: Box<[Box<str>]>,
+    /// What, as the server knows it.
+    pub subjects: Box<[Subject]>,
     /// The shard's number for this set.
     pub version: u64,
+}
+
+/// A server's word on what a shard wanted of it.
+pub struct Stands {
+    /// The server's name.
+    pub server: Box<str>,
+    /// The shard's number for what it wanted.
+    pub version: u64,
+    /// What of that the server will not tell of.
+    pub refused: Box<[Subject]>,
+}
+
+/// A server's word that a page was visited.
+#[derive(Clone)]
+pub struct Visited {
+    /// The server's name.
+    pub server: Box<str>,
+    /// The session of the client that was asked.
+    pub session: SessionKey,
+    /// The raw `params`.
+    pub params: Bytes,
 }
 
 /// A call on its way to the home shard of a server.
@@ -157,6 +181,8 @@ pub struct Forward {
     pub server: Box<str>,
     /// The call.
     pub call: OwnedCall,
+    /// The session of its client, where that is a legacy one that can be asked to visit pages.
+    pub client: Option<SessionKey>,
 }
 
 /// A client's answers on their way to the shard where its call is parked.

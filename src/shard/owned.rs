@@ -2,8 +2,10 @@
 
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::meta::LogLevel;
+use crate::mcp::skill::SkillMethod;
 use crate::mcp::task::TaskMethod;
 use crate::mcp::trace::TraceContext;
+use crate::mcp::vendor::Declared;
 use crate::shard::call::{Call, Caller};
 use crate::shard::wanted::Wanted;
 use crate::upstream::answer::CallMeta;
@@ -33,6 +35,7 @@ enum OwnedWanted {
     Resource { uri: Box<str> },
     Complete { reference: Box<[u8]>, argument: Box<[u8]>, context: Option<Box<[u8]>> },
     Task { method: TaskMethod, id: Box<str> },
+    Skill { method: SkillMethod, uri: Box<str>, cursor: Option<Box<[u8]>> },
 }
 
 impl From<Wanted<'_>> for OwnedWanted {
@@ -46,6 +49,7 @@ impl From<Wanted<'_>> for OwnedWanted {
                 Self::Complete { reference: reference.into(), argument: argument.into(), context: owned(context) }
             }
             Wanted::Task { method, id } => Self::Task { method, id: id.into() },
+            Wanted::Skill { method, uri, cursor } => Self::Skill { method, uri: uri.into(), cursor: owned(cursor) },
         }
     }
 }
@@ -60,6 +64,7 @@ impl OwnedWanted {
                 Wanted::Complete { reference, argument, context: context.as_deref() }
             }
             Self::Task { method, id } => Wanted::Task { method: *method, id },
+            Self::Skill { method, uri, cursor } => Wanted::Skill { method: *method, uri, cursor: cursor.as_deref() },
         }
     }
 }
@@ -96,6 +101,8 @@ impl OwnedCall {
             input: Input { responses: self.responses.as_deref(), state: self.state.as_deref() },
             meta: CallMeta { progress, log_level, trace, tracestate: self.tracestate.as_deref() },
             caps: self.caps,
+            // Only calls to legacy servers outlive their request.
+            declared: Declared::default(),
             caller: Caller {
                 era: self.era,
                 revision: &self.revision,

@@ -3,9 +3,11 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::KeyId;
+use crate::base::limits::VISIT_NOTICES_MAX;
 use crate::rt::{task, time};
 use crate::shard::Shard;
-use crate::shard::interests::{self, Topic};
+use crate::shard::interests::{self, Changes, Topic};
+use crate::shard::messages::Visited;
 use crate::shard::session::SessionKey;
 use foldhash::HashMap;
 use std::cell::{Cell, RefCell};
@@ -52,6 +54,8 @@ struct Member {
     session: Option<SessionKey>,
     call: Option<Call>,
     waker: Option<Waker>,
+    /// Pages that its client visited, of which it does not know yet.
+    visits: Vec<Visited>,
 }
 
 /// One open stream in its shard's list, and in the count of its key.
@@ -87,7 +91,7 @@ impl OpenStream {
     }
 
     /// What has changed of that since the last time.
-    pub(crate) fn news(&self) -> BTreeSet<Topic> {
+    pub(crate) fn news(&self) -> Changes {
         self.shard.interests.take(self.place)
     }
 
@@ -101,6 +105,17 @@ impl OpenStream {
     /// Lets all that it wants to hear about count as changed.
     pub(crate) fn miss(&self) {
         self.shard.interests.miss(self.place);
+    }
+
+    /// Takes the pages that were visited since the last time.
+    pub(crate) fn visits(&self) -> Vec<Visited> {
+        self.shard.streams.take_visits(self.place)
+    }
+
+    /// Whether there are any.
+    pub(crate) fn has_visits(&self) -> bool {
+        let members = self.shard.streams.members.borrow();
+        members[self.place].as_ref().is_some_and(|member| !member.visits.is_empty())
     }
 
     /// Calls on this stream itself.
@@ -138,7 +153,8 @@ impl Streams {
             return Err(Error::new(Kind::Overloaded, words));
         }
         *count += 1;
-        let member = Some(Member { key, counts: true, session, call: None, waker: None });
+        let (call, waker, visits) = (None, None, Vec::new());
+        let member = Some(Member { key, counts: true, session, call, waker, visits });
         let mut members = self.members.borrow_mut();
         Ok(match self.free.borrow_mut().pop() {
             Some(place) => {
@@ -229,6 +245,24 @@ impl Streams {
         (0..self.places()).filter(|place| self.is_of(*place, session)).collect()
     }
 
+    /// A page was visited: one stream of the session that was asked says so. Where it has none here, another shard may.
+    pub(crate) fn visited(&self, visited: Visited) {
+        let Some(place) = self.places_of(&visited.session).into_iter().next() else { return };
+        if let Some(member) = &mut self.members.borrow_mut()[place] {
+            if member.visits.len() >= VISIT_NOTICES_MAX {
+                tracing::warn!("word of a visited page was lost: its client reads its stream too slowly");
+                return;
+            }
+            member.visits.push(visited);
+        }
+        self.look(place);
+    }
+
+    fn take_visits(&self, place: usize) -> Vec<Visited> {
+        let mut members = self.members.borrow_mut();
+        members[place].as_mut().map(|member| std::mem::take(&mut member.visits)).unwrap_or_default()
+    }
+
     /// Lets one stream look.
     pub(crate) fn look(&self, place: usize) {
         self.call(place, Call::Look);
@@ -262,6 +296,7 @@ pub(crate) fn changed(shard: &Rc<Shard>) {
 mod tests {
     use super::*;
     use crate::rt::sim;
+    use bytes::Bytes;
 
     const MOST: usize = 20;
 
@@ -322,6 +357,19 @@ mod tests {
         let open = [enter(&streams, 1), enter(&streams, 2), enter(&streams, 1)];
         streams.look_of(&[1; 16]);
         assert_eq!(called(&streams, &open), [open[0], open[2]]);
+    }
+
+    #[test]
+    fn a_visit_is_told_on_one_stream_of_its_session_and_few_wait() {
+        let streams = Streams::default();
+        let open = [enter(&streams, 2), enter(&streams, 1), enter(&streams, 1)];
+        let visited = |session| Visited { server: "s".into(), session: [session; 16], params: Bytes::new() };
+        streams.visited(visited(3));
+        assert!(called(&streams, &open).is_empty());
+        (0..=VISIT_NOTICES_MAX).for_each(|_| streams.visited(visited(1)));
+        assert_eq!(called(&streams, &open), [open[1]]);
+        assert_eq!(open.map(|place| streams.take_visits(place).len()), [0, VISIT_NOTICES_MAX, 0]);
+        assert!(streams.take_visits(open[1]).is_empty());
     }
 
     #[test]

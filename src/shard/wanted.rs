@@ -5,11 +5,14 @@ use crate::base::error::{Error, Kind};
 use crate::base::ids::{PromptId, ServerId, ToolId};
 use crate::catalog::{Catalog, Tool};
 use crate::mcp::call::{CallMethod, CallParams};
+use crate::mcp::skill::SkillMethod;
 use crate::mcp::state;
 use crate::mcp::task::{TaskId, TaskMethod};
 use crate::shard::exchange::Exchange;
 use crate::shard::interests::Topic;
 use crate::upstream::operation::Operation;
+use crate::upstream::spec::Scope;
+use crate::upstream::watched::Subject;
 use crate::wire::rpc::{self, Edit};
 use std::borrow::Cow;
 
@@ -54,6 +57,15 @@ pub(crate) enum Wanted<'a> {
         /// The id as the client sent it: one that we sealed.
         id: &'a str,
     },
+    /// `skills/get`, `resources/directory/read`.
+    Skill {
+        /// Which of them.
+        method: SkillMethod,
+        /// The URI as the client sent it.
+        uri: &'a str,
+        /// The raw cursor of a folder's next page.
+        cursor: Option<&'a [u8]>,
+    },
 }
 
 /// What is wanted by a request that was read.
@@ -63,6 +75,7 @@ pub(crate) fn wanted_of<'a>(params: &'a CallParams<'_>) -> Wanted<'a> {
         (CallMethod::Tool, _) => Wanted::Tool { name, arguments },
         (CallMethod::Prompt, _) => Wanted::Prompt { name, arguments },
         (CallMethod::Task(method), _) => Wanted::Task { method, id: name },
+        (CallMethod::Skill(method), _) => Wanted::Skill { method, uri: name, cursor: arguments },
         (CallMethod::Complete, Some((reference, context))) => {
             Wanted::Complete { reference, argument: arguments.unwrap_or(b"{}"), context }
         }
@@ -79,6 +92,7 @@ impl<'a> Wanted<'a> {
             Self::Resource { .. } => "resources/read",
             Self::Complete { .. } => "completion/complete",
             Self::Task { method, .. } => method.as_str(),
+            Self::Skill { method, .. } => method.as_str(),
         }
     }
 
@@ -86,7 +100,7 @@ impl<'a> Wanted<'a> {
     pub(crate) fn name(&self) -> &'a str {
         match *self {
             Self::Tool { name, .. } | Self::Prompt { name, .. } => name,
-            Self::Resource { uri } => uri,
+            Self::Resource { uri } | Self::Skill { uri, .. } => uri,
             Self::Complete { .. } => "",
             Self::Task { id, .. } => id,
         }
@@ -97,6 +111,7 @@ impl<'a> Wanted<'a> {
         match *self {
             Self::Tool { arguments, .. } | Self::Prompt { arguments, .. } => arguments,
             Self::Complete { argument, .. } => Some(argument),
+            Self::Skill { cursor, .. } => cursor,
             Self::Resource { .. } | Self::Task { .. } => None,
         }
     }
@@ -115,6 +130,8 @@ impl<'a> Wanted<'a> {
             Self::Resource { .. } => format!("resource not found: {cut}"),
             Self::Complete { .. } => "nothing can be completed for this ref: it is unknown".to_owned(),
             Self::Task { .. } => "unknown task".to_owned(),
+            Self::Skill { method: SkillMethod::Get, .. } => format!("unknown skill: {cut}"),
+            Self::Skill { .. } => format!("not a directory: {cut}"),
         };
         Error::new(Kind::InvalidParams, words)
     }
@@ -137,6 +154,7 @@ pub(super) enum Target {
     Resource(Box<str>),
     Complete(Box<[u8]>),
     Task(Box<str>),
+    Skill(Box<str>),
 }
 
 impl Admitted {
@@ -163,7 +181,8 @@ impl Admitted {
                 Operation::Complete { reference, argument, context }
             }
             (Target::Task(id), Wanted::Task { method, .. }) => Operation::Task { method, id },
-            (Target::Resource(uri) | Target::Task(uri), _) => Operation::Resource { uri },
+            (Target::Skill(uri), Wanted::Skill { method, cursor, .. }) => Operation::Skill { method, uri, cursor },
+            (Target::Resource(uri) | Target::Task(uri) | Target::Skill(uri), _) => Operation::Resource { uri },
             (Target::Complete(reference), _) => Operation::Complete { reference, argument: b"{}", context: None },
         }
     }
@@ -209,6 +228,10 @@ pub(super) fn find(exchange: &Exchange, wanted: &Wanted<'_>) -> Option<Admitted>
         }
         Wanted::Complete { reference, .. } => completed(exchange, reference),
         Wanted::Task { id, .. } => task(exchange, id),
+        Wanted::Skill { uri, .. } => {
+            let owned = catalog.resolve_skill(door, uri, grant)?;
+            Some(Admitted { server: owned.server, target: Target::Skill(owned.uri.into()) })
+        }
     }
 }
 
@@ -216,7 +239,16 @@ pub(super) fn find(exchange: &Exchange, wanted: &Wanted<'_>) -> Option<Admitted>
 pub(super) fn topic_of(exchange: &Exchange, uri: &str) -> Option<Topic> {
     let catalog = exchange.catalog();
     let owned = catalog.resolve_resource(exchange.door, uri, exchange.grant())?;
-    Some(Topic { server: catalog.server_name(owned.server).into(), uri: owned.uri.into() })
+    Some(Topic { server: catalog.server_name(owned.server).into(), subject: Subject::resource(owned.uri) })
+}
+
+/// The task that an id stands for, if it may be asked about and its server can be heard of it: a process of each key
+/// has tasks of its own, and only the one that lists its server is listened to.
+pub(super) fn task_topic_of(exchange: &Exchange, id: &str) -> Option<Topic> {
+    let Admitted { server, target: Target::Task(id) } = task(exchange, id)? else { return None };
+    let spec = exchange.snapshot().server(server)?;
+    let is_heard = !spec.is_stdio() || spec.scope == Scope::Shared;
+    is_heard.then(|| Topic { server: exchange.catalog().server_name(server).into(), subject: Subject::Task(id) })
 }
 
 /// A reference with the name or URI that its server knows.

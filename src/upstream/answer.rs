@@ -10,11 +10,12 @@ use crate::mcp::meta::LogLevel;
 use crate::mcp::result::{RawResult, ResultKind};
 use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
+use crate::mcp::vendor::Carried;
 use crate::rt::local::{self, Notify, OneReceiver, OneSender};
 use crate::upstream::operation::{Input, Operation, OwnedOperation};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// Whose session or process of a server a call runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -41,6 +42,8 @@ pub struct UpstreamCall<'a> {
     pub meta: CallMeta<'a>,
     /// What the client can do and policy lets this server ask of it: just this is declared to the server.
     pub caps: ClientCaps,
+    /// What goes to a modern server of extensions that the gate does not know.
+    pub vendor: Carried<'a>,
     /// The client's era: a server that speaks both is spoken to in it.
     pub client: Era,
     /// Whose session or process it runs in, already reduced by [`Scope`](crate::upstream::spec::Scope).
@@ -71,6 +74,8 @@ pub struct OwnedCall {
     trace: Option<TraceContext>,
     tracestate: Option<Box<str>>,
     caps: ClientCaps,
+    extensions: Box<[u8]>,
+    vendor_meta: Box<[u8]>,
     client: Era,
     scope: ScopeKey,
 }
@@ -87,6 +92,8 @@ impl From<&UpstreamCall<'_>> for OwnedCall {
             trace,
             tracestate: tracestate.map(Into::into),
             caps: call.caps,
+            extensions: call.vendor.extensions.into(),
+            vendor_meta: call.vendor.meta.into(),
             client: call.client,
             scope: call.scope,
         }
@@ -102,6 +109,7 @@ impl OwnedCall {
             input: Input { responses: self.responses.as_deref(), state: self.state.as_deref() },
             meta: CallMeta { progress, log_level, trace, tracestate: self.tracestate.as_deref() },
             caps: self.caps,
+            vendor: Carried { extensions: &self.extensions, meta: &self.vendor_meta },
             client: self.client,
             scope: self.scope,
         }
@@ -158,6 +166,8 @@ pub enum EventKind {
     Progress,
     /// `notifications/message`: a log line.
     Log,
+    /// `notifications/elicitation/complete`: a page that the client was asked to visit was visited; legacy alone.
+    Visited,
 }
 
 /// A request of the server that belongs to one call: for the client to answer, through its gate.
@@ -193,7 +203,38 @@ pub enum Said {
 
 /// Where what a call says goes as it comes. Cheap to clone; it stays on its thread.
 #[derive(Clone, Default)]
-pub struct Sink(Way);
+pub struct Sink {
+    way: Way,
+    /// The session of a legacy client, where that can be asked to visit pages.
+    client: Option<[u8; 16]>,
+}
+
+/// A sink that keeps nothing alive: it is gone when its call has ended.
+pub struct WeakSink(WeakWay);
+
+enum WeakWay {
+    Nowhere,
+    Queue(Weak<Queue>),
+    Hand(Weak<dyn Fn(Said) -> bool>),
+}
+
+impl WeakSink {
+    /// The sink, while its call is under way.
+    pub fn upgrade(&self) -> Option<Sink> {
+        let way = match &self.0 {
+            WeakWay::Nowhere => return None,
+            WeakWay::Queue(queue) => Way::Queue(queue.upgrade()?),
+            WeakWay::Hand(take) => Way::Hand(take.upgrade()?),
+        };
+        Some(way.into())
+    }
+}
+
+impl From<Way> for Sink {
+    fn from(way: Way) -> Self {
+        Self { way, client: None }
+    }
+}
 
 #[derive(Clone, Default)]
 enum Way {
@@ -221,12 +262,12 @@ struct Queue {
 /// `RELAY_BYTES_MAX` bytes wait in it.
 pub fn relay() -> (Sink, Relay) {
     let queue = Rc::new(Queue::default());
-    (Sink(Way::Queue(queue.clone())), Relay(Some(queue)))
+    (Way::Queue(queue.clone()).into(), Relay(Some(queue)))
 }
 
 /// The same for a client that takes no events: what comes into it is a sign of life, and dropped.
 pub fn unheard() -> (Sink, Relay) {
-    (Sink(Way::Unheard), Relay(None))
+    (Way::Unheard.into(), Relay(None))
 }
 
 impl Sink {
@@ -237,12 +278,32 @@ impl Sink {
 
     /// Whether it wants nothing.
     pub fn is_nowhere(&self) -> bool {
-        matches!(self.0, Way::Nowhere)
+        matches!(self.way, Way::Nowhere)
     }
 
     /// A sink that hands each thing said over at once; it says whether it wants more.
     pub fn hand(take: impl Fn(Said) -> bool + 'static) -> Self {
-        Self(Way::Hand(Rc::new(take)))
+        Way::Hand(Rc::new(take)).into()
+    }
+
+    /// The same for the client of a legacy session.
+    #[must_use]
+    pub fn of_client(self, session: [u8; 16]) -> Self {
+        Self { client: Some(session), ..self }
+    }
+
+    /// The session of a legacy client, where that can be asked to visit pages.
+    pub fn client(&self) -> Option<[u8; 16]> {
+        self.client
+    }
+
+    /// The same sink, as long as its call is under way.
+    pub fn downgrade(&self) -> WeakSink {
+        WeakSink(match &self.way {
+            Way::Nowhere | Way::Unheard => WeakWay::Nowhere,
+            Way::Queue(queue) => WeakWay::Queue(Rc::downgrade(queue)),
+            Way::Hand(take) => WeakWay::Hand(Rc::downgrade(take)),
+        })
     }
 
     /// Gives an event on. An error says that the reader is gone or too slow, and that the call is to be ended.
@@ -264,7 +325,7 @@ impl Sink {
     }
 
     fn say(&self, said: Said) -> Result<()> {
-        let wanted = match &self.0 {
+        let wanted = match &self.way {
             Way::Nowhere | Way::Unheard => true,
             Way::Hand(take) => take(said),
             Way::Queue(queue) => queue.push(said),

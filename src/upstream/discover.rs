@@ -10,6 +10,7 @@ use crate::base::limits::{
 };
 use crate::catalog::{self, ListKind, ServerList};
 use crate::mcp::revision::Era;
+use crate::mcp::vendor;
 use crate::rt::time;
 use crate::upstream::answer::Outcome;
 use crate::upstream::health::Backoff;
@@ -154,8 +155,11 @@ fn empty_list(server: &Server, opened: &Opened) -> ServerList {
         Era::Modern => catalog::Leg::Modern,
         Era::Legacy => catalog::Leg::Legacy,
     };
-    let (fetched_at, offers) = (Clock::wall(), opened.about.offers);
-    ServerList { leg, fetched_at, stale: false, offers, ..ServerList::empty(&server.wiring.spec.name) }
+    let (fetched_at, offers, spec) = (Clock::wall(), opened.about.offers, &server.wiring.spec);
+    let said = opened.about.extensions.as_deref().unwrap_or_default();
+    let members = vendor::allowed(said, spec.extensions.iter().map(|name| &**name));
+    let extensions = (!members.is_empty()).then(|| [b"{", &*members, b"}"].concat().into());
+    ServerList { leg, fetched_at, stale: false, offers, extensions, ..ServerList::empty(&spec.name) }
 }
 
 /// Lists again outside the usual round: a call found that the list does not fit the server any more.

@@ -2,6 +2,7 @@
 
 use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result};
+use crate::mcp::meta::SUBSCRIPTION_ID;
 use crate::mcp::result::RawResult;
 use crate::upstream::answer::{EventKind, Outcome};
 use crate::wire::rpc::{self, Envelope, Message, MessageKind};
@@ -30,8 +31,17 @@ pub(super) enum Incoming {
     ListChanged,
     /// `notifications/resources/updated`, with the URI.
     Updated(Box<str>),
-    /// `notifications/subscriptions/acknowledged`, with the raw array of resources that it honours.
-    Acknowledged(Piece),
+    /// `notifications/elicitation/complete`, with its raw `params`.
+    Visited(Piece),
+    /// `notifications/tasks`, with its raw `params`.
+    Task(Piece),
+    /// `notifications/subscriptions/acknowledged`.
+    Acknowledged {
+        /// The id of the request that opened the stream, if the server says it.
+        stream: Option<u64>,
+        /// The raw object of what it honours.
+        honoured: Piece,
+    },
     /// A request of the server, to be answered with its raw id.
     Request {
         /// Raw JSON.
@@ -98,10 +108,13 @@ fn notification(envelope: &Envelope<'_>, params: Piece) -> Incoming {
             let uri = rpc::field(&params, "uri").and_then(rpc::string);
             uri.map_or_else(|| Incoming::Other(method.into()), |uri| Incoming::Updated((*uri).into()))
         }
+        "notifications/tasks" => Incoming::Task(params),
+        "notifications/elicitation/complete" => Incoming::Visited(params),
         "notifications/subscriptions/acknowledged" => {
-            let honoured =
-                rpc::field(&params, "notifications").and_then(|all| rpc::field(all, "resourceSubscriptions"));
-            Incoming::Acknowledged(honoured.map_or_else(|| Piece::from("[]"), |array| params.part(array)))
+            let stream = rpc::field(&params, "_meta").and_then(|meta| rpc::field(meta, SUBSCRIPTION_ID));
+            let stream = stream.and_then(rpc::integer).and_then(|id| u64::try_from(id).ok());
+            let honoured = rpc::field(&params, "notifications").unwrap_or_default();
+            Incoming::Acknowledged { stream, honoured: params.part(honoured) }
         }
         other => Incoming::Other(other.into()),
     }

@@ -5,10 +5,11 @@ use crate::catalog::ListKind;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION};
 use crate::mcp::revision::{Era, Revision};
+use crate::mcp::vendor;
 use crate::upstream::answer::{CallMeta, Reply, UpstreamCall};
 use crate::upstream::operation::{Input, Operation};
 use crate::upstream::probe::Changes;
-use crate::upstream::watched::{Uris, Wish};
+use crate::upstream::watched::{Subjects, Wish, resources, tasks};
 use crate::wire::rpc;
 use std::sync::LazyLock;
 
@@ -74,26 +75,33 @@ pub(super) fn list(id: u64, era: Era, kind: ListKind, cursor: Option<&[u8]>) -> 
     })
 }
 
-/// `subscriptions/listen` for changes of the lists of which the server says when they change, and of these resources.
-pub(super) fn listen(id: u64, changes: Changes, resources: &Uris) -> Ask<'static> {
+/// `subscriptions/listen` for changes of the lists of which the server says when they change, and of these subjects.
+/// Only who follows tasks is told of them.
+pub(super) fn listen(id: u64, changes: Changes, subjects: &Subjects) -> Ask<'static> {
     let wanted = [
         (changes.tools, "\"toolsListChanged\":true"),
         (changes.prompts, "\"promptsListChanged\":true"),
         (changes.resources, "\"resourcesListChanged\":true"),
     ];
     let mut wanted: Vec<String> = wanted.into_iter().filter(|(is, _)| *is).map(|(_, text)| text.to_owned()).collect();
-    if !resources.is_empty() {
-        let quoted: Vec<String> = resources.iter().map(|uri| quoted(uri)).collect();
-        wanted.push(format!("\"resourceSubscriptions\":[{}]", quoted.join(",")));
-    }
+    let resources = array(resources(&**subjects));
+    let tasks = array(tasks(&**subjects));
+    wanted.extend(resources.map(|array| format!("\"resourceSubscriptions\":{array}")));
+    wanted.extend(tasks.iter().map(|array| format!("\"taskIds\":{array}")));
+    let caps = ClientCaps(if tasks.is_some() { ClientCaps::TASKS } else { 0 });
     ask(id, "subscriptions/listen", |out| {
         raw(out, "notifications", format!("{{{}}}", wanted.join(",")).as_bytes());
-        meta(out, Era::Modern, id, None);
+        key(out, "_meta");
+        out.push(b'{');
+        modern_meta(out, &caps.declared(Revision::NEWEST_MODERN));
+        out.push(b'}');
     })
 }
 
-fn quoted(text: &str) -> String {
-    String::from_utf8_lossy(&rpc::quoted(text)).into_owned()
+/// The raw array of these texts; nothing where there are none.
+fn array<'a>(texts: impl Iterator<Item = &'a str>) -> Option<String> {
+    let quoted: Vec<_> = texts.map(|text| String::from_utf8_lossy(&rpc::quoted(text)).into_owned()).collect();
+    (!quoted.is_empty()).then(|| format!("[{}]", quoted.join(",")))
 }
 
 /// `resources/subscribe` and its contrary, in a legacy session.
@@ -131,6 +139,10 @@ fn operation(out: &mut Vec<u8>, operation: &Operation<'_>) {
             optional(out, "context", context);
         }
         Operation::Task { id, .. } => text(out, "taskId", id),
+        Operation::Skill { uri, cursor, .. } => {
+            text(out, "uri", uri);
+            optional(out, "cursor", cursor);
+        }
     }
 }
 
@@ -229,14 +241,25 @@ fn meta(out: &mut Vec<u8>, era: Era, id: u64, call: Option<&UpstreamCall<'_>>) {
     out.push(b'{');
     let empty = out.len();
     if era == Era::Modern {
+        let extensions = call.map_or(&b""[..], |call| call.vendor.extensions);
         let declared = call.map(|call| call.caps).filter(|caps| *caps != ClientCaps::default());
         match declared {
-            Some(caps) => modern_meta(out, &caps.declared(Revision::NEWEST_MODERN)),
-            None => out.extend_from_slice(&MODERN_META),
+            None if extensions.is_empty() => out.extend_from_slice(&MODERN_META),
+            caps => {
+                let declared = caps.unwrap_or_default().declared(Revision::NEWEST_MODERN);
+                match extensions.is_empty() {
+                    true => modern_meta(out, &declared),
+                    false => modern_meta(out, &vendor::with_extensions(&declared, extensions)),
+                }
+            }
         }
     }
     if let Some(call) = call {
         call_meta(out, era, id, &call.meta);
+        if era == Era::Modern && !call.vendor.meta.is_empty() {
+            out.push(b',');
+            out.extend_from_slice(call.vendor.meta);
+        }
     }
     match out.len() == empty {
         true => out.truncate(before),
@@ -268,6 +291,7 @@ mod tests {
     use super::*;
     use crate::mcp::meta::LogLevel;
     use crate::mcp::trace::TraceContext;
+    use crate::upstream::watched::Subject;
     use serde_json::{Value, json};
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -307,10 +331,22 @@ mod tests {
         assert_eq!(value(&initialize(2, ClientCaps::default()).body)["params"]["protocolVersion"], "2025-11-25");
         let changes = Changes { tools: true, prompts: false, resources: true };
         let wanted = json!({"toolsListChanged": true, "resourcesListChanged": true});
-        assert_eq!(value(&listen(3, changes, &Uris::default()).body)["params"]["notifications"], wanted);
-        let uris = Uris::new([Box::from("a:\"1"), Box::from("a:2")].into_iter().collect());
-        let notifications = &value(&listen(3, changes, &uris).body)["params"]["notifications"];
-        assert_eq!(notifications["resourceSubscriptions"], json!(["a:\"1", "a:2"]));
+        assert_eq!(value(&listen(3, changes, &Subjects::default()).body)["params"]["notifications"], wanted);
+        let mut subjects = vec![Subject::resource("a:\"1"), Subject::resource("a:2")];
+        let params =
+            value(&listen(3, changes, &Subjects::new(subjects.clone().into_iter().collect())).body)["params"].take();
+        assert_eq!(params["notifications"]["resourceSubscriptions"], json!(["a:\"1", "a:2"]));
+        assert_eq!(
+            (&params["notifications"]["taskIds"], &params["_meta"][CLIENT_CAPABILITIES]),
+            (&json!(null), &json!({}))
+        );
+        subjects.push(Subject::task("t"));
+        let params = value(&listen(3, changes, &Subjects::new(subjects.into_iter().collect())).body)["params"].take();
+        let tasks = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+        assert_eq!(
+            (&params["notifications"]["taskIds"], &params["_meta"][CLIENT_CAPABILITIES]),
+            (&json!(["t"]), &tasks)
+        );
         assert_eq!(value(&list(1, Era::Legacy, ListKind::Templates, None).body)["method"], "resources/templates/list");
         assert_eq!(value(&discover(4).body)["method"], "server/discover");
         assert_eq!(value(&cancelled(9))["params"]["requestId"], 9);

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod discover;
+mod elicited;
 #[cfg(test)]
 mod fixture;
 pub mod health;

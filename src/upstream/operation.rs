@@ -1,6 +1,7 @@
 //! What a server is asked for, in the raw members of its request: all that any era's form of it is written from.
 
 use crate::catalog::HeaderParam;
+use crate::mcp::skill::SkillMethod;
 use crate::mcp::task::TaskMethod;
 
 /// One request of a client as a server gets it. All of it is borrowed, from the client's request and the snapshot.
@@ -43,6 +44,15 @@ pub enum Operation<'a> {
         /// The task's id as the server knows it.
         id: &'a str,
     },
+    /// `skills/get` or `resources/directory/read` (extension `io.modelcontextprotocol/skills`).
+    Skill {
+        /// Which of them.
+        method: SkillMethod,
+        /// The URI as the server knows it.
+        uri: &'a str,
+        /// The raw cursor of a folder's next page, the server's own.
+        cursor: Option<&'a [u8]>,
+    },
 }
 
 impl Default for Operation<'_> {
@@ -60,6 +70,7 @@ impl<'a> Operation<'a> {
             Self::Resource { .. } => "resources/read",
             Self::Complete { .. } => "completion/complete",
             Self::Task { method, .. } => method.as_str(),
+            Self::Skill { method, .. } => method.as_str(),
         }
     }
 
@@ -68,7 +79,7 @@ impl<'a> Operation<'a> {
         match *self {
             Self::Tool { name, .. } | Self::Prompt { name, .. } => Some(name),
             Self::Resource { uri } => Some(uri),
-            Self::Complete { .. } => None,
+            Self::Complete { .. } | Self::Skill { .. } => None,
             Self::Task { id, .. } => Some(id),
         }
     }
@@ -92,6 +103,7 @@ pub(super) enum OwnedOperation {
     Resource { uri: Box<str> },
     Complete { reference: Box<[u8]>, argument: Box<[u8]>, context: Option<Box<[u8]>> },
     Task { method: TaskMethod, id: Box<str> },
+    Skill { method: SkillMethod, uri: Box<str>, cursor: Option<Box<[u8]>> },
 }
 
 impl From<Operation<'_>> for OwnedOperation {
@@ -112,6 +124,9 @@ impl From<Operation<'_>> for OwnedOperation {
                 context: context.map(Into::into),
             },
             Operation::Task { method, id } => Self::Task { method, id: id.into() },
+            Operation::Skill { method, uri, cursor } => {
+                Self::Skill { method, uri: uri.into(), cursor: cursor.map(Into::into) }
+            }
         }
     }
 }
@@ -129,6 +144,7 @@ impl OwnedOperation {
                 Operation::Complete { reference, argument, context: context.as_deref() }
             }
             Self::Task { method, id } => Operation::Task { method: *method, id },
+            Self::Skill { method, uri, cursor } => Operation::Skill { method: *method, uri, cursor: cursor.as_deref() },
         }
     }
 }
@@ -145,13 +161,14 @@ mod tests {
             Operation::Resource { uri: "a://b" },
             Operation::Complete { reference: b"{}", argument: b"{ }", context: Some(b"{\"a\":1}") },
             Operation::Task { method: TaskMethod::Update, id: "7" },
+            Operation::Skill { method: SkillMethod::Directory, uri: "a:b", cursor: Some(b"\"c\"") },
         ];
         for operation in all {
             assert_eq!(OwnedOperation::from(operation).borrowed(), operation);
         }
         assert_eq!(
             all.map(|operation| operation.mirrored_name()),
-            [Some("t"), Some("p"), Some("a://b"), None, Some("7")]
+            [Some("t"), Some("p"), Some("a://b"), None, Some("7"), None]
         );
         assert_eq!(all[4].method(), "tasks/update");
     }

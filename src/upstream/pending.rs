@@ -155,7 +155,9 @@ impl Pending {
             }
             Incoming::ListChanged => self.list_changed.notify_one(),
             Incoming::Updated(uri) => self.watched.updated(&uri),
-            Incoming::Acknowledged(honoured) => self.watched.acknowledged(&honoured),
+            Incoming::Task(params) => self.watched.task(&params),
+            Incoming::Visited(params) => self.watched.visited(&params),
+            Incoming::Acknowledged { stream, honoured } => self.watched.acknowledged(stream, &honoured),
             Incoming::Request { id, method, params } => self.serve(id, &method, params, say),
             Incoming::Other(_) => {}
         }
@@ -164,7 +166,7 @@ impl Pending {
     /// Answers a request of the server: from the client of the one call it can be about, if that may be asked this.
     fn serve(&self, id: Piece, method: &str, params: Piece, say: impl FnOnce(Piece) + 'static) {
         let asked = self.askable(method, &params).and_then(|waiting| {
-            let answer = waiting.sink.ask(rpc::string(&id).as_deref(), method, params).ok()?;
+            let answer = self.watched.ask(&waiting.sink, rpc::string(&id).as_deref(), method, params).ok()?;
             let hold = waiting.holds.get_or_init(Rc::default).begin(QUESTION);
             waiting.alive.notify_one();
             Some((answer, hold))
@@ -205,6 +207,7 @@ impl Pending {
         }
         if let Some((id, waiting)) = self.meant(id) {
             self.waiting.borrow_mut().remove(&id);
+            self.watched.answered(&waiting.sink, &outcome);
             waiting.settle(Ok(outcome));
         }
     }

@@ -1,14 +1,17 @@
 //! What a server's answers say: about its era (2026-07-28 basic/versioning), about itself, and its lists page by page.
 
 use crate::base::error::{Error, Kind, Result};
+use crate::base::limits::EXTENSIONS_BYTES_MAX;
 use crate::catalog::{ListKind, Offers};
-use crate::mcp::caps::{TASKS_EXTENSION, UI_EXTENSION};
+use crate::mcp::caps::{SKILLS_EXTENSION, TASKS_EXTENSION, UI_EXTENSION};
 use crate::mcp::meta::{ClientInfo, SERVER_INFO};
 use crate::mcp::revision::{Era, Revision};
 use crate::upstream::answer::Outcome;
 use crate::upstream::incoming::{error_code, error_message, printable};
+use crate::upstream::watched::{Subjects, Watched};
 use crate::wire::rpc;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 /// JSON-RPC code of a protocol version that the server does not speak (2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
@@ -35,6 +38,8 @@ pub struct About {
     pub offers: Offers,
     /// Of which lists it says when they change.
     pub changes: Changes,
+    /// The raw object in which it says which extensions it has; nothing where that is too long.
+    pub extensions: Option<Box<[u8]>>,
     /// Its instructions for the model's eyes.
     pub instructions: Option<Box<str>>,
 }
@@ -64,7 +69,25 @@ impl About {
             ListKind::Tools => self.tools,
             ListKind::Prompts => self.offers.prompts,
             ListKind::Resources | ListKind::Templates => self.offers.resources,
+            ListKind::Skills => self.offers.skills,
         })
+    }
+
+    /// Whether it tells of anything by itself.
+    pub(super) fn can_be_listened_to(&self) -> bool {
+        self.changes.any() || self.offers.subscribe || self.offers.tasks
+    }
+
+    /// What of this a stream of a modern server is opened for, beside its lists; nothing where it would tell of
+    /// nothing: then whoever waits for its word has it.
+    pub(super) fn listened_for(&self, watched: &Watched, asked: &Subjects) -> Option<Subjects> {
+        let told = asked.iter().filter(|subject| subject.is_told_by(self.offers)).cloned();
+        let told: Subjects = Rc::new(told.collect());
+        if self.changes.any() || !told.is_empty() {
+            return Some(told);
+        }
+        watched.stands(asked, &told);
+        None
     }
 
     fn read(result: &[u8], revision: Revision, info: Option<&[u8]>) -> Self {
@@ -88,12 +111,15 @@ impl About {
                 subscribe: says(resources, "subscribe"),
                 tasks: extends(TASKS_EXTENSION),
                 ui: extends(UI_EXTENSION),
+                skills: extends(SKILLS_EXTENSION),
+                directories: says(extensions.and_then(|all| rpc::field(all, SKILLS_EXTENSION)), "directoryRead"),
             },
             changes: Changes {
                 tools: says(tools, "listChanged"),
                 prompts: says(prompts, "listChanged"),
                 resources: says(resources, "listChanged"),
             },
+            extensions: extensions.filter(|raw| raw.len() <= EXTENSIONS_BYTES_MAX).map(Into::into),
             instructions: rpc::field(result, "instructions").and_then(rpc::string).map(Into::into),
         }
     }

@@ -31,6 +31,8 @@ pub struct ServerSpec {
     pub asks: Policy,
     /// Whether clients are told that they may share what it calls public.
     pub share_public: bool,
+    /// Extensions unknown to the gate that pass between it and its clients.
+    pub extensions: Box<[Box<str>]>,
     /// Time between two listings when nothing else asks for one.
     pub refresh: Duration,
     /// Longest answer to one call, in bytes.
@@ -119,6 +121,7 @@ impl ServerSpec {
             processes: Processes::default(),
             asks: Policy::default(),
             share_public: false,
+            extensions: Box::default(),
             refresh: Duration::from_millis(limits::LIST_REFRESH_MS),
             answer_max: limits::UPSTREAM_BODY_MAX,
         }

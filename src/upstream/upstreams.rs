@@ -16,7 +16,7 @@ use crate::upstream::operation::Operation;
 use crate::upstream::spec::{EraSetting, Scope, ServerSpec, TransportSpec};
 use crate::upstream::stdio::StdioServer;
 use crate::upstream::transport::AnyTransport;
-use crate::upstream::watched::{Heard, Uris, Watched};
+use crate::upstream::watched::{Heard, Subjects, Watched};
 use crate::upstream::wiring::{Ids, Transport, Wiring};
 use crate::wire::http::Client;
 use futures_util::future::{join_all, select};
@@ -40,7 +40,7 @@ struct All {
     servers: RefCell<HashMap<Box<str>, Rc<Server>, foldhash::fast::RandomState>>,
 }
 
-/// Takes what a server of this name says of resources that are wanted.
+/// Takes what a server of this name says of what is wanted.
 type Hears = dyn Fn(&str, Heard<'_>);
 
 /// One server of the shard, found once and called often.
@@ -132,10 +132,10 @@ impl Upstreams {
         }
     }
 
-    /// Says which resources of a server whose home is here are to be listened for.
-    pub fn want(&self, server: &str, uris: Uris) {
+    /// Says which resources and tasks of a server whose home is here are to be listened for.
+    pub fn want(&self, server: &str, subjects: Subjects) {
         if let Ok(server) = self.server(server) {
-            server.wiring.watched.want(uris);
+            server.wiring.watched.want(subjects);
         }
     }
 

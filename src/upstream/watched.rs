@@ -1,11 +1,17 @@
-//! Which of one server's resources somebody wants to hear about: the server is asked once for all of them, and what it
-//! says of them goes to the shard.
+//! Which of one server's resources and tasks somebody wants to hear about: the server is asked once for all of them,
+//! and what it says of them goes to the shard.
 
+use crate::base::buf::Piece;
 use crate::base::error::Result;
-use crate::base::limits::{SUBSCRIBE_SPACING_MS, SUBSCRIBE_WAIT_MS};
-use crate::rt::local::Notify;
+use crate::base::limits::{SUBSCRIBE_SPACING_MS, SUBSCRIBE_WAIT_MS, TASK_NOTICE_MAX};
+use crate::catalog::Offers;
+use crate::mcp::task::Task;
+use crate::rt::local::{Notify, OneReceiver};
 use crate::rt::time;
+use crate::upstream::answer::{Outcome, Reply, Sink};
+use crate::upstream::elicited::{Done, Elicited};
 use crate::wire::rpc;
+use bytes::Bytes;
 use futures_util::future::{Either, LocalBoxFuture, join, select};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -13,47 +19,124 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// URIs as their server knows them.
-pub type Uris = Rc<BTreeSet<Box<str>>>;
+/// What a server may be asked to tell of, as it knows that itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A resource, by its URI.
+    Resource(Box<str>),
+    /// A task, by its id (2026-07-28 alone).
+    Task(Box<str>),
+}
+
+impl Subject {
+    /// A resource.
+    pub fn resource(uri: &str) -> Self {
+        Self::Resource(uri.into())
+    }
+
+    /// A task.
+    pub fn task(id: &str) -> Self {
+        Self::Task(id.into())
+    }
+
+    /// Whether a server that offers this tells of it.
+    pub fn is_told_by(&self, offers: Offers) -> bool {
+        match self {
+            Self::Resource(_) => offers.subscribe,
+            Self::Task(_) => offers.tasks,
+        }
+    }
+}
+
+/// Some of them.
+pub type Subjects = Rc<BTreeSet<Subject>>;
 
 /// What is heard of a server on the matter.
 #[derive(Debug)]
 pub enum Heard<'a> {
-    /// A resource that is wanted has changed.
-    Updated(&'a str),
-    /// The server now tells of these, and of no others.
-    Stands(&'a Uris),
+    /// Something that is wanted has changed; of a task, all that the server says of it: raw `params`.
+    Changed(&'a Subject, Option<Bytes>),
+    /// The server was asked for these, and now tells of those that it honoured, and of no others.
+    Stands {
+        /// What was wanted of it.
+        asked: &'a Subjects,
+        /// What it said it will tell of.
+        honoured: &'a Subjects,
+    },
+    /// A page was visited that the client of this session was asked to visit, in a call that has ended: raw `params`.
+    Visited([u8; 16], Bytes),
 }
 
 /// What is wanted of one server on its home shard.
 pub(super) struct Watched {
-    wanted: RefCell<Uris>,
+    wanted: RefCell<Subjects>,
+    /// What the newest stream was opened for, and the id of its request.
+    asked: RefCell<(u64, Subjects)>,
     changed: Notify,
     acknowledged: Notify,
-    tell: Box<dyn Fn(Heard<'_>)>,
+    elicited: Elicited,
+    tell: Rc<dyn Fn(Heard<'_>)>,
 }
 
 impl Watched {
     /// Nothing is wanted yet. `tell` takes what is heard of the server.
     pub(super) fn new(tell: impl Fn(Heard<'_>) + 'static) -> Self {
-        Self { wanted: RefCell::default(), changed: Notify::new(), acknowledged: Notify::new(), tell: Box::new(tell) }
+        let (changed, acknowledged) = (Notify::new(), Notify::new());
+        let (wanted, asked, elicited, tell) =
+            (RefCell::default(), RefCell::default(), Elicited::default(), Rc::new(tell));
+        Self { wanted, asked, changed, acknowledged, elicited, tell }
     }
 
-    /// What is said here is heard by nobody: by a process or session that is not the one asked to tell.
-    pub(super) fn unheard() -> Rc<Self> {
-        Rc::new(Self::new(|_| ()))
+    /// For a process or session that is not the one asked to tell: nothing is wanted of it, and it is heard only of
+    /// what it has asked its own clients.
+    pub(super) fn aside(&self) -> Rc<Self> {
+        let tell = self.tell.clone();
+        Rc::new(Self::new(move |heard| {
+            if let Heard::Visited(..) = heard {
+                tell(heard);
+            }
+        }))
+    }
+
+    /// Asks the client of a call: see [`Sink::ask`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn ask(
+        &self,
+        sink: &Sink,
+        name: Option<&str>,
+        method: &str,
+        params: Piece,
+    ) -> Result<OneReceiver<Reply>> {
+        self.elicited.asked(sink, method, &params);
+        sink.ask(name, method, params)
+    }
+
+    /// A call was answered: what its client is to visit is remembered.
+    pub(super) fn answered(&self, sink: &Sink, outcome: &Outcome) {
+        if let Outcome::Error(error) = outcome {
+            self.elicited.answered(sink, error);
+        }
+    }
+
+    /// The server says that a page was visited.
+    pub(super) fn visited(&self, params: &[u8]) {
+        if let Some(Done { client, params }) = self.elicited.done(params) {
+            (self.tell)(Heard::Visited(client, params));
+        }
     }
 
     /// From now on these are wanted and no others.
-    pub(super) fn want(&self, uris: Uris) {
-        if *self.wanted.borrow() != uris {
-            self.wanted.replace(uris);
+    pub(super) fn want(&self, subjects: Subjects) {
+        if *self.wanted.borrow() != subjects {
+            self.wanted.replace(subjects);
             self.changed.notify_one();
         }
     }
 
     /// What is wanted now.
-    pub(super) fn wanted(&self) -> Uris {
+    pub(super) fn wanted(&self) -> Subjects {
         self.wanted.borrow().clone()
     }
 
@@ -64,22 +147,50 @@ impl Watched {
 
     /// The server says that a resource changed. What nobody asked for is not passed on.
     pub(super) fn updated(&self, uri: &str) {
-        if self.wanted.borrow().contains(uri) {
-            (self.tell)(Heard::Updated(uri));
+        let subject = Subject::resource(uri);
+        if self.wanted.borrow().contains(&subject) {
+            (self.tell)(Heard::Changed(&subject, None));
         }
     }
 
-    /// The server has said which resources it tells of, as a raw array.
-    pub(super) fn acknowledged(&self, honoured: &[u8]) {
-        self.acknowledged.notify_all();
-        let named = rpc::array_items(honoured).filter_map(rpc::string).map(|uri| Box::from(&*uri));
-        let wanted = self.wanted();
-        (self.tell)(Heard::Stands(&Rc::new(named.filter(|uri| wanted.contains(uri)).collect())));
+    /// The server says how a task stands, in raw `params`. What nobody asked for is not passed on, nor what is no task.
+    pub(super) fn task(&self, params: &[u8]) {
+        let Ok(task) = Task::read(params) else { return };
+        let subject = Subject::task(&task.id);
+        if !self.wanted.borrow().contains(&subject) {
+            return;
+        }
+        if params.len() > TASK_NOTICE_MAX {
+            tracing::warn!(bytes = params.len(), "word of a task is too long to be passed on: its client has to ask");
+            return;
+        }
+        (self.tell)(Heard::Changed(&subject, Some(Bytes::copy_from_slice(params))));
     }
 
-    /// The server tells of these from now on.
-    fn stands(&self, uris: &Uris) {
-        (self.tell)(Heard::Stands(uris));
+    /// A stream is being opened for these, by the request with this id.
+    pub(super) fn asking(&self, id: u64, subjects: &Subjects) {
+        self.asked.replace((id, subjects.clone()));
+    }
+
+    /// The server has said what a stream tells of, in a raw object. An older stream's word says nothing of what was
+    /// asked for since; a server that does not name the stream means the newest.
+    pub(super) fn acknowledged(&self, stream: Option<u64>, honoured: &[u8]) {
+        let (newest, asked) = self.asked.borrow().clone();
+        if stream.is_some_and(|stream| stream != newest) {
+            return;
+        }
+        self.acknowledged.notify_all();
+        let named = |member, subject: fn(&str) -> Subject| {
+            let items = rpc::field(honoured, member).into_iter().flat_map(rpc::array_items);
+            items.filter_map(rpc::string).map(move |text| subject(&text))
+        };
+        let named = named("resourceSubscriptions", Subject::resource).chain(named("taskIds", Subject::task));
+        self.stands(&asked, &Rc::new(named.filter(|subject| asked.contains(subject)).collect()));
+    }
+
+    /// The server was asked for some and tells of some of them from now on.
+    pub(super) fn stands(&self, asked: &Subjects, honoured: &Subjects) {
+        (self.tell)(Heard::Stands { asked, honoured });
     }
 }
 
@@ -92,7 +203,7 @@ const OVERLAP: Duration = Duration::from_millis(SUBSCRIBE_WAIT_MS);
 /// new one can be trusted to stand. Ends when the stream does.
 pub(super) async fn follow<'a>(
     watched: &Watched,
-    listen: impl Fn(Uris) -> LocalBoxFuture<'a, Result<()>>,
+    listen: impl Fn(Subjects) -> LocalBoxFuture<'a, Result<()>>,
 ) -> Result<()> {
     let mut current = listen(watched.wanted());
     loop {
@@ -121,21 +232,39 @@ pub(super) enum Wish {
 }
 
 /// Keeps a legacy session's subscriptions in line with what is wanted, starting from none. Runs until `ask` fails, for
-/// a server that refuses one subscription still has others.
+/// a server that refuses one subscription still has others. Of tasks it cannot tell.
 pub(super) async fn subscribe(watched: &Watched, ask: impl AsyncFn(Wish, &str) -> Result<()>) -> Result<()> {
-    let mut held = Uris::default();
+    let mut held = Subjects::default();
     loop {
-        let wanted = watched.wanted();
-        for uri in wanted.difference(&held) {
+        let asked = watched.wanted();
+        let wanted = asked.iter().filter(|subject| matches!(subject, Subject::Resource(_))).cloned();
+        let wanted: Subjects = Rc::new(wanted.collect());
+        for uri in resources(wanted.difference(&held)) {
             ask(Wish::Begin, uri).await?;
         }
-        for uri in held.difference(&wanted) {
+        for uri in resources(held.difference(&wanted)) {
             ask(Wish::End, uri).await?;
         }
-        watched.stands(&wanted);
+        watched.stands(&asked, &wanted);
         held = wanted;
         watched.changed().await;
     }
+}
+
+/// The URIs of the resources among these.
+pub(super) fn resources<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> impl Iterator<Item = &'a str> {
+    subjects.into_iter().filter_map(|subject| match subject {
+        Subject::Resource(uri) => Some(&**uri),
+        Subject::Task(_) => None,
+    })
+}
+
+/// The ids of the tasks among these.
+pub(super) fn tasks<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> impl Iterator<Item = &'a str> {
+    subjects.into_iter().filter_map(|subject| match subject {
+        Subject::Task(id) => Some(&**id),
+        Subject::Resource(_) => None,
+    })
 }
 
 #[cfg(test)]
@@ -144,8 +273,8 @@ mod tests {
     use crate::rt::{sim, task};
     use std::cell::Cell;
 
-    fn uris(all: &[&str]) -> Uris {
-        Rc::new(all.iter().map(|uri| Box::from(*uri)).collect())
+    fn uris(all: &[&str]) -> Subjects {
+        Rc::new(all.iter().map(|uri| Subject::resource(uri)).collect())
     }
 
     #[test]
@@ -157,8 +286,48 @@ mod tests {
         watched.want(uris(&["a:1"]));
         watched.updated("a:1");
         watched.updated("a:2");
-        watched.acknowledged(br#"["a:1","a:9"]"#);
-        assert_eq!(*heard.borrow(), [r#"Updated("a:1")"#, r#"Stands({"a:1"})"#]);
+        assert_eq!(*heard.borrow(), [r#"Changed(Resource("a:1"), None)"#]);
+    }
+
+    #[test]
+    fn word_of_a_task_is_passed_on_whole_if_it_is_wanted() {
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let told = heard.clone();
+        let watched = Watched::new(move |heard| {
+            if let Heard::Changed(subject, said) = heard {
+                told.borrow_mut().push((subject.clone(), said.unwrap()));
+            }
+        });
+        let wanted = [Subject::task("t1"), Subject::resource("t2")];
+        watched.want(Rc::new(wanted.into_iter().collect()));
+        let said = br#"{ "taskId":"t\u0031","status":"working","x":1.0e0 }"#;
+        watched.task(said);
+        watched.task(br#"{"taskId":"t2","status":"working"}"#);
+        watched.task(br#"{"taskId":"t1"}"#);
+        let long = format!(r#"{{"taskId":"t1","status":"working","x":"{}"}}"#, "x".repeat(TASK_NOTICE_MAX));
+        watched.task(long.as_bytes());
+        assert_eq!(*heard.borrow(), [(Subject::task("t1"), Bytes::from_static(said))]);
+    }
+
+    #[test]
+    fn what_a_server_refuses_to_tell_of_is_known_and_an_older_stream_says_nothing_of_it() {
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let told = heard.clone();
+        let watched = Watched::new(move |heard| {
+            if let Heard::Stands { asked, honoured } = heard {
+                told.borrow_mut().push((asked.clone(), honoured.clone()));
+            }
+        });
+        let all: Subjects = Rc::new([Subject::resource("a:1"), Subject::task("t1")].into_iter().collect());
+        watched.asking(7, &uris(&["a:1"]));
+        watched.asking(8, &all);
+        let word = br#"{"resourceSubscriptions":["a:1","a:9"],"taskIds":[]}"#;
+        watched.acknowledged(Some(7), word);
+        assert!(heard.borrow().is_empty());
+        watched.acknowledged(Some(8), word);
+        watched.acknowledged(None, br#"{"taskIds":["t1"]}"#);
+        let of_task: Subjects = Rc::new([Subject::task("t1")].into_iter().collect());
+        assert_eq!(*heard.borrow(), [(all.clone(), uris(&["a:1"])), (all, of_task)]);
     }
 
     #[test]
@@ -193,7 +362,7 @@ mod tests {
             let open = Rc::new(Cell::new(0));
             let (theirs, log, count) = (watched.clone(), opened.clone(), open.clone());
             let following = task::spawn(async move {
-                let listen = |uris: Uris| -> LocalBoxFuture<'static, Result<()>> {
+                let listen = |uris: Subjects| -> LocalBoxFuture<'static, Result<()>> {
                     log.borrow_mut().push(uris.len());
                     count.set(count.get() + 1);
                     let gone = Gone(count.clone());

@@ -42,3 +42,4 @@ mod streams;
 mod subscriptions;
 mod tangles;
 mod transports;
+mod visits;

@@ -111,9 +111,14 @@ impl Client {
 
     /// Opens a legacy session at this revision.
     pub(crate) fn session(&self, revision: &str) -> Session {
+        self.session_with(revision, json!({}))
+    }
+
+    /// The same with these capabilities.
+    pub(crate) fn session_with(&self, revision: &str, capabilities: Value) -> Session {
         let params = json!({
             "protocolVersion": revision,
-            "capabilities": {},
+            "capabilities": capabilities,
             "clientInfo": {"name": "e2e-legacy", "version": "1"},
         });
         let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});

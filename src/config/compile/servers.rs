@@ -1,12 +1,13 @@
 //! Servers: each either a URL or a command, its references read.
 
 use super::listen::{resolved_path, size};
-use crate::base::limits::{SERVER_NAME_MAX, SERVERS_MAX};
+use crate::base::limits::{EXTENSIONS_MAX, SERVER_NAME_MAX, SERVERS_MAX};
 use crate::config::document::Step;
 use crate::config::env::Lookup;
 use crate::config::file::{self, Config, Era, Server, SessionScope};
 use crate::config::report::Notes;
 use crate::mcp::caps::Policy;
+use crate::mcp::vendor;
 use crate::upstream::spec::{EraSetting, HttpSpec, Processes, Scope, ServerSpec, StdioSpec, Target, TransportSpec};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -86,6 +87,7 @@ struct One<'a> {
 impl<'a> One<'a> {
     fn compile(&self, notes: &mut Notes<'_>) -> Option<ServerSpec> {
         self.check_fields(notes);
+        self.check_extensions(notes);
         let transport = match (&self.server.url, &self.server.command) {
             (Some(url), None) => self.http(url, notes),
             (None, Some(command)) => self.stdio(command, notes),
@@ -130,9 +132,24 @@ impl<'a> One<'a> {
                 roots: self.server.roots,
             },
             share_public: self.server.share_public,
+            extensions: self.server.extensions.iter().map(|name| name.as_str().into()).collect(),
             refresh: Duration::from_millis(self.server.refresh_ms),
             answer_max: size(self.written.limits.answer_max_bytes),
             ..ServerSpec::new(self.name, transport)
+        }
+    }
+
+    fn check_extensions(&self, notes: &mut Notes<'_>) {
+        let (place, all) = (self.at("extensions"), &self.server.extensions);
+        let help = "write identifiers such as \"com.example/thing\", each once";
+        if all.len() > EXTENSIONS_MAX {
+            notes.error(&place, format!("more than {EXTENSIONS_MAX} extensions"), "allow fewer");
+        }
+        for (at, name) in all.iter().enumerate() {
+            let twice = all[..at].contains(name).then_some("is there twice");
+            if let Some(why) = vendor::wrong_name(name).or(twice) {
+                notes.error(&place, format!("{name:?} {why}"), help);
+            }
         }
     }
 

@@ -124,6 +124,12 @@ fn each_mistake_has_its_words() {
         ),
         ("[servers.a]", "2:10: error: the server has neither `url` nor `command`"),
         ("[servers.a]\nurl = \"http://h\"\ncwd = \"/\"", "4:1: error: `cwd` goes with `command`"),
+        ("[servers.a]\nurl = \"http://h\"\nextensions = [\"thing\"]", "\"thing\" has no \"/\""),
+        (
+            "[servers.a]\nurl = \"http://h\"\nextensions = [\"io.modelcontextprotocol/ui\"]",
+            "is an extension of MCP itself",
+        ),
+        ("[servers.a]\nurl = \"http://h\"\nextensions = [\"a/b\", \"a/b\"]", "is there twice"),
         ("[servers.a]\nurl = \"http://u:p@h\"", "must not hold a user name"),
         ("[servers.a]\nurl = \"${env:NOPE}\"", "3:7: error: the environment has no NOPE; set it"),
         ("[servers.a]\nurl = \"https://h\"\nca_file = \"nope.pem\"", "nope.pem cannot be read"),

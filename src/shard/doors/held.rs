@@ -8,18 +8,23 @@ use crate::base::error::Result;
 use crate::base::ids::{GrantId, KeyId};
 use crate::catalog::Door;
 use crate::config::Snapshot;
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::subscribe::{self, Change, Listen};
+use crate::mcp::task::{self, Task};
 use crate::rt::stream::Stream;
-use crate::rt::task;
+use crate::rt::task::spawn;
 use crate::shard::Shard;
+use crate::shard::doors::notices::visited;
 use crate::shard::event_sessions::Registered;
 use crate::shard::interests::Topic;
 use crate::shard::relay::framed;
 use crate::shard::session::SessionKey;
 use crate::shard::streams::{Call, OpenStream};
 use crate::shard::teller::Teller;
+use crate::upstream::watched::Subject;
 use crate::wire::http::ServerConn;
 use futures_util::future::{Either, select};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -47,13 +52,19 @@ pub(crate) struct Kept {
     pub(crate) subscription: Option<Box<[u8]>>,
     /// The changes it tells of.
     pub(crate) listen: Listen,
+    /// The tasks it tells of, with the ids by which the client knows them.
+    pub(crate) tasks: BTreeMap<Topic, Box<str>>,
+    /// What its client can do.
+    pub(crate) caps: ClientCaps,
     /// Who else speaks on it, and how.
     pub(crate) voice: Voice,
 }
 
 /// Who speaks on a stream beside the gate itself, and how.
+#[derive(Default)]
 pub(crate) enum Voice {
     /// Nobody.
+    #[default]
     Plain,
     /// The session over HTTP+SSE that it is.
     Spoken(Registered),
@@ -123,7 +134,9 @@ async fn hear<S: Stream>(shard: &Rc<Shard>, conn: &ServerConn<S>, held: &mut Hel
         }
         let before = std::mem::replace(&mut held.seen, now);
         let said = match call {
-            _ if before != now || held.open.has_news() => conn.try_write_stream(&held.notices(shard, before)),
+            _ if before != now || held.open.has_news() || held.open.has_visits() => {
+                conn.try_write_stream(&held.notices(shard, before))
+            }
             Call::Beat => conn.try_write_stream(BEAT),
             Call::Look => continue,
         };
@@ -145,7 +158,7 @@ fn linger(shard: &Rc<Shard>, mut held: Box<Held>) {
     teller.leave();
     held.open.uncount();
     let shard = shard.clone();
-    drop(task::spawn(async move {
+    drop(spawn(async move {
         while held.is_kept(&shard).await {
             let Some(now) = held.marks(&shard) else { return };
             let Voice::Kept(teller) = &held.kept.voice else { return };
@@ -194,22 +207,47 @@ impl Held {
         let id = self.kept.subscription.as_deref();
         let lists = changed.map(|change| change.notice(id));
         let (in_force, news) = (shard.in_force(), self.open.news());
-        let uris = news.iter().filter_map(|topic| self.known_as(&in_force.snapshot, topic));
+        let told = news.iter().filter_map(|(topic, said)| match &topic.subject {
+            Subject::Resource(uri) => {
+                let uri = self.known_as(&in_force.snapshot, (&topic.server, uri))?;
+                Some(subscribe::updated(&uri, id))
+            }
+            Subject::Task(_) => self.task_notice(&in_force.snapshot, topic, said.as_deref()?),
+        });
+        let visits = self.open.visits();
+        let visits = visits.iter().filter(|visit| self.admits(&in_force.snapshot, &visit.server));
+        let told = told.chain(visits.map(|visit| visited(&visit.params)));
         let mut out = Vec::new();
-        lists
-            .chain(uris.map(|uri| subscribe::updated(&uri, id)))
-            .for_each(|json| self.kept.voice.frame(&mut out, &json));
+        lists.chain(told).for_each(|json| self.kept.voice.frame(&mut out, &json));
         out
     }
 
+    /// Whether its key may use a server of this name.
+    fn admits(&self, now: &Snapshot, server: &str) -> bool {
+        let principal = now.keys.standing(self.kept.key, Clock::recent_wall());
+        let admitted = |id| principal.is_some_and(|principal| now.grant(principal.grant).admits(id));
+        now.catalog.server_id(server).is_some_and(admitted)
+    }
+
+    /// Word of a task, where its key may still use the server, and the server asks nothing of its client that it may
+    /// not ask.
+    fn task_notice(&self, now: &Snapshot, topic: &Topic, said: &[u8]) -> Option<Vec<u8>> {
+        let id = self.kept.tasks.get(topic)?;
+        let (_, spec) = now.server_by_name(&topic.server)?;
+        let is_granted = self.admits(now, &topic.server);
+        let is_permitted = Task::read(said).is_ok_and(|task| task.is_permitted(self.kept.caps.allowed_by(spec.asks)));
+        let subscription = self.kept.subscription.as_deref().filter(|_| is_granted && is_permitted)?;
+        Some(task::notification(said, id, subscription))
+    }
+
     /// The URI by which the client knows a resource, where it still may read it.
-    fn known_as(&self, now: &Snapshot, topic: &Topic) -> Option<String> {
+    fn known_as(&self, now: &Snapshot, (server, own): (&str, &str)) -> Option<String> {
         let (catalog, door) = (&now.catalog, self.door(now)?);
         let principal = now.keys.standing(self.kept.key, Clock::recent_wall())?;
-        let server = catalog.server_id(&topic.server)?;
-        let uri = catalog.listed_uri(door, server, &topic.uri);
+        let server = catalog.server_id(server)?;
+        let uri = catalog.listed_uri(door, server, own);
         let owned = catalog.resolve_resource(door, &uri, now.grant(principal.grant))?;
-        (owned.server == server && *owned.uri == *topic.uri).then(|| uri.clone().into_owned())
+        (owned.server == server && owned.uri == own).then(|| uri.clone().into_owned())
     }
 
     /// Writes what was said in the session over HTTP+SSE that it is, and why it cannot go on, if it cannot.

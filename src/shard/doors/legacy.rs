@@ -6,6 +6,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::catalog::ListKind;
 use crate::mcp::bridge::Bridge;
 use crate::mcp::call::{CallMethod, CallParams};
+use crate::mcp::caps::ClientCaps;
 use crate::mcp::handshake::Initialize;
 use crate::mcp::inbound::{self, session_id};
 use crate::mcp::legacy::{Admitted, LegacyMessage, LegacyMethod, LegacyRequest, admit};
@@ -14,6 +15,7 @@ use crate::mcp::progress::Notices;
 use crate::mcp::refusal::Refusal;
 use crate::mcp::revision::{Era, Revision};
 use crate::mcp::session::{self, Session};
+use crate::mcp::vendor::Declared;
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::shard::call::{self as calls, Call, Caller};
@@ -117,6 +119,9 @@ async fn single<S: Stream>(
     session: &Session,
     request: &LegacyRequest<'_>,
 ) -> Result<()> {
+    if let Some(refusal) = unoffered(exchange, request) {
+        return refuse::refusal(&exchange.shard, conn, &refusal).await;
+    }
     match request.method {
         LegacyMethod::Ping => relay::finish(conn, 200, empty(request.id)).await,
         LegacyMethod::SetLevel => relay::finish(conn, 200, set_level(exchange, session, request)).await,
@@ -127,6 +132,17 @@ async fn single<S: Stream>(
         LegacyMethod::List(kind) => respond_list(exchange, conn, list(kind, request)).await,
         LegacyMethod::Call(method) => call(exchange, conn, head, session, (request, method)).await,
     }
+}
+
+/// The refusal of a method that no server the key sees here offers.
+fn unoffered(exchange: &Exchange, request: &LegacyRequest<'_>) -> Option<Refusal> {
+    let is_offered = match request.method {
+        LegacyMethod::List(kind) => exchange.offers_list(kind),
+        LegacyMethod::Call(method) => exchange.offers_method(method),
+        _ => true,
+    };
+    let unknown = || Error::new(Kind::MethodNotFound, "method not found");
+    (!is_offered).then(|| Refusal::in_band(unknown(), Some(request.id)))
 }
 
 fn list<'a>(kind: ListKind, request: &'a LegacyRequest<'a>) -> Asked<'a> {
@@ -153,6 +169,7 @@ async fn call<S: Stream>(
     let coming = Coming { shard: &shard, session, request: request.id };
     let way = Way { events: head.accepts_events(), cancel: &cancel, client: Client::ComesBack(&coming) };
     let (sink, mut events) = way.events();
+    let sink = if session.caps.has(ClientCaps::ELICITATION_URL) { sink.of_client(session.id) } else { sink };
     let (answer, told) = {
         let running = pin!(run(exchange, session, request, &asked, &sink));
         let tell = |said| match said {
@@ -161,6 +178,8 @@ async fn call<S: Stream>(
         };
         relay::run(conn, &way, running, &mut events, tell).await
     };
+    // What is said of a visit from now on is for another stream.
+    drop(events);
     let bridged = finish(&bridge(exchange, &answer), request.id, &answer);
     relay::answer(exchange, conn, told, bridged).await
 }
@@ -180,6 +199,7 @@ async fn run(
         wanted: wanted_of(&asking.params),
         input: Input::default(),
         caps: session.caps,
+        declared: Declared::default(),
         meta: call_meta(&asking.meta, trace, Some(shard.log_levels.of(&session.id))),
         caller: Caller {
             era: audit::Era::Legacy,
@@ -191,7 +211,7 @@ async fn run(
         },
     };
     let answer = calls::run(exchange, &asked, |_| Ok(()), sink, pin!(cancellable.cancelled())).await?;
-    Ok(told::to_legacy_client(&asked, answer))
+    Ok(told::to_legacy_client(exchange, &asked, answer))
 }
 
 fn bridge<'a>(exchange: &'a Exchange, answer: &Result<Answer>) -> Bridge<'a> {
@@ -246,6 +266,9 @@ pub(crate) async fn body(
         Ok(request) => request,
         Err(refusal) => return refusal.body(),
     };
+    if let Some(refusal) = unoffered(&exchange, request) {
+        return refusal.body();
+    }
     let id = request.id;
     let refused = |error| Refusal::in_band(error, Some(id)).body();
     match request.method {

@@ -1,7 +1,7 @@
 //! The modern era: every request stands for itself (2026-07-28).
 
 use crate::audit;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::LIST_TTL_MS;
 use crate::mcp::bridge::{Bridge, CacheScope};
 use crate::mcp::call::{CallMethod, CallParams};
@@ -14,22 +14,20 @@ use crate::mcp::refusal::Refusal;
 use crate::mcp::revision::Era;
 use crate::mcp::subscribe::{self, Listen};
 use crate::mcp::task::{self, TaskMethod};
+use crate::mcp::vendor::Declared;
 use crate::rt::local::Notify;
 use crate::rt::stream::Stream;
 use crate::shard::call::{self, Call, Caller};
-use crate::shard::doors::held::Voice;
 use crate::shard::doors::notices::{call_meta, check_mirrored, era_of, finish, hear, trace_of};
 use crate::shard::doors::stream::{self, After, Script};
 use crate::shard::doors::{asking, told};
 use crate::shard::exchange::Exchange;
-use crate::shard::interests::Topic;
 use crate::shard::lists::{Asked, respond_list};
 use crate::shard::refuse;
 use crate::shard::relay::{self, Client, Way};
-use crate::shard::wanted::{self, Wanted, topic_of, wanted_of};
+use crate::shard::wanted::{self, Wanted, task_topic_of, topic_of, wanted_of};
 use crate::upstream::operation::Input;
 use crate::wire::http::{RequestHead, ServerConn};
-use std::collections::BTreeSet;
 use std::pin::pin;
 
 /// Answers a request whose headers agree with its body.
@@ -39,10 +37,20 @@ pub(crate) async fn answer<S: Stream>(
     head: &RequestHead,
     request: &ModernRequest<'_>,
 ) -> Result<After> {
+    let is_offered = match request.method {
+        ModernMethod::List(kind) => exchange.offers_list(kind),
+        ModernMethod::Call(method) => exchange.offers_method(method),
+        ModernMethod::Discover | ModernMethod::Listen => true,
+    };
+    if !is_offered {
+        let refusal = Refusal::new(Error::new(Kind::MethodNotFound, "method not found"), Some(request.id));
+        return Box::pin(refuse::refusal(&exchange.shard, conn, &refusal)).await.map(|()| After::Done);
+    }
     let answered = match request.method {
         ModernMethod::Discover => {
             let offers = exchange.snapshot().offers(exchange.principal.grant, exchange.door);
-            let body = exchange.shard.model.discover(request.id, offers);
+            let vendor = exchange.snapshot().vendor_extensions(exchange.principal.grant, exchange.door);
+            let body = exchange.shard.model.discover(request.id, (offers, &vendor));
             relay::finish(conn, 200, body).await
         }
         ModernMethod::List(kind) => {
@@ -97,7 +105,8 @@ async fn send<S: Stream>(
     };
     let answer = answer.and_then(|answer| told::to_client(exchange, &call, answer));
     let upstream = era_of(&answer, Era::Modern);
-    let reads = (method == CallMethod::Resource).then(|| cache_scope(exchange, &wanted, is_retry));
+    let reads = matches!(method, CallMethod::Resource | CallMethod::Skill(_));
+    let reads = reads.then(|| cache_scope(exchange, &wanted, is_retry));
     let model = &exchange.shard.model;
     let bridge = Bridge { client: Era::Modern, upstream, model, client_caps: meta.capabilities, reads };
     let bridged = finish(&bridge, request.id, &answer);
@@ -119,7 +128,7 @@ fn retry_of<'a>(method: CallMethod, params: &Params<'a>) -> Result<Option<Retry<
             responses: Some(checked_responses(params.input_responses.unwrap_or_default())?),
             state: None,
         })),
-        CallMethod::Task(_) | CallMethod::Complete => Ok(None),
+        CallMethod::Task(_) | CallMethod::Complete | CallMethod::Skill(_) => Ok(None),
         _ => Retry::read(params.input_responses, params.request_state),
     }
 }
@@ -131,7 +140,11 @@ fn call_of<'a>(request: &'a ModernRequest<'_>, wanted: Wanted<'a>) -> Call<'a> {
     Call {
         wanted,
         input: Input::default(),
-        caps: meta.capabilities.map_or(ClientCaps::default(), |raw| ClientCaps::read(raw, request.revision)),
+        caps: caps_of(request),
+        declared: Declared {
+            capabilities: meta.capabilities.unwrap_or_default(),
+            meta: request.params.meta.unwrap_or_default(),
+        },
         meta: call_meta(meta, trace, meta.log_level),
         caller: Caller {
             era: audit::Era::Modern,
@@ -144,21 +157,31 @@ fn call_of<'a>(request: &'a ModernRequest<'_>, wanted: Wanted<'a>) -> Call<'a> {
     }
 }
 
+fn caps_of(request: &ModernRequest<'_>) -> ClientCaps {
+    request.meta.capabilities.map_or(ClientCaps::default(), |raw| ClientCaps::read(raw, request.revision))
+}
+
 async fn listen<S: Stream>(
     exchange: &Exchange,
     conn: &mut ServerConn<S>,
     request: &ModernRequest<'_>,
 ) -> Result<After> {
-    let read = |params| Ok((Listen::read(params)?, subscribe::resources(params)?));
-    let (listen, named) = match read(&request.params) {
+    let read = |params| Ok((Listen::read(params)?, subscribe::resources(params)?, subscribe::tasks(params)?));
+    let (listen, uris, ids) = match read(&request.params) {
         Ok(read) => read,
         Err(error) => return in_band(exchange, conn, error, request.id).await.map(|()| After::Done),
     };
-    let granted = named.iter().filter_map(|uri| Some((&**uri, topic_of(exchange, uri)?)));
-    let (honoured, topics): (Vec<&str>, BTreeSet<Topic>) = granted.unzip();
-    let first = Some(relay::framed(&listen.acknowledged(request.id, &honoured)));
-    let (subscription, voice) = (Some(request.id), Voice::Plain);
-    let script = Script { subscription, session: None, first, listen, topics, voice, missed: false };
+    let caps = caps_of(request);
+    if !ids.is_empty()
+        && let Some(refusal) = task::undeclared(caps, Some(request.id))
+    {
+        return refuse::refusal(&exchange.shard, conn, &refusal).await.map(|()| After::Done);
+    }
+    let resources = uris.iter().filter_map(|uri| Some((topic_of(exchange, uri)?, &**uri)));
+    let tasks = ids.iter().filter_map(|id| Some((task_topic_of(exchange, id)?, &**id)));
+    let named: Vec<_> = resources.chain(tasks).filter(|(topic, _)| stream::tells(exchange, topic)).collect();
+    let topics = named.iter().map(|(topic, _)| topic.clone()).collect();
+    let script = Script { subscription: Some(request.id), listen, topics, named, caps, ..Script::default() };
     stream::begin(exchange, conn, script).await
 }
 

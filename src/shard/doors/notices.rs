@@ -42,7 +42,15 @@ pub(crate) fn tell(notices: &mut Notices, event: &Event) -> Option<Vec<u8>> {
     match event.kind {
         EventKind::Progress => notices.progress(&event.params),
         EventKind::Log => notices.log(&event.params),
+        EventKind::Visited => Some(visited(&event.params)),
     }
+}
+
+/// The word that a page was visited, for the legacy client that was asked to (2025-11-25 client/elicitation).
+pub(crate) fn visited(params: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(params.len() + 80);
+    rpc::notification(&mut out, "notifications/elicitation/complete", Some(params));
+    out
 }
 
 /// Whether the `Mcp-Param-*` headers say what the arguments say (2026-07-28 transports, custom headers).

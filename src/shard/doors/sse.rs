@@ -36,7 +36,6 @@ use crate::upstream::answer::{Said, Sink};
 use crate::wire::http::{Body, Method, RequestHead, ServerConn};
 use crate::wire::{rpc, sse};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// The only revision of this transport.
@@ -76,9 +75,7 @@ async fn open<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>) -> Resul
     };
     let session = EventSession::new(state, server, exchange.narrowing.clone());
     let voice = Voice::Spoken(Registered::new(shard, id, session));
-    let (listen, topics) = (Listen::ALL, BTreeSet::new());
-    let first = Some(first);
-    let script = Script { subscription: None, session: Some(id), first, listen, topics, voice, missed: false };
+    let script = Script { session: Some(id), first: Some(first), listen: Listen::ALL, voice, ..Script::default() };
     stream::begin(exchange, conn, script).await
 }
 

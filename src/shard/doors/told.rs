@@ -6,6 +6,7 @@ use crate::base::ids::ServerId;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::result::{RawResult, ResultKind};
 use crate::mcp::revision::Era;
+use crate::mcp::skill::SkillMethod;
 use crate::mcp::task::{self, Task, TaskId, TaskMethod};
 use crate::shard::call::{Call, unserved};
 use crate::shard::doors::asking;
@@ -21,6 +22,7 @@ use crate::wire::rpc::{self, Edit};
 pub(super) fn to_client(exchange: &Exchange, call: &Call<'_>, answer: Answer) -> Result<Answer> {
     match (call.wanted, &answer.outcome) {
         (Wanted::Task { method, id }, _) => about_task(exchange, call, (method, id), answer),
+        (Wanted::Skill { method, .. }, Outcome::Result(_)) => Ok(about_skill(exchange, call, method, answer)),
         (Wanted::Resource { uri }, Outcome::Result(_)) => asking::late(exchange, call, read(uri, answer)),
         (_, Outcome::Result(result)) if result.gist().kind == ResultKind::Task => begun(exchange, call, answer),
         _ => asking::late(exchange, call, answer),
@@ -28,8 +30,9 @@ pub(super) fn to_client(exchange: &Exchange, call: &Call<'_>, answer: Answer) ->
 }
 
 /// A legacy client's, which has no tasks of this kind.
-pub(super) fn to_legacy_client(call: &Call<'_>, answer: Answer) -> Answer {
+pub(super) fn to_legacy_client(exchange: &Exchange, call: &Call<'_>, answer: Answer) -> Answer {
     match call.wanted {
+        Wanted::Skill { method, .. } => about_skill(exchange, call, method, answer),
         Wanted::Resource { uri } => read(uri, answer),
         _ => answer,
     }
@@ -81,6 +84,20 @@ fn about_task(
 fn renamed(exchange: &Exchange, id: &str, answer: &Answer) -> Answer {
     let result = task::renamed(answer.raw(), id, &exchange.shard.model);
     Answer { outcome: Outcome::Result(RawResult::from(Piece::from(result))), era: Era::Modern }
+}
+
+/// What a server says of a skill, with the URIs by which clients at this door know its files.
+fn about_skill(exchange: &Exchange, call: &Call<'_>, method: SkillMethod, answer: Answer) -> Answer {
+    let Some(admitted) = wanted::find(exchange, &call.wanted) else { return answer };
+    let Outcome::Result(result) = &answer.outcome else { return answer };
+    let known = |uri: &str| {
+        let uri = exchange.catalog().listed_uri(exchange.door, admitted.server, uri);
+        uri.into_owned().into()
+    };
+    match method.renamed(result, &known) {
+        Some(renamed) => Answer { outcome: Outcome::Result(RawResult::from(Piece::from(renamed))), era: answer.era },
+        None => answer,
+    }
 }
 
 /// What was read, under the URI that the client asked for where the server knows it by another.

@@ -5,6 +5,7 @@ use crate::base::buf::Piece;
 use crate::rt::local::{Closed, Notify, OneReceiver};
 use crate::upstream::answer::{Reply, Sink};
 use crate::upstream::patience::{Hold, Holds, QUESTION};
+use crate::upstream::watched::Watched;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -78,14 +79,14 @@ impl Asks {
     pub(super) fn ask(
         &self,
         name: Option<&str>,
-        method: &str,
-        params: Piece,
+        (method, params): (&str, Piece),
+        watched: &Watched,
     ) -> Result<(OneReceiver<Reply>, Hold), Closed> {
         let call = match &self.calls.borrow()[..] {
             [(_, call)] => call.clone(),
             _ => return Err(Closed),
         };
-        let answer = call.sink.ask(name, method, params).map_err(|_| Closed)?;
+        let answer = watched.ask(&call.sink, name, method, params).map_err(|_| Closed)?;
         Ok((answer, call.holds.begin(QUESTION)))
     }
 }
@@ -98,7 +99,8 @@ mod tests {
     #[test]
     fn a_question_belongs_to_the_only_call_there_is() {
         let asks = Rc::new(Asks::default());
-        let ask = || asks.ask(Some("q"), "roots/list", Piece::default());
+        let watched = Watched::new(|_| ());
+        let ask = || asks.ask(Some("q"), ("roots/list", Piece::default()), &watched);
         assert!(ask().is_err(), "nobody calls");
         let (sink, mut said) = relay();
         let first = asks.enter(&sink, Rc::default());

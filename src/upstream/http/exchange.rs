@@ -94,7 +94,9 @@ impl Exchange<'_> {
             }
             Incoming::ListChanged => self.list_changed.notify_one(),
             Incoming::Updated(uri) => self.watched.updated(&uri),
-            Incoming::Acknowledged(honoured) => self.watched.acknowledged(&honoured),
+            Incoming::Task(params) => self.watched.task(&params),
+            Incoming::Visited(params) => self.watched.visited(&params),
+            Incoming::Acknowledged { stream, honoured } => self.watched.acknowledged(stream, &honoured),
             Incoming::Request { id, method, params } => serve(ServerRequest { id, method, params }).await?,
             Incoming::Event { .. } | Incoming::Other(_) => {}
         }

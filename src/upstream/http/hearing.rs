@@ -134,6 +134,7 @@ impl Listener {
             Incoming::Request { id, method, params } => self.serve(ServerRequest { id, method, params }),
             Incoming::ListChanged => self.list_changed.notify_one(),
             Incoming::Updated(uri) => self.watched.updated(&uri),
+            Incoming::Visited(params) => self.watched.visited(&params),
             _ => {}
         }
     }
@@ -142,7 +143,7 @@ impl Listener {
         let Some(aside) = self.asides.begin() else { return };
         let name = rpc::string(&id).map(String::from);
         let asked = match self.caps.permits(&method, Some(&params)) {
-            true => self.asks.ask(name.as_deref(), &method, params).ok(),
+            true => self.asks.ask(name.as_deref(), (&method, params), &self.watched).ok(),
             false => None,
         };
         let (wire, headers) = (self.wire.clone(), self.headers.clone());

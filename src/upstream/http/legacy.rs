@@ -146,6 +146,9 @@ impl Legacy<'_> {
         let (wire, headers) = (self.wire.clone(), session.headers.clone());
         let given_up = GivenUp::new(id, move |word| cancel(wire.clone(), headers.clone(), word));
         let tried = self.request(session, &message::call(id, Era::Legacy, call), sink, patience).await;
+        if let Ok(Tried::Answered(outcome)) = &tried {
+            session.watched.answered(sink, outcome);
+        }
         let gone = tried.as_ref().is_err_and(|error| error.kind == Kind::Unreachable);
         if tried.is_ok() || gone {
             given_up.forget();
@@ -223,7 +226,7 @@ impl Legacy<'_> {
             return self.post(&session.headers, reply, patience).await.map(drop);
         };
         let name = rpc::string(&request.id);
-        let answer = sink.ask(name.as_deref(), &request.method, request.params)?;
+        let answer = session.watched.ask(sink, name.as_deref(), &request.method, request.params)?;
         let hold = patience.holds().begin(QUESTION);
         let (wire, headers, id) = (self.wire.clone(), session.headers.clone(), request.id);
         task::spawn(async move {

@@ -14,7 +14,7 @@ use crate::upstream::message::{self, Ask};
 use crate::upstream::operation::Operation;
 use crate::upstream::patience::Patience;
 use crate::upstream::probe::{About, Probed, judge_discover};
-use crate::upstream::watched::{Uris, follow};
+use crate::upstream::watched::{Subjects, follow};
 use crate::upstream::wiring::Wiring;
 use smallvec::SmallVec;
 use std::pin::pin;
@@ -96,15 +96,15 @@ impl Modern<'_> {
 
     /// Listens for changes of its lists and of what is watched until the server ends that.
     pub(super) async fn watch(&self, about: &About) -> Result<()> {
-        follow(&self.wiring.watched, |uris| Box::pin(self.listen(about, uris))).await
+        follow(&self.wiring.watched, |subjects| Box::pin(self.listen(about, subjects))).await
     }
 
-    async fn listen(&self, about: &About, uris: Uris) -> Result<()> {
-        let uris = if about.offers.subscribe { uris } else { Uris::default() };
-        if !about.changes.any() && uris.is_empty() {
+    async fn listen(&self, about: &About, asked: Subjects) -> Result<()> {
+        let Some(subjects) = about.listened_for(&self.wiring.watched, &asked) else {
             return std::future::pending().await;
-        }
-        let ask = message::listen(self.wiring.ids.mint(), about.changes, &uris);
+        };
+        let ask = message::listen(self.wiring.ids.mint(), about.changes, &subjects);
+        self.wiring.watched.asking(ask.id, &asked);
         let opening = Patience::opening(self.wiring.spec.probe_timeout);
         match self.send(&ask, &[], &opening).await? {
             Reply::Messages(messages) => {

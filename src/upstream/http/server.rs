@@ -16,7 +16,6 @@ use crate::upstream::patience::Patience;
 use crate::upstream::probe::{About, Probed};
 use crate::upstream::scopes::{Lease, Scopes, Seat};
 use crate::upstream::spec::{EraSetting, Scope};
-use crate::upstream::watched::Watched;
 use crate::upstream::wiring::{Opened, Transport, Wiring};
 use futures_util::future::join_all;
 use std::rc::Rc;
@@ -105,7 +104,7 @@ impl HttpServer {
         let end = move |old: Rc<Session>| drop(task::spawn(async move { legacy::delete(&wire, &old).await }));
         let open = async || {
             let is_asked = *seat == self.listing_seat();
-            let watched = if is_asked { self.wiring.watched.clone() } else { Watched::unheard() };
+            let watched = if is_asked { self.wiring.watched.clone() } else { self.wiring.watched.aside() };
             let session = self.legacy()?.initialize(seat.caps, watched).await;
             match &session {
                 Ok(session) if self.is_modern() => self.wiring.leg.learn(Verdict::dual(session.stateful)),
@@ -196,7 +195,7 @@ impl Transport for HttpServer {
     }
 
     async fn watch(&self, about: &About) -> Result<()> {
-        if !about.changes.any() && !about.offers.subscribe {
+        if !about.can_be_listened_to() {
             return std::future::pending().await;
         }
         match self.era(Era::Modern).await? {

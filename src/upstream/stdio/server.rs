@@ -18,9 +18,9 @@ use crate::upstream::scopes::{Lease, Scopes, Seat};
 use crate::upstream::spec::{Processes, Scope, StdioSpec, TransportSpec};
 use crate::upstream::stdio::open::{Opener, Ready};
 use crate::upstream::stdio::process::Cancel;
-use crate::upstream::watched::{Uris, Watched, follow, subscribe};
+use crate::upstream::watched::{Subjects, follow, subscribe};
 use crate::upstream::wiring::{Opened, Transport, Wiring};
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, LocalBoxFuture, join_all, select};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl StdioServer {
         let wiring = &*self.wiring;
         let (spec, leg, ids) = (&*wiring.spec, &wiring.leg, &*wiring.ids);
         let is_asked = *seat == self.listing_seat();
-        let watched = &if is_asked { wiring.watched.clone() } else { Watched::unheard() };
+        let watched = &if is_asked { wiring.watched.clone() } else { wiring.watched.aside() };
         let (list_changed, caps) = (&wiring.list_changed, seat.caps);
         let opened = Opener { spec, stdio: self.stdio()?, leg, ids, list_changed, watched, caps }.open().await;
         if opened.is_err() {
@@ -95,12 +95,12 @@ impl StdioServer {
 
 impl StdioServer {
     /// Listens on one stream of a modern process.
-    async fn listen(&self, ready: &Ready, about: &About, uris: Uris) -> Result<()> {
-        let uris = if about.offers.subscribe { uris } else { Uris::default() };
-        if !about.changes.any() && uris.is_empty() {
+    async fn listen(&self, ready: &Ready, about: &About, asked: Subjects) -> Result<()> {
+        let Some(subjects) = about.listened_for(&self.wiring.watched, &asked) else {
             return std::future::pending().await;
-        }
-        let ask = message::listen(self.wiring.ids.mint(), about.changes, &uris);
+        };
+        let ask = message::listen(self.wiring.ids.mint(), about.changes, &subjects);
+        self.wiring.watched.asking(ask.id, &asked);
         let forever = Patience::fixed(Duration::MAX);
         ready.process.ask(ask, &Asker::nobody(), &forever, Cancel::Tell).await.map(drop)
     }
@@ -148,13 +148,20 @@ impl Transport for StdioServer {
 
     async fn watch(&self, about: &About) -> Result<()> {
         let ready = self.process(&self.listing_seat()).await?;
-        if !about.offers.subscribe && (ready.era == Era::Legacy || !about.changes.any()) {
+        let is_heard = match ready.era {
+            Era::Modern => about.can_be_listened_to(),
+            Era::Legacy => about.offers.subscribe,
+        };
+        if !is_heard {
             return Err(ready.process.ended().await);
         }
         let ended = pin!(ready.process.ended());
         let listening = async {
             match ready.era {
-                Era::Modern => follow(&self.wiring.watched, |uris| Box::pin(self.listen(&ready, about, uris))).await,
+                Era::Modern => {
+                    let listen = |subjects| -> LocalBoxFuture<'_, _> { Box::pin(self.listen(&ready, about, subjects)) };
+                    follow(&self.wiring.watched, listen).await
+                }
                 Era::Legacy => self.subscribe(&ready).await,
             }
         };
