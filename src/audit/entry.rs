@@ -194,7 +194,7 @@ impl<'a> Outcome<'a> {
             code: error.map_or(0, Kind::rpc_code),
             result_digest: result.0,
             result_bytes: result.1,
-            phase_ns: Phase::ALL.map(|phase| nanos(stamps.spent(phase))),
+            phase_ns: stamps.spent_ns(),
             total_ns: nanos(stamps.total()),
         }
     }

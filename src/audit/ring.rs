@@ -18,6 +18,10 @@ const TAIL_AT: usize = 192;
 /// Where the records begin; also what a ring file has on top of its capacity.
 pub(crate) const RING_HEAD: usize = 4096;
 
+/// About the size of a call's record, in bytes. A ring is larger than the caches next to a processor: what is written
+/// next comes from far.
+const NEXT_RECORD: usize = 512;
+
 /// One shard's ring.
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -101,7 +105,10 @@ impl Ring {
         debug_assert!(record.len() <= self.free() && record.len().is_multiple_of(ALIGN));
         let head = self.head();
         self.copy_in(head, record);
-        self.map.word(HEAD_AT).set(head + record.len() as u64);
+        let head = head + record.len() as u64;
+        self.map.word(HEAD_AT).set(head);
+        let next = self.place(head);
+        self.map.expect_write(RING_HEAD + next, NEXT_RECORD.min(self.capacity - next));
     }
 
     /// Writes bytes where they belong without counting them.

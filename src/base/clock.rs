@@ -9,7 +9,7 @@ const WALL_KEPT: Duration = Duration::from_millis(100);
 
 thread_local! {
     static SIMULATED: Cell<Option<Simulated>> = const { Cell::new(None) };
-    /// The last reading of the monotonic clock; zero before the first.
+    /// The last reading of the monotonic clock; zero before the first of a turn.
     static RECENT: Cell<Instant> = const { Cell::new(Instant(0)) };
     /// The last reading of the time of day, and when it was taken.
     static WALL: Cell<(Instant, WallTime)> = const { Cell::new((Instant(0), WallTime(0))) };
@@ -66,8 +66,8 @@ impl Clock {
         now
     }
 
-    /// The last reading of this thread. Every turn of a task begins with one, so within a task it is as old as the turn
-    /// at most: near enough for deadlines, and a request needs a dozen of those.
+    /// The last reading of this thread in the running task's turn, or one taken now: within a task it is as old as the
+    /// turn at most. That is near enough for deadlines, and a request needs a dozen of those.
     pub fn recent() -> Instant {
         if SIMULATED.get().is_some() {
             return Self::now();
@@ -76,6 +76,11 @@ impl Clock {
             Instant(0) => Self::now(),
             recent => recent,
         }
+    }
+
+    /// A task's turn begins: what was read before is not recent any more. A turn that asks for no time reads no clock.
+    pub fn begin_turn() {
+        RECENT.set(Instant(0));
     }
 
     /// Now as a time of day.
@@ -140,5 +145,15 @@ mod tests {
         let (wall, exact) = (Clock::recent_wall(), Clock::wall());
         assert!(exact.0 - wall.0 < 1000, "{wall:?} {exact:?}");
         assert_eq!(Clock::recent_wall().0, wall.0);
+    }
+
+    #[test]
+    fn a_turn_sees_no_reading_of_an_earlier_one() {
+        let stale = Clock::recent();
+        while Clock::now() == stale {}
+        Clock::begin_turn();
+        let read = Clock::recent();
+        assert!(read > stale);
+        assert_eq!(Clock::recent(), read, "one reading lasts for the whole turn");
     }
 }

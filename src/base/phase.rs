@@ -60,19 +60,26 @@ impl Stamps {
         self.start
     }
 
-    /// Time spent in a phase: from the end of the latest earlier phase that ended; zero if it has not ended.
-    pub fn spent(&self, phase: Phase) -> Duration {
-        let (end, earlier) = (self.ends[phase as usize], &self.ends[..phase as usize]);
-        if end == NEVER {
-            return Duration::ZERO;
+    /// Nanoseconds spent in each phase: from the end of the latest earlier phase that ended; zero if it has not ended.
+    pub fn spent_ns(&self) -> [u64; Phase::ALL.len()] {
+        let (mut spent, mut before) = ([0; Phase::ALL.len()], self.start);
+        for (spent, end) in spent.iter_mut().zip(self.ends) {
+            if end != NEVER {
+                *spent = end.0.saturating_sub(before.0);
+                before = end;
+            }
         }
-        let before = earlier.iter().rev().find(|end| **end != NEVER);
-        end.since(*before.unwrap_or(&self.start))
+        spent
     }
 
-    /// Time since the exchange began.
+    /// Time spent in a phase, as [`Self::spent_ns`] says.
+    pub fn spent(&self, phase: Phase) -> Duration {
+        Duration::from_nanos(self.spent_ns()[phase as usize])
+    }
+
+    /// Time since the exchange began, as of the last look at the clock: the phase that has just ended took one.
     pub fn total(&self) -> Duration {
-        Clock::now().since(self.start)
+        Clock::recent().since(self.start)
     }
 }
 

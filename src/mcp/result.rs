@@ -49,7 +49,7 @@ impl Gist {
     pub fn of(message: &Envelope<'_>) -> Self {
         let mut gist = Self::default();
         message.members.iter().for_each(|(name, value)| gist.note(&name.text(), value));
-        gist.name_server(message.meta.iter().any(|(name, _)| *name.text() == *SERVER_INFO.as_bytes()));
+        gist.name_server(message.meta.iter().any(|(name, _)| name.is(SERVER_INFO.as_bytes())));
         gist
     }
 
@@ -83,6 +83,10 @@ impl Gist {
 
 impl ResultKind {
     fn read(raw: &[u8]) -> Self {
+        // As nearly every server writes it: no need to read it as text.
+        if raw == br#""complete""# {
+            return Self::Complete;
+        }
         match rpc::string(raw).as_deref() {
             Some("complete") => Self::Complete,
             Some("input_required") => Self::InputRequired,

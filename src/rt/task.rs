@@ -93,7 +93,7 @@ impl<F: Future> Future for Task<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Clock::now();
+        Clock::begin_turn();
         // SAFETY: `future` is reached through this projection alone, is moved nowhere, and there is no `Drop`.
         #[allow(unsafe_code, reason = "a projection onto the one field that is pinned")]
         let future = unsafe { self.as_mut().map_unchecked_mut(|task| &mut task.future) };
@@ -119,12 +119,12 @@ fn poll_caught<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Lef
     }
 }
 
-/// Runs a future that is no task of its own with what each turn of a task begins with: a look at the clock, which
-/// [`Clock::recent`] then gives.
+/// Runs a future that is no task of its own with what each turn of a task begins with, so that [`Clock::recent`] holds
+/// in it too.
 pub(super) async fn in_turns<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {
-        Clock::now();
+        Clock::begin_turn();
         future.as_mut().poll(cx)
     })
     .await

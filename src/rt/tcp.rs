@@ -3,12 +3,14 @@
 use super::stream::{Busy, READ_RESERVE, Stream, with_room};
 use super::{mode, sys};
 use bytes::Bytes;
-use monoio::buf::IoBufMut;
+use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::pin::Pin;
 use std::time::Duration;
 
 /// Connections the kernel completes before we accept them; more are turned away by it.
@@ -114,6 +116,14 @@ impl OsStream {
         self.inner.peer_addr()
     }
 
+    /// Writes what a first write has left from `put` on. Boxed, as few find less room than they need.
+    fn write_rest(&mut self, buf: Vec<u8>, put: usize) -> Pin<Box<impl Future<Output = (io::Result<()>, Vec<u8>)>>> {
+        Box::pin(async move {
+            let (result, rest) = self.inner.write_all(buf.slice(put..)).await;
+            (result.map(drop), rest.into_inner())
+        })
+    }
+
     #[allow(unsafe_code, reason = "monoio hands out only the number of a descriptor")]
     fn fd(&self) -> BorrowedFd<'_> {
         // SAFETY: `inner` owns the descriptor and outlives the borrow.
@@ -128,18 +138,30 @@ impl Stream for OsStream {
         }
         let buf = with_room(buf);
         let filled = buf.len();
-        let (result, spare) = self.inner.read(buf.slice_mut(filled..)).await;
+        // An empty buffer, which is nearly each, goes as it is: the runtime moves it often on its way.
+        let (result, buf) = if filled == 0 {
+            self.inner.read(buf).await
+        } else {
+            let (result, spare) = self.inner.read(buf.slice_mut(filled..)).await;
+            (result, spare.into_inner())
+        };
         self.reading.end();
-        (result, spare.into_inner())
+        (result, buf)
     }
 
     async fn write_all(&mut self, buf: Vec<u8>) -> (io::Result<()>, Vec<u8>) {
         if let Err(e) = self.writing.begin() {
             return (Err(e), buf);
         }
-        let (result, buf) = self.inner.write_all(buf).await;
+        let (first, buf) = self.inner.write(buf).await;
+        let (result, buf) = match first {
+            Ok(put) if put == buf.len() => (Ok(()), buf),
+            Ok(put) => self.write_rest(buf, put).await,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => self.write_rest(buf, 0).await,
+            Err(e) => (Err(e), buf),
+        };
         self.writing.end();
-        (result.map(drop), buf)
+        (result, buf)
     }
 
     async fn write_bytes(&mut self, buf: Bytes) -> io::Result<()> {

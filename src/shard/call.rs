@@ -110,7 +110,13 @@ pub(crate) async fn perform(
     cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
     let slot = exchange.in_force.slot(admitted.server);
-    let seq = record_intent(exchange, call, admitted).await.inspect_err(|error| count(exchange, slot, error.kind))?;
+    let seq = match record_intent(exchange, call, admitted).await {
+        Ok(seq) => seq,
+        Err(error) => {
+            count(exchange, slot, error.kind);
+            return Err(error);
+        }
+    };
     exchange.shard.metrics.calls(slot).in_flight.inc();
     let answer = execute(exchange, call, admitted, sink, cancelled).await;
     exchange.shard.metrics.calls(slot).in_flight.dec();

@@ -358,10 +358,9 @@ mod tests {
         sim::run(1, async {
             let (peers, mut other) = peers();
             let telling = peers.clone();
-            let topic = Topic { server: "s".into(), uri: "a:1".into() };
-            let announce = move |ticket| ToShard::Subscribed([7; 16], Box::new(topic.clone()), true, ticket);
+            let announce = |ticket| ToShard::SessionEnded([7; 16], ticket);
             let told = task::spawn(async move { telling.announce(announce).await });
-            let ToShard::Subscribed(_, _, true, ticket) = other.recv().await else { panic!("not a subscription") };
+            let ToShard::SessionEnded(_, ticket) = other.recv().await else { panic!("not the end of a session") };
             peers.acknowledged(ticket.number, Err(Error::new(Kind::Overloaded, "no room")));
             assert_eq!(told.await.unwrap_err().context, "no room");
             assert!(peers.ends.borrow().is_empty());

@@ -53,7 +53,7 @@ impl Reply {
         let events = match status {
             202 | 204 => return Ok(Self::Accepted),
             // The response is an event too: as long as it may be in a plain body.
-            200 if response.is_event_stream() => Some(Decoder::with_max(max)),
+            200 if response.is_event_stream() => Some(Box::new(Decoder::with_max(max))),
             200 if response.is_json() => None,
             200 => return Ok(Self::Refused(Refusal { status, error: None })),
             _ => return Err(Box::new(response)),
@@ -146,7 +146,8 @@ impl Refusal {
 pub(super) struct Messages {
     response: Answered,
     max: usize,
-    events: Option<Decoder>,
+    /// Boxed: most answers are no stream, and each is moved a few times.
+    events: Option<Box<Decoder>>,
     done: bool,
 }
 

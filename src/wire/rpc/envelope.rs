@@ -123,6 +123,33 @@ fn batch<'a>(body: &'a [u8], scanner: &mut Scanner<'a>, start: usize) -> Result<
     envelopes.map(Message::Batch).map_err(|fault| RpcFault { id: None, ..fault })
 }
 
+/// A member of a message.
+#[derive(Clone, Copy)]
+enum Member {
+    Jsonrpc,
+    Id,
+    Method,
+    Params,
+    Result,
+    Error,
+    /// One that JSON-RPC does not name.
+    Other,
+}
+
+impl Member {
+    fn named(name: Name<'_>) -> Self {
+        match &*name.text() {
+            b"jsonrpc" => Self::Jsonrpc,
+            b"id" => Self::Id,
+            b"method" => Self::Method,
+            b"params" => Self::Params,
+            b"result" => Self::Result,
+            b"error" => Self::Error,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// The members JSON-RPC names, as they came. Names are compared exactly, without escapes; others are passed over.
 struct Top<'a> {
     jsonrpc: Option<&'a [u8]>,
@@ -147,21 +174,21 @@ impl<'a> Top<'a> {
             return scanner.value(at);
         }
         scanner.object_by(at, |scanner, name, start| {
-            let key = name.text();
-            let end = match self.wants_members(&key) && scanner.byte(start) == Some(b'{') {
+            let member = Member::named(name);
+            let end = match self.wants_members(member) && scanner.byte(start) == Some(b'{') {
                 true => self.read_members(scanner, start)?,
                 false => scanner.value(start)?,
             };
-            self.note(&key, scanner.span(start, end));
+            self.note(member, scanner.span(start, end));
             Ok(end)
         })
     }
 
     /// Whether the members of this one are to be noted. A result's own take the place of what `params` has left.
-    fn wants_members(&mut self, key: &[u8]) -> bool {
-        match key {
-            b"params" => self.result.is_none(),
-            b"result" => {
+    fn wants_members(&mut self, member: Member) -> bool {
+        match member {
+            Member::Params => self.result.is_none(),
+            Member::Result => {
                 self.members.clear();
                 self.meta.clear();
                 true
@@ -173,7 +200,7 @@ impl<'a> Top<'a> {
     fn read_members(&mut self, scanner: &mut Scanner<'a>, at: usize) -> Result<usize, Stumbled> {
         let Self { members, meta, .. } = self;
         scanner.object_by(at, |scanner, name, start| {
-            let end = match is_meta(name) && scanner.byte(start) == Some(b'{') {
+            let end = match name.is(b"_meta") && scanner.byte(start) == Some(b'{') {
                 true => read_into(meta, scanner, start)?,
                 false => scanner.value(start)?,
             };
@@ -182,15 +209,15 @@ impl<'a> Top<'a> {
         })
     }
 
-    fn note(&mut self, key: &[u8], value: &'a [u8]) {
-        let slot = match key {
-            b"jsonrpc" => &mut self.jsonrpc,
-            b"id" => &mut self.id,
-            b"method" => &mut self.method,
-            b"params" => &mut self.params,
-            b"result" => &mut self.result,
-            b"error" => &mut self.error,
-            _ => return,
+    fn note(&mut self, member: Member, value: &'a [u8]) {
+        let slot = match member {
+            Member::Jsonrpc => &mut self.jsonrpc,
+            Member::Id => &mut self.id,
+            Member::Method => &mut self.method,
+            Member::Params => &mut self.params,
+            Member::Result => &mut self.result,
+            Member::Error => &mut self.error,
+            Member::Other => return,
         };
         *slot = Some(value);
     }
@@ -243,10 +270,6 @@ impl<'a> Top<'a> {
 
 fn invalid(why: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Kind::InvalidRequest, why)
-}
-
-fn is_meta(name: Name<'_>) -> bool {
-    *name.text() == *b"_meta"
 }
 
 /// Reads an object and notes its members.

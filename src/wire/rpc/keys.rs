@@ -27,6 +27,17 @@ impl<'a> Name<'a> {
         Self { inside, escaped: text::has_escape(inside) }
     }
 
+    /// Whether it is this text, escapes read.
+    #[inline]
+    pub fn is(&self, text: &[u8]) -> bool {
+        if self.escaped { self.reads(text) } else { self.inside == text }
+    }
+
+    #[cold]
+    fn reads(&self, text: &[u8]) -> bool {
+        *self.text() == *text
+    }
+
     /// Its text, escapes read.
     #[inline]
     pub fn text(&self) -> Cow<'a, [u8]> {
@@ -155,6 +166,13 @@ mod tests {
             texts[count - 1] = texts[0].replace("shared", r"sh\u0061red");
             assert!(!distinct(&texts), "{count}");
         }
+    }
+
+    #[test]
+    fn a_key_is_what_its_escapes_say() {
+        assert!(Name::new(b"_meta").is(b"_meta") && Name::new(br"_m\u0065ta").is(b"_meta"));
+        assert!(!Name::new(b"_Meta").is(b"_meta") && !Name::new(br"_m\u0045ta").is(b"_meta"));
+        assert!(!Name::new(br"a\u0062").is(br"a\u0062"), "an escape is not what it looks like");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The inside of JSON strings: runs of plain bytes found eight at a time, escapes read and written.
+//! The inside of JSON strings: runs of plain bytes found sixteen at a time, escapes read and written.
 
 use std::borrow::Cow;
 
@@ -10,19 +10,22 @@ const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGHS
 }
 
-/// Bytes of `word` that end a run (`"`, `\`, below 0x20; beyond ASCII too in a run of ASCII), marked in their high bit;
-/// exact up to and including the first.
-const fn stops<const ASCII: bool>(word: u64) -> u64 {
-    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
-    let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
-    let control = word.wrapping_sub(ONES * 0x20);
-    let found = quote | backslash | control;
-    // All three leave the high bit of a byte beyond ASCII undecided, which is all it takes to tell one.
-    if ASCII { (found | word) & HIGHS } else { found & !word & HIGHS }
-}
+/// Bytes looked at in one step.
+const STEP: usize = 16;
 
-/// Bytes looked at in one step of a long run; the compiler turns the step into vector instructions.
-const BLOCK: usize = 32;
+/// How many bytes of `chunk` come before the end of a run (`"`, `\`, below 0x20; beyond ASCII too in a run of ASCII).
+///
+/// Written so that compilers take all bytes at once, in whatever vectors every processor of the target has.
+#[inline]
+fn run_in<const ASCII: bool>(chunk: &[u8; STEP]) -> usize {
+    let mut stops = [0; STEP];
+    for (stop, &byte) in stops.iter_mut().zip(chunk) {
+        if is_stop::<ASCII>(byte) {
+            *stop = 0xFF;
+        }
+    }
+    u128::from_le_bytes(stops).trailing_zeros() as usize / 8
+}
 
 /// The first place at or after `at` that holds `"`, `\` or a control character; the length if there is none.
 #[inline]
@@ -36,18 +39,16 @@ pub(super) fn ascii_run_end(text: &[u8], at: usize) -> usize {
     run_end::<true>(text, at)
 }
 
-#[inline]
 fn run_end<const ASCII: bool>(text: &[u8], mut at: usize) -> usize {
-    // Two words first, as most strings end there; then blocks.
-    for _ in 0..2 {
-        let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else { return tail_end::<ASCII>(text, at) };
-        let found = stops::<ASCII>(u64::from_le_bytes(*chunk));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+    while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let run = run_in::<ASCII>(chunk);
+        at += run;
+        if run < STEP {
+            return at;
         }
-        at += 8;
     }
-    long_run_end::<ASCII>(text, at)
+    let rest = text.get(at..).unwrap_or_default();
+    rest.iter().position(|&byte| is_stop::<ASCII>(byte)).map_or(text.len(), |found| at + found)
 }
 
 /// The first place at or after `at` that holds `"` or `\`; the length if there is none.
@@ -56,7 +57,7 @@ pub(super) fn quote_or_backslash(text: &[u8], mut at: usize) -> usize {
     for _ in 0..2 {
         let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) else { break };
         let word = u64::from_le_bytes(*chunk);
-        let found = zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64));
+        let found = zeros(word ^ (ONES * b'"' as u64)) | backslashes(word);
         if found != 0 {
             return at + found.trailing_zeros() as usize / 8;
         }
@@ -64,29 +65,6 @@ pub(super) fn quote_or_backslash(text: &[u8], mut at: usize) -> usize {
     }
     let rest = text.get(at..).unwrap_or_default();
     memchr::memchr2(b'"', b'\\', rest).map_or(text.len(), |found| at + found)
-}
-
-fn long_run_end<const ASCII: bool>(text: &[u8], mut at: usize) -> usize {
-    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-        if block.iter().fold(false, |any, &byte| any | is_stop::<ASCII>(byte)) {
-            break;
-        }
-        at += BLOCK;
-    }
-    while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = stops::<ASCII>(u64::from_le_bytes(*chunk));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    tail_end::<ASCII>(text, at)
-}
-
-/// The end of a run where less than a word is left.
-fn tail_end<const ASCII: bool>(text: &[u8], at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    rest.iter().position(|&byte| is_stop::<ASCII>(byte)).map_or(text.len(), |found| at + found)
 }
 
 const fn is_stop<const ASCII: bool>(byte: u8) -> bool {
@@ -153,12 +131,24 @@ pub(super) fn unescape(inside: &[u8]) -> Option<Cow<'_, str>> {
     String::from_utf8(out).ok().map(Cow::Owned)
 }
 
-/// Whether the inside of a string has an escape; keys are mostly too short for `memchr` to pay.
+/// Whether the inside of a string has an escape; most are too short for `memchr` to pay.
+#[inline]
 pub(super) fn has_escape(inside: &[u8]) -> bool {
-    match inside.len() {
-        0..16 => inside.contains(&b'\\'),
-        _ => memchr::memchr(b'\\', inside).is_some(),
+    if inside.len() > STEP {
+        return memchr::memchr(b'\\', inside).is_some();
     }
+    // The first and the last bytes, which overlap where there are fewer.
+    match (inside.first_chunk(), inside.last_chunk()) {
+        (Some(head), Some(tail)) => {
+            (backslashes(u64::from_le_bytes(*head)) | backslashes(u64::from_le_bytes(*tail))) != 0
+        }
+        _ => inside.iter().fold(false, |any, &byte| any | (byte == b'\\')),
+    }
+}
+
+/// Whether a word has a backslash: not zero, then.
+const fn backslashes(word: u64) -> u64 {
+    zeros(word ^ (ONES * b'\\' as u64))
 }
 
 /// Appends `text` as a JSON string, quotes included.
@@ -217,6 +207,19 @@ mod tests {
         for place in 0..40 {
             let text = "a".repeat(place) + &high;
             assert_eq!(ascii_run_end(text.as_bytes(), 0), place);
+        }
+    }
+
+    #[test]
+    fn an_escape_is_found_wherever_it_stands() {
+        for len in 0..40 {
+            let mut text = vec![0xDC; len];
+            assert!(!has_escape(&text), "none in {len} bytes, though each differs from it in one bit alone");
+            for place in 0..len {
+                text[place] = b'\\';
+                assert!(has_escape(&text), "at {place} of {len}");
+                text[place] = b'a';
+            }
         }
     }
 
