@@ -8,7 +8,7 @@ use crate::base::ids::ShardId;
 use crate::base::limits::QUESTIONS_MAX;
 use crate::rt::local::OneSender;
 use crate::shard::session::SessionKey;
-use crate::upstream::answer::{Question, Reply};
+use crate::upstream::said::{Question, Reply};
 use crate::wire::rpc;
 use foldhash::HashMap;
 use std::cell::{Cell, RefCell};

@@ -19,7 +19,8 @@ use crate::shard::owned::OwnedCall;
 use crate::shard::park::{Running, Turn};
 use crate::shard::wanted::Admitted;
 use crate::shard::{Busy, Shard};
-use crate::upstream::answer::{Answer, Outcome, Reply, Sink, relay};
+use crate::upstream::answer::{Answer, Outcome};
+use crate::upstream::said::{Reply, Sink, relay};
 use std::pin::pin;
 use std::rc::Rc;
 

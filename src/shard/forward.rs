@@ -12,7 +12,8 @@ use crate::rt::mailbox::{Sender, TrySend};
 use crate::rt::{task, time};
 use crate::shard::messages::{Forward, Returned, Ticket, ToShard};
 use crate::shard::session::SessionKey;
-use crate::upstream::answer::{Answer, OwnedCall, Question, Reply, Sink};
+use crate::upstream::answer::{Answer, OwnedCall};
+use crate::upstream::said::{Question, Reply, Sink};
 use foldhash::HashMap;
 use futures_util::future::try_join_all;
 use std::cell::{Cell, RefCell};
@@ -293,8 +294,8 @@ mod tests {
     use crate::mcp::revision::Era;
     use crate::rt::mailbox::{self, Receiver};
     use crate::rt::{sim, task};
-    use crate::shard::interests::Topic;
-    use crate::upstream::answer::{Event, EventKind, Outcome, UpstreamCall, relay};
+    use crate::upstream::answer::{Outcome, UpstreamCall};
+    use crate::upstream::said::{Event, EventKind, relay};
 
     const OTHER: ShardId = ShardId(1);
 

@@ -12,7 +12,8 @@ use crate::base::limits::{GATHER_MS, INPUT_KEY_MAX, INPUT_REQUESTS_MAX, INPUT_TT
 use crate::mcp::question::{InputMethod, InputRequest};
 use crate::rt::local::{Notify, OneReceiver};
 use crate::rt::time;
-use crate::upstream::answer::{Answer, Question, Relay, Reply, Said, Sink};
+use crate::upstream::answer::Answer;
+use crate::upstream::said::{Question, Relay, Reply, Said, Sink};
 use foldhash::HashMap;
 use futures_util::future::{Either, select};
 use std::cell::{Cell, RefCell};
@@ -238,7 +239,8 @@ mod tests {
     use crate::mcp::revision::Era;
     use crate::rt::local::{self, OneSender};
     use crate::rt::sim;
-    use crate::upstream::answer::{self, Event, EventKind, relay};
+    use crate::upstream::answer;
+    use crate::upstream::said::{Event, EventKind, relay};
 
     type Answering = OneSender<Result<Answer>>;
 

@@ -14,7 +14,8 @@ use crate::rt::time;
 use crate::shard::Shard;
 use crate::shard::exchange::Exchange;
 use crate::shard::teller::Teller;
-use crate::upstream::answer::{Answer, Relay, Said, Sink, relay, unheard};
+use crate::upstream::answer::Answer;
+use crate::upstream::said::{Relay, Said, Sink, relay, unheard};
 use crate::wire::http::{Body, ServerConn};
 use crate::wire::sse;
 use futures_util::future::{Either, select};
@@ -271,7 +272,7 @@ mod tests {
     use crate::base::error::Error;
     use crate::rt::sim::{self, SimStream};
     use crate::rt::task;
-    use crate::upstream::answer::{Event, EventKind};
+    use crate::upstream::said::{Event, EventKind};
     use crate::wire::http::HttpLimits;
 
     /// Says something every few milliseconds for as long as somebody takes it.

@@ -3,7 +3,7 @@
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::limits::{VISIT_ID_MAX, VISIT_NOTICE_MAX, VISIT_TTL_MS, VISITS_MAX};
-use crate::upstream::answer::{Event, EventKind, Sink, WeakSink};
+use crate::upstream::said::{Event, EventKind, Sink, WeakSink};
 use crate::wire::rpc;
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -86,7 +86,7 @@ impl Elicited {
 mod tests {
     use super::*;
     use crate::base::clock::WallTime;
-    use crate::upstream::answer::{Said, relay};
+    use crate::upstream::said::{Said, relay};
 
     const ASKED: &[u8] = br#"{"mode":"url","elicitationId":"e\u0031","url":"https://a/b","message":"go"}"#;
     const DONE: &[u8] = br#"{"elicitationId":"e1","x":1.0}"#;

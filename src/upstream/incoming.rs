@@ -4,7 +4,8 @@ use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result};
 use crate::mcp::meta::SUBSCRIPTION_ID;
 use crate::mcp::result::RawResult;
-use crate::upstream::answer::{EventKind, Outcome};
+use crate::upstream::answer::Outcome;
+use crate::upstream::said::EventKind;
 use crate::wire::rpc::{self, Envelope, Message, MessageKind};
 use smallvec::{SmallVec, smallvec};
 

@@ -14,6 +14,7 @@ pub mod operation;
 mod patience;
 mod pending;
 pub mod probe;
+pub mod said;
 mod scopes;
 pub mod spec;
 mod stdio;

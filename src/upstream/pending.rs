@@ -7,10 +7,11 @@ use crate::base::limits::STDIO_IN_FLIGHT_MAX;
 use crate::mcp::caps::ClientCaps;
 use crate::rt::local::{self, Closed, Notify, OneReceiver, OneSender};
 use crate::rt::{task, time};
-use crate::upstream::answer::{Event, Outcome, Sink};
+use crate::upstream::answer::Outcome;
 use crate::upstream::incoming::Incoming;
 use crate::upstream::message;
 use crate::upstream::patience::{Holds, Patience, QUESTION};
+use crate::upstream::said::{Event, Sink};
 use crate::upstream::watched::Watched;
 use crate::wire::rpc;
 use futures_util::future::{Either, select};
@@ -249,8 +250,8 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::answer::{EventKind, Said, relay};
     use crate::upstream::fixture::on_shard;
+    use crate::upstream::said::{EventKind, Said, relay};
     use std::time::Duration;
 
     fn pending() -> Rc<Pending> {

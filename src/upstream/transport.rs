@@ -2,10 +2,11 @@
 
 use crate::base::error::Result;
 use crate::catalog::ListKind;
-use crate::upstream::answer::{Answer, Outcome, Sink, UpstreamCall};
+use crate::upstream::answer::{Answer, Outcome, UpstreamCall};
 use crate::upstream::http::HttpServer;
 use crate::upstream::leg::Verdict;
 use crate::upstream::probe::About;
+use crate::upstream::said::Sink;
 use crate::upstream::stdio::StdioServer;
 use crate::upstream::wiring::{Opened, Transport};
 

@@ -3,9 +3,10 @@
 use crate::base::error::Result;
 use crate::catalog::ListKind;
 use crate::rt::local::Notify;
-use crate::upstream::answer::{Answer, Outcome, Sink, UpstreamCall};
+use crate::upstream::answer::{Answer, Outcome, UpstreamCall};
 use crate::upstream::leg::{Leg, Verdict};
 use crate::upstream::probe::About;
+use crate::upstream::said::Sink;
 use crate::upstream::spec::ServerSpec;
 use crate::upstream::watched::Watched;
 use std::cell::Cell;

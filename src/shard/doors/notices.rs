@@ -10,7 +10,8 @@ use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
 use crate::rt::random;
 use crate::shard::relay::status_of;
-use crate::upstream::answer::{Answer, CallMeta, Event, EventKind, Outcome, Said};
+use crate::upstream::answer::{Answer, CallMeta, Outcome};
+use crate::upstream::said::{Event, EventKind, Said};
 use crate::wire::http::RequestHead;
 use crate::wire::rpc;
 

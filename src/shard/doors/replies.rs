@@ -6,7 +6,7 @@ use crate::mcp::session::Session;
 use crate::shard::asked::QuestionId;
 use crate::shard::exchange::Exchange;
 use crate::shard::messages::ToShard;
-use crate::upstream::answer::Reply;
+use crate::upstream::said::Reply;
 
 /// Takes in what needs no answer. A request under way may run on any shard, for it came over another connection; so may
 /// the call that has asked.

@@ -32,7 +32,7 @@ use crate::shard::exchange::Exchange;
 use crate::shard::messages::{Posted, Ticket, ToShard};
 use crate::shard::session::SessionKey;
 use crate::shard::{Busy, Shard, dispatch, refuse};
-use crate::upstream::answer::{Said, Sink};
+use crate::upstream::said::{Said, Sink};
 use crate::wire::http::{Body, Method, RequestHead, ServerConn};
 use crate::wire::{rpc, sse};
 use std::cell::RefCell;

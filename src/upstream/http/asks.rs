@@ -3,8 +3,8 @@
 
 use crate::base::buf::Piece;
 use crate::rt::local::{Closed, Notify, OneReceiver};
-use crate::upstream::answer::{Reply, Sink};
 use crate::upstream::patience::{Hold, Holds, QUESTION};
+use crate::upstream::said::{Reply, Sink};
 use crate::upstream::watched::Watched;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -94,7 +94,7 @@ impl Asks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::answer::{Said, relay};
+    use crate::upstream::said::{Said, relay};
 
     #[test]
     fn a_question_belongs_to_the_only_call_there_is() {

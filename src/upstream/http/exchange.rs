@@ -4,10 +4,11 @@
 use crate::base::buf::Piece;
 use crate::base::error::{Error, Kind, Result, Retry};
 use crate::rt::local::Notify;
-use crate::upstream::answer::{Event, Outcome, Sink};
+use crate::upstream::answer::Outcome;
 use crate::upstream::http::reply::Messages;
 use crate::upstream::incoming::{self, Incoming};
 use crate::upstream::patience::Patience;
+use crate::upstream::said::{Event, Sink};
 use crate::upstream::watched::Watched;
 use std::pin::pin;
 
