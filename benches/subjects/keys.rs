@@ -62,6 +62,7 @@ fn stranger(number: usize) -> KeyId {
 }
 
 fn entry(id: KeyId, mac: Mac) -> KeyEntry {
-    let key = VirtualKey { id, name: "agent".into(), mac, expires: None, revoked: false, rights: Default::default() };
-    KeyEntry { key, grant: GrantId(0) }
+    let (name, rights) = ("agent".into(), Default::default());
+    let key = VirtualKey { id, name, mac, expires: None, revoked: false, rights, team: None, allowance: None };
+    KeyEntry { key, grant: GrantId(0), chain: None }
 }

@@ -22,6 +22,8 @@ pub enum Retry {
     Safe,
     /// Something may have happened: trying again may repeat it.
     Unsafe,
+    /// Nothing was sent, and trying again helps once so many seconds have passed.
+    After(u32),
     /// Trying again cannot help.
     Never,
 }
@@ -67,6 +69,8 @@ pub enum Kind {
     Cancelled,
     /// A bound of ours is reached; try later.
     Overloaded,
+    /// A limit that the operator set for this caller, tool or server is reached.
+    Limited,
     /// The outcome could not be recorded, so it is not answered.
     Journal,
     /// The configuration is wrong.
@@ -111,6 +115,7 @@ impl Kind {
             Self::BadAnswer => ("bad_answer", Upstream, -31103, 502, 1),
             Self::Cancelled => ("cancelled", Downstream, -31099, 499, 1),
             Self::Overloaded => ("overloaded", Internal, -31029, 503, 1),
+            Self::Limited => ("limited", Downstream, -31028, 429, 1),
             Self::Journal => ("journal", Internal, -31030, 503, 1),
             Self::Config => ("config", Internal, -32603, 500, 78),
             Self::Io => ("io", Internal, -32603, 500, 1),

@@ -283,6 +283,10 @@ pub const KEYS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const KEYS_MAX: usize = 100_000;
 /// Most allow patterns of one key.
 pub const PATTERNS_PER_KEY_MAX: usize = 256;
+/// Longest name of a customer, a team or a limit.
+pub const LEVEL_NAME_MAX: usize = 64;
+/// Most customers, teams, and limits of tools, each.
+pub const LEVELS_MAX: usize = 10_000;
 
 const _: () = assert!(REQUEST_LINE_MAX < HEAD_MAX);
 const _: () = assert!(SESSION_ID_MAX < HEAD_MAX / 4, "a session id must fit a head beside everything else");

@@ -25,6 +25,11 @@ impl Bits {
     pub(super) fn add(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(own, more)| *own |= more);
     }
+
+    /// Keeps what another set of the same room has too.
+    pub(super) fn keep(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(own, both)| *own &= both);
+    }
 }
 
 #[cfg(test)]
@@ -43,5 +48,7 @@ mod tests {
             (true, true, false, false, 2)
         );
         assert!(!Bits::default().has(0));
+        other.keep(&bits);
+        assert_eq!((other.has(69), other.has(0)), (true, false));
     }
 }

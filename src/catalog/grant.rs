@@ -1,7 +1,7 @@
 //! What somebody may see: sets of tools, prompts, resources and servers of one catalogue, as bits.
 
 use super::bits::Bits;
-use super::{Catalog, Door, ListKind, Narrowing, Pattern, Rights, Sort};
+use super::{Catalog, Ceiling, Door, ListKind, Narrowing, Pattern, Rights, Sort};
 use crate::base::ids::{GrantId, PromptId, ResourceId, ServerId, TemplateId, ToolId};
 use crate::invariant;
 use foldhash::{HashMap, HashMapExt};
@@ -15,11 +15,10 @@ pub struct Grant {
     seen: [Bits; ListKind::ALL.len()],
     /// Servers that some pattern speaks of.
     servers: Bits,
-    /// Servers of whose prompts, and of whose resources, some pattern speaks.
-    of_prompts: Bits,
-    of_resources: Bits,
-    /// For URIs that nobody lists.
-    uris: Arc<[Pattern]>,
+    /// Servers of which some pattern of a sort speaks, by [`Sort`].
+    servers_of: [Bits; Sort::ALL.len()],
+    /// For URIs that nobody lists: each of these lists must cover one.
+    uris: Arc<[Box<[Pattern]>]>,
 }
 
 impl Grant {
@@ -39,9 +38,16 @@ impl Grant {
         Self {
             seen: ListKind::ALL.map(|kind| Bits::with_room(catalog.len(kind))),
             servers: servers(),
-            of_prompts: servers(),
-            of_resources: servers(),
+            servers_of: Sort::ALL.map(|_| servers()),
             uris: Arc::default(),
+        }
+    }
+
+    /// Keeps of one sort what another grant has too.
+    fn keep(&mut self, most: &Self, sort: Sort) {
+        self.servers_of[sort as usize].keep(&most.servers_of[sort as usize]);
+        for kind in lists_of(sort) {
+            self.seen[*kind as usize].keep(&most.seen[*kind as usize]);
         }
     }
 
@@ -72,7 +78,8 @@ impl Grant {
 
     /// Whether a server may be asked for a URI of its own, listed or not.
     pub fn covers_uri(&self, server: ServerId, name: &str, uri: &str) -> bool {
-        self.admits_resources(server) && self.uris.iter().any(|pattern| pattern.covers_uri(name, uri))
+        let covers = |list: &[Pattern]| list.iter().any(|pattern| pattern.covers_uri(name, uri));
+        self.admits_resources(server) && self.uris.iter().all(|list| covers(list))
     }
 
     /// Whether some pattern speaks of this server, so that its door exists for the holder.
@@ -82,12 +89,12 @@ impl Grant {
 
     /// Whether some pattern speaks of this server's prompts.
     pub fn admits_prompts(&self, server: ServerId) -> bool {
-        self.of_prompts.has(usize::from(server.0))
+        self.servers_of[Sort::Prompts as usize].has(usize::from(server.0))
     }
 
     /// Whether some pattern speaks of this server's resources.
     pub fn admits_resources(&self, server: ServerId) -> bool {
-        self.of_resources.has(usize::from(server.0))
+        self.servers_of[Sort::Resources as usize].has(usize::from(server.0))
     }
 
     /// How many tools may be seen.
@@ -129,11 +136,7 @@ struct Covered {
 impl Covered {
     /// Only the entries of servers it speaks of are looked at.
     fn by(pattern: &Pattern, sort: Sort, catalog: &Catalog) -> Self {
-        let kinds: &[ListKind] = match sort {
-            Sort::Tools => &[ListKind::Tools],
-            Sort::Prompts => &[ListKind::Prompts],
-            Sort::Resources => &[ListKind::Resources, ListKind::Templates, ListKind::Skills],
-        };
+        let kinds = lists_of(sort);
         let mut servers = Bits::with_room(catalog.servers_end());
         let room = |kind: &ListKind| (*kind, Bits::with_room(catalog.len(*kind)));
         let mut lists: Vec<_> = kinds.iter().map(room).collect();
@@ -147,6 +150,15 @@ impl Covered {
             }
         }
         Self { servers, lists }
+    }
+}
+
+/// The lists that patterns of a sort speak of.
+fn lists_of(sort: Sort) -> &'static [ListKind] {
+    match sort {
+        Sort::Tools => &[ListKind::Tools],
+        Sort::Prompts => &[ListKind::Prompts],
+        Sort::Resources => &[ListKind::Resources, ListKind::Templates, ListKind::Skills],
     }
 }
 
@@ -176,24 +188,35 @@ impl<'a> GrantCompiler<'a> {
 
     /// Everything that any of the patterns allows. No pattern, nothing allowed.
     pub fn compile(&mut self, rights: &'a Rights) -> Grant {
+        self.compile_under(rights, &[])
+    }
+
+    /// The same, cut to what every ceiling leaves.
+    pub fn compile_under(&mut self, rights: &'a Rights, ceilings: &[&'a Ceiling]) -> Grant {
         let mut grant = Grant::with_room(self.catalog);
         for sort in Sort::ALL {
-            for pattern in rights.of(sort) {
-                let covered = self.covered.entry((sort, pattern));
-                let covered = covered.or_insert_with(|| Covered::by(pattern, sort, self.catalog));
-                grant.servers.add(&covered.servers);
-                covered.lists.iter().for_each(|(kind, bits)| grant.seen[*kind as usize].add(bits));
-                match sort {
-                    Sort::Tools => {}
-                    Sort::Prompts => grant.of_prompts.add(&covered.servers),
-                    Sort::Resources => grant.of_resources.add(&covered.servers),
-                }
+            self.add(&mut grant, sort, rights.of(sort));
+            for patterns in ceilings.iter().filter_map(|ceiling| ceiling.of(sort)) {
+                let mut most = Grant::with_room(self.catalog);
+                self.add(&mut most, sort, patterns);
+                grant.keep(&most, sort);
             }
+            grant.servers.add(&grant.servers_of[sort as usize]);
         }
         if !rights.resources.is_empty() {
-            grant.uris = rights.resources.clone().into();
+            let cuts = ceilings.iter().filter_map(|ceiling| ceiling.of(Sort::Resources));
+            grant.uris = std::iter::once(&*rights.resources).chain(cuts).map(Box::from).collect();
         }
         grant
+    }
+
+    fn add(&mut self, grant: &mut Grant, sort: Sort, patterns: &'a [Pattern]) {
+        for pattern in patterns {
+            let covered = self.covered.entry((sort, pattern));
+            let covered = covered.or_insert_with(|| Covered::by(pattern, sort, self.catalog));
+            grant.servers_of[sort as usize].add(&covered.servers);
+            covered.lists.iter().for_each(|(kind, bits)| grant.seen[*kind as usize].add(bits));
+        }
     }
 }
 
@@ -280,6 +303,33 @@ mod tests {
         assert!(grant.is_empty() && grant.admits(ServerId(2)));
         assert!(!grant.admits(ServerId(0)) && !grant.admits(ServerId(999)) && !grant.allows(ToolId(999)));
         assert!(!Grant::nothing().allows(ToolId(0)) && !Grant::nothing().admits(ServerId(0)));
+    }
+
+    fn ceiling(sort: Sort, patterns: &[&str]) -> Ceiling {
+        let mut ceiling = Ceiling::default();
+        ceiling.set(sort, patterns.iter().map(|text| Pattern::parse_as(sort, text).unwrap()).collect());
+        ceiling
+    }
+
+    #[test]
+    fn a_ceiling_cuts_and_never_adds() {
+        let catalog = sample();
+        let tools = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+        let resources = [Pattern::parse_as(Sort::Resources, "git/file:///*").unwrap()].into();
+        let rights = Rights { tools: tools(&["git/*", "web/x"]), resources, ..Rights::default() };
+        let (open, closed) = (Ceiling::default(), Ceiling::closed());
+        let (gets, deep) = (ceiling(Sort::Tools, &["*/get_*"]), ceiling(Sort::Resources, &["git/file:///d/*"]));
+        let mut compiler = GrantCompiler::new(&catalog);
+        assert_eq!(compiler.compile_under(&rights, &[&open]), compiler.compile(&rights));
+        let cut = compiler.compile_under(&rights, &[&open, &gets, &deep]);
+        assert_eq!(seen(&catalog, &cut), ["git__get_a", "git__get_b"]);
+        assert!(cut.covers_uri(ServerId(0), "git", "file:///d/x") && !cut.covers_uri(ServerId(0), "git", "file:///x"));
+        let nothing = compiler.compile_under(&rights, &[&closed]);
+        assert!(
+            nothing.is_empty() && !nothing.admits(ServerId(0)) && !nothing.covers_uri(ServerId(0), "git", "file:///x")
+        );
+        let none = Rights::default();
+        assert!(compiler.compile_under(&none, &[&gets]).is_empty());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use narrow::Narrowing;
 pub use pattern::Pattern;
 pub use prompt::Prompt;
 pub use resource::{Resource, Template};
-pub use rights::{Rights, Sort};
+pub use rights::{Ceiling, Rights, Sort};
 pub use skill::{Skill, renamed};
 pub use tool::Tool;
 pub use uris::{original, rewrite};

@@ -62,3 +62,25 @@ impl Rights {
         }
     }
 }
+
+/// What the holders of keys may be granted at most: by a team, or by a customer. Nothing said, nothing cut; an empty
+/// list cuts everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ceiling([Option<Box<[Pattern]>>; Sort::ALL.len()]);
+
+impl Ceiling {
+    /// Under which nothing is left.
+    pub fn closed() -> Self {
+        Self(Sort::ALL.map(|_| Some(Box::default())))
+    }
+
+    /// The patterns of one sort of things, where any were said.
+    pub fn of(&self, sort: Sort) -> Option<&[Pattern]> {
+        self.0[sort as usize].as_deref()
+    }
+
+    /// Says the patterns of one sort of things.
+    pub fn set(&mut self, sort: Sort, patterns: Box<[Pattern]>) {
+        self.0[sort as usize] = Some(patterns);
+    }
+}

@@ -7,7 +7,7 @@ use crate::cli::{Failure, output};
 use crate::config::file::Key;
 use crate::config::state::StateDir;
 use crate::config::{Compiled, Purpose};
-use crate::policy::{Pepper, Token, VirtualKey};
+use crate::policy::{Pepper, Rate, Token, VirtualKey};
 use crate::rt::{random, signal};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -54,6 +54,15 @@ struct NewArgs {
     /// Allowed resources, by URI: `server/file:///docs/*`, `server/*`, `*/*`; without any it sees none
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     resource: Vec<String>,
+    /// Its team, by the name in the configuration: it may do no more than the team may, and counts there too
+    #[arg(long, value_name = "NAME")]
+    team: Option<String>,
+    /// Most calls in a time, such as `600/minute`; one for each of second, minute, hour and day
+    #[arg(long, value_name = "RATE", num_args = 1..)]
+    rate: Vec<String>,
+    /// Most calls under way at once
+    #[arg(long, value_name = "COUNT")]
+    concurrency: Option<u32>,
     /// How long it lasts: `90d`, `12h`, `4w`, a day such as `2027-02-20`, or `never`
     #[arg(long, value_name = "TIME", default_value = "90d")]
     expires: String,
@@ -85,6 +94,9 @@ fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> 
         allow: args.allow.clone(),
         prompts: args.prompt.clone(),
         resources: args.resource.clone(),
+        team: args.team.clone(),
+        rates: args.rate.clone(),
+        concurrency_max: args.concurrency,
         expires: expires.map(timestamp),
         created: Some(timestamp(Clock::wall())),
         revoked: false,
@@ -96,7 +108,8 @@ fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> 
     let told = tell_the_gate(state);
     if args.json {
         let line = json!({"key": token.reveal(), "id": key.id, "name": key.name, "allow": key.allow,
-            "prompts": key.prompts, "resources": key.resources, "expires": key.expires, "mac": key.mac});
+            "prompts": key.prompts, "resources": key.resources, "team": key.team,
+            "rates": key.rates, "concurrency_max": key.concurrency_max, "expires": key.expires, "mac": key.mac});
         return output::print_json(&line);
     }
     output::complain(&format!("key {} ({}) is made; it is shown this once{told}\n", key.id, output::tame(&key.name)));
@@ -116,7 +129,33 @@ fn check_new(args: &NewArgs, compiled: &Compiled) -> Result<()> {
     if given.iter().all(|(_, patterns)| patterns.is_empty()) {
         output::complain("tollgate: warning: without --allow, --prompt or --resource the key sees nothing\n");
     }
+    check_bounds(args, compiled)
+}
+
+/// What is wrong with the team and the limits of a new key.
+fn check_bounds(args: &NewArgs, compiled: &Compiled) -> Result<()> {
+    let wrong = |what: String| Error::new(Kind::InvalidParams, what);
+    if let Some(team) = args.team.as_ref().filter(|team| !compiled.written.teams.contains_key(*team)) {
+        let known = listed(compiled.written.teams.keys());
+        return Err(wrong(format!("--team {:.64}: no team is called that; configured: {known}", output::tame(team))));
+    }
+    let mut periods = Vec::new();
+    for text in &args.rate {
+        let Some(rate) = Rate::parse(text) else {
+            let what = "a number, `/`, and second, minute, hour or day, such as `600/minute`";
+            return Err(wrong(format!("--rate {:.64}: write {what}", output::tame(text))));
+        };
+        if periods.contains(&rate.period) {
+            return Err(wrong(format!("--rate {text}: there is a rate for each {} already", rate.period.name())));
+        }
+        periods.push(rate.period);
+    }
     Ok(())
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    if names.is_empty() { "none yet".into() } else { names.join(", ") }
 }
 
 fn check_pattern(sort: Sort, option: &str, text: &str, compiled: &Compiled) -> Result<()> {
@@ -124,8 +163,7 @@ fn check_pattern(sort: Sort, option: &str, text: &str, compiled: &Compiled) -> R
     let pattern = Pattern::parse_as(sort, text).map_err(|error| wrong(error.context.into_owned()))?;
     let unknown = pattern.server().filter(|name| !compiled.written.servers.contains_key(*name));
     let Some(name) = unknown else { return Ok(()) };
-    let known: Vec<&str> = compiled.written.servers.keys().map(String::as_str).collect();
-    let known = if known.is_empty() { "none yet".into() } else { known.join(", ") };
+    let known = listed(compiled.written.servers.keys());
     Err(wrong(format!("{option} {text}: no server is called {name}; configured: {known}")))
 }
 
@@ -135,16 +173,22 @@ fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
         let one = |key: &VirtualKey| {
             json!({"id": key.id.as_str(), "name": key.name, "state": word(key, now),
                 "allow": patterns(key, Sort::Tools), "prompts": patterns(key, Sort::Prompts),
-                "resources": patterns(key, Sort::Resources), "expires": key.expires.map(timestamp)})
+                "resources": patterns(key, Sort::Resources), "team": key.team.as_ref().map(|team| &team.name),
+                "rates": rates(key), "concurrency_max": key.allowance.as_ref().and_then(|allowed| allowed.at_once),
+                "expires": key.expires.map(timestamp)})
         };
         return output::print_json(&compiled.keys.iter().map(one).collect());
     }
-    let head = ["ID", "NAME", "STATE", "EXPIRES", "ALLOW", "PROMPTS", "RESOURCES"].map(str::to_owned).to_vec();
+    let head = ["ID", "NAME", "STATE", "EXPIRES", "TEAM", "RATES", "ALLOW", "PROMPTS", "RESOURCES"]
+        .map(str::to_owned)
+        .to_vec();
     let row = |key: &VirtualKey| {
         let expires = key.expires.map_or("never".into(), timestamp);
         let name = output::tame(&key.name);
         let [allow, prompts, resources] = Sort::ALL.map(|sort| output::tame(&patterns(key, sort).join(" ")));
-        vec![key.id.to_string(), name, word(key, now).into(), expires, allow, prompts, resources]
+        let team = key.team.as_ref().map_or_else(String::new, |team| team.name.to_string());
+        let (state, rates) = (word(key, now).into(), rates(key).join(" "));
+        vec![key.id.to_string(), name, state, expires, team, rates, allow, prompts, resources]
     };
     let rows: Vec<_> = std::iter::once(head).chain(compiled.keys.iter().map(row)).collect();
     output::print(&output::table(&rows))
@@ -152,6 +196,10 @@ fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
 
 fn patterns(key: &VirtualKey, sort: Sort) -> Vec<String> {
     key.rights.of(sort).iter().map(ToString::to_string).collect()
+}
+
+fn rates(key: &VirtualKey) -> Vec<String> {
+    key.allowance.iter().flat_map(|allowed| allowed.rates.iter().map(ToString::to_string)).collect()
 }
 
 fn word(key: &VirtualKey, now: WallTime) -> &'static str {
@@ -244,6 +292,9 @@ mod tests {
             allow: vec![allow.into()],
             prompt: vec!["a/*".into()],
             resource: vec!["a/file:///x/*".into()],
+            team: None,
+            rate: vec!["5/minute".into()],
+            concurrency: Some(2),
             expires: "90d".into(),
             json: true,
         };
@@ -252,8 +303,15 @@ mod tests {
         assert!(new(&args("b/*"), &compiled()).is_err(), "no such server");
         let stray = NewArgs { resource: vec!["b/x:*".into()], ..args("a/*") };
         assert!(new(&stray, &compiled()).is_err(), "no such server");
+        let teamless = NewArgs { team: Some("t".into()), ..args("a/*") };
+        assert!(new(&teamless, &compiled()).is_err(), "no such team");
+        for bad in [&["5/week"][..], &["5/minute", "6/minute"]] {
+            let wrong = NewArgs { rate: bad.iter().map(|&text| text.into()).collect(), ..args("a/*") };
+            assert!(new(&wrong, &compiled()).is_err(), "{bad:?}");
+        }
         let keys = compiled().keys;
         assert_eq!((keys.len(), word(&keys[0], Clock::wall())), (1, "valid"));
+        assert_eq!((rates(&keys[0]), keys[0].allowance.as_ref().unwrap().at_once), (vec!["5/minute".into()], Some(2)));
         assert_eq!(Sort::ALL.map(|sort| patterns(&keys[0], sort).join(" ")), ["a/*", "a/*", "a/file:///x/*"]);
         std::fs::write(&config, format!("x = 1\n{good}")).expect("write");
         revoke(keys[0].id.as_str(), &config).expect("revoked");

@@ -27,6 +27,8 @@ pub struct Diff {
     pub keys_changed: Vec<KeyId>,
     /// Whether what a request without a key may use has changed.
     pub anonymous: bool,
+    /// Whether teams, customers or limits of tools and servers have changed.
+    pub levels: bool,
     /// Settings that apply from now on.
     pub settings: Vec<&'static str>,
     /// Settings that apply only after a restart.
@@ -36,7 +38,8 @@ pub struct Diff {
 impl Diff {
     /// What changes when `new` takes the place of `old`.
     pub fn between(old: &Compiled, new: &Compiled) -> Self {
-        let mut diff = Self { anonymous: old.anonymous != new.anonymous, ..Self::default() };
+        let (anonymous, levels) = (old.anonymous != new.anonymous, old.levels != new.levels);
+        let mut diff = Self { anonymous, levels, ..Self::default() };
         diff.servers(old, new);
         diff.keys(old, new);
         diff.settings(&old.settings, &new.settings);
@@ -99,7 +102,9 @@ fn by_id(keys: &[VirtualKey]) -> BTreeMap<KeyId, &VirtualKey> {
 }
 
 fn same_key(a: &VirtualKey, b: &VirtualKey) -> bool {
+    let team = |key: &VirtualKey| key.team.as_ref().map(|team| team.name.clone());
     (&a.name, a.mac, a.expires, a.revoked, &a.rights) == (&b.name, b.mac, b.expires, b.revoked, &b.rights)
+        && (team(a), &a.allowance) == (team(b), &b.allowance)
 }
 
 /// The first names of a list, and how many more there are.
@@ -124,6 +129,7 @@ impl fmt::Display for Diff {
             ("keys removed", ids(&self.keys_removed)),
             ("keys changed", ids(&self.keys_changed)),
             ("anonymous", if self.anonymous { "changed".into() } else { String::new() }),
+            ("teams and limits", if self.levels { "changed".into() } else { String::new() }),
             ("settings changed", self.settings.join(", ")),
             ("needs a restart", self.restart.join(", ")),
         ];

@@ -4,6 +4,7 @@
 //! reference page and the effective configuration that `tollgate check` prints all come from these types.
 
 use crate::base::limits;
+pub use crate::config::callers::{Anonymous, Customer, Key, Team, ToolLimit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +29,15 @@ pub struct Config {
     /// What a request without a key may use. Leave it out to refuse such requests. Loopback listeners only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<Anonymous>,
+    /// Customers by name: 1 to 64 of `a-z`, `0-9` and `-`. Each bounds what all of its teams' keys may do together.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub customers: BTreeMap<String, Customer>,
+    /// Teams by name: 1 to 64 of `a-z`, `0-9` and `-`. Each bounds what all of its keys may do together.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub teams: BTreeMap<String, Team>,
+    /// Limits of tools, whoever calls them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_limits: Vec<ToolLimit>,
     /// The MCP servers behind the gate, by name: 1 to 32 of `a-z`, `0-9` and `-`. The name prefixes their tools
     /// (`name__tool`). Lists are in the order written here.
     pub servers: BTreeMap<String, Server>,
@@ -204,20 +214,6 @@ impl Default for Journal {
     }
 }
 
-/// What a request without a key may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Anonymous {
-    /// Patterns of allowed tools: `server/tool`, `server/*`, `server/get_*`, `*/*`.
-    pub allow: Vec<String>,
-    /// Patterns of allowed prompts: `server/prompt`, `server/*`, `*/*`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub prompts: Vec<String>,
-    /// Patterns of allowed resources, held against their URIs: `server/file:///docs/*`, `server/*`, `*/*`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub resources: Vec<String>,
-}
-
 /// One MCP server: either `url` (Streamable HTTP) or `command` (a child process that speaks over stdin and stdout).
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -273,6 +269,13 @@ pub struct Server {
     /// Time between two looks at its tool list when nothing else asks for one, in milliseconds.
     #[schemars(range(min = 1_000, max = 86_400_000))]
     pub refresh_ms: u64,
+    /// Most calls in a time, such as `["10/second", "2000/day"]`: of `second`, `minute`, `hour` and `day`, one each.
+    /// All of them hold. `0/day` lets nothing through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<String>,
+    /// Most calls under way at once; as many as there are where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_max: Option<u32>,
     /// `false` keeps it in the file but out of the gate; an imported `command` starts out that way.
     pub enabled: bool,
 }
@@ -307,6 +310,8 @@ impl Default for Server {
             share_public: false,
             extensions: Vec::new(),
             refresh_ms: limits::LIST_REFRESH_MS,
+            rates: Vec::new(),
+            concurrency_max: None,
             enabled: true,
         }
     }
@@ -349,39 +354,4 @@ pub enum Processes {
     PerScope,
     /// Those that declare the same: each process is told of just that.
     PerCapabilities,
-}
-
-/// A virtual key. The secret half is not kept, only a keyed hash of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Key {
-    /// Public half: 1 to 16 of `a-z` and `0-9`.
-    pub id: String,
-    /// What people call it.
-    pub name: String,
-    /// Keyed SHA-256 of the secret half, 64 hex digits, as `tollgate key new` prints it.
-    pub mac: String,
-    /// Patterns of allowed tools: `server/tool`, `server/*`, `server/get_*`. None allows nothing.
-    pub allow: Vec<String>,
-    /// Patterns of allowed prompts: `server/prompt`, `server/*`. None allows nothing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub prompts: Vec<String>,
-    /// Patterns of allowed resources, held against their URIs: `server/file:///docs/*`, `server/*`. None allows
-    /// nothing. A URI with a `..` in its path is covered by `server/*` alone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub resources: Vec<String>,
-    /// When it ends, as `2027-02-20T00:00:00Z`; never where absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
-    /// When it was made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub created: Option<String>,
-    /// Refuse it although it has not expired.
-    #[serde(skip_serializing_if = "is_false")]
-    pub revoked: bool,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
-fn is_false(value: &bool) -> bool {
-    !*value
 }

@@ -3,6 +3,7 @@
 //! A [`document::Document`] is a file with places; [`file::Config`] is what it says; `compile` checks that and reads
 //! its references.
 
+mod callers;
 mod compile;
 mod diff;
 pub mod disk;

@@ -3,12 +3,13 @@
 //! Built again at every reload and whenever a server's list changes; the catalogue is shared with the snapshot before
 //! where no list changed, and views are rendered when first asked for.
 
-use crate::base::ids::{Epoch, GrantId, ServerId};
+use crate::base::clock::Clock;
+use crate::base::ids::{Epoch, GrantId, KeyId, ServerId};
 use crate::catalog::{Catalog, Door, Grant, GrantCompiler, Grants, ListKind, Offers, Rights, ServerList, View, Views};
 use crate::config::compile::Compiled;
 use crate::config::settings::Settings;
 use crate::mcp::vendor;
-use crate::policy::{KeyEntry, KeyRing, Pepper};
+use crate::policy::{Allowance, Anonymous, KeyEntry, KeyRing, Level, Limits, LimitsBuilder, Pepper, Team, VirtualKey};
 use crate::upstream::spec::ServerSpec;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub keys: KeyRing,
     /// What the keys may see.
     pub grants: Grants,
+    /// The meters in the way of calls.
+    pub limits: Limits,
     views: Views,
     /// What the catalogue was built from, to tell whether the next snapshot can share it.
     sources: Arc<Vec<ServerList>>,
@@ -44,9 +47,18 @@ impl Snapshot {
     ) -> Self {
         let (catalog, sources) = catalog(&compiled.servers, lists, previous);
         let mut grants = Interned::new(&catalog);
-        let anonymous = compiled.anonymous.as_ref().map(|rights| grants.of(rights));
-        let keys = compiled.keys.iter();
-        let entries = keys.map(|key| KeyEntry { key: key.clone(), grant: grants.of(&key.rights) }).collect();
+        let mut limits = limits(compiled, &catalog, previous);
+        let nobody = [(Level::Key, KeyId::ANONYMOUS, &compiled.levels.anonymous)];
+        let anonymous = compiled.anonymous.as_ref().map(|rights| Anonymous {
+            grant: grants.of(rights, None),
+            chain: limits.chain(nobody.iter().map(|(level, id, allowed)| (*level, id.as_str(), *allowed))),
+        });
+        let keys = compiled.keys.iter().map(|key| KeyEntry {
+            grant: grants.of(&key.rights, key.team.as_deref()),
+            chain: limits.chain(levels(key)),
+            key: key.clone(),
+        });
+        let entries = keys.collect();
         let grants = grants.grants;
         let mut pepper = *compiled.pepper.0;
         let ring = KeyRing::new(Pepper::new(&mut pepper), entries, anonymous);
@@ -56,6 +68,7 @@ impl Snapshot {
             servers: compiled.servers.clone(),
             keys: crate::invariant!(ring, "compile refuses key ids that are reserved or given twice"),
             views: Views::new(&grants),
+            limits: limits.build(),
             grants,
             catalog,
             sources,
@@ -109,6 +122,29 @@ impl Snapshot {
     }
 }
 
+/// The meters of tools and servers; those of keys are added as the keys are looked at.
+fn limits<'a>(compiled: &Compiled, catalog: &Catalog, previous: Option<&'a Snapshot>) -> LimitsBuilder<'a> {
+    let mut limits = LimitsBuilder::new(previous.map(|previous| &previous.limits), Clock::now());
+    for limit in &compiled.levels.tools {
+        let covered = Grant::compile(&limit.tools, catalog);
+        limits.tools(&limit.name, &limit.allowance, covered.tools(catalog, Door::All));
+    }
+    for (at, server) in compiled.servers.iter().enumerate() {
+        if let Some(allowed) = compiled.levels.servers.get(&server.name) {
+            limits.server(&server.name, allowed, server_id(at));
+        }
+    }
+    limits
+}
+
+/// A key and what is above it, with what each may do.
+fn levels(key: &VirtualKey) -> impl Iterator<Item = (Level, &str, &Allowance)> {
+    let own = key.allowance.iter().map(|allowed| (Level::Key, key.id.as_str(), &**allowed));
+    let team = key.team.iter().map(|team| (Level::Team, &*team.name, &team.allowance));
+    let customer = key.team.iter().filter_map(|team| team.customer.as_ref());
+    own.chain(team).chain(customer.map(|customer| (Level::Customer, &*customer.name, &customer.allowance)))
+}
+
 fn server_id(at: usize) -> ServerId {
     ServerId(crate::invariant!(u16::try_from(at), "SERVERS_MAX is less than 65536"))
 }
@@ -144,7 +180,7 @@ fn same_names(previous: &Snapshot, servers: &[Arc<ServerSpec>]) -> bool {
 struct Interned<'a> {
     compiler: GrantCompiler<'a>,
     grants: Grants,
-    known: HashMap<&'a Rights, GrantId>,
+    known: HashMap<(&'a Rights, Option<&'a str>), GrantId>,
 }
 
 impl<'a> Interned<'a> {
@@ -152,12 +188,14 @@ impl<'a> Interned<'a> {
         Self { compiler: GrantCompiler::new(catalog), grants: Grants::new(), known: HashMap::new() }
     }
 
-    fn of(&mut self, rights: &'a Rights) -> GrantId {
-        if let Some(id) = self.known.get(rights) {
+    fn of(&mut self, rights: &'a Rights, team: Option<&'a Team>) -> GrantId {
+        let key = (rights, team.map(|team| &*team.name));
+        if let Some(id) = self.known.get(&key) {
             return *id;
         }
-        let id = self.grants.intern(self.compiler.compile(rights));
-        self.known.insert(rights, id);
+        let ceilings: Vec<_> = team.into_iter().flat_map(Team::ceilings).collect();
+        let id = self.grants.intern(self.compiler.compile_under(rights, &ceilings));
+        self.known.insert(key, id);
         id
     }
 }
@@ -165,7 +203,7 @@ impl<'a> Interned<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::{Clock, WallTime};
+    use crate::base::clock::WallTime;
     use crate::config::{Lookup, Purpose};
     use crate::policy::Credential;
     use bytes::Bytes;

@@ -51,8 +51,16 @@ pub struct Bridged {
     pub body: Vec<u8>,
     /// The HTTP status where none has been sent yet.
     pub status: u16,
+    /// Seconds after which the client may come back, where it should.
+    pub retry_after: Option<u32>,
     /// What it amounts to, for the record.
     pub outcome: Outcome,
+}
+
+impl Bridged {
+    fn new(body: Vec<u8>, status: u16, outcome: Outcome) -> Self {
+        Self { body, status, retry_after: None, outcome }
+    }
 }
 
 /// What an answer amounts to.
@@ -99,7 +107,7 @@ fn bridge_result(bridge: &Bridge<'_>, id: &[u8], raw: &[u8], gist: Gist) -> Brid
         Era::Legacy => to_legacy(bridge, raw, body),
     });
     let outcome = if gist.is_error { Outcome::ToolError } else { Outcome::Done };
-    Bridged { body, status: 200, outcome }
+    Bridged::new(body, 200, outcome)
 }
 
 fn takes_tasks(bridge: &Bridge<'_>) -> bool {
@@ -121,7 +129,7 @@ fn kept(bridge: &Bridge<'_>, raw: &[u8], most: CacheScope) -> Vec<u8> {
 fn as_it_is(id: &[u8], raw: &[u8]) -> Bridged {
     let mut body = buf::take();
     rpc::result(&mut body, id, raw);
-    Bridged { body, status: 200, outcome: Outcome::Done }
+    Bridged::new(body, 200, Outcome::Done)
 }
 
 /// Adds `resultType` where it is missing or a legacy server's own, and `serverInfo` where no server has said it.
@@ -197,7 +205,7 @@ fn bridge_error(bridge: &Bridge<'_>, id: &[u8], raw: &[u8]) -> Bridged {
         (Era::Modern, _, -32601) => (verbatim(id, raw), 404),
         _ => (verbatim(id, raw), 200),
     };
-    Bridged { body, status, outcome: Outcome::RpcError(code) }
+    Bridged::new(body, status, Outcome::RpcError(code))
 }
 
 fn names_uri(fault: &Fault<'_>) -> bool {
@@ -244,7 +252,7 @@ fn verbatim(id: &[u8], error: &[u8]) -> Vec<u8> {
 
 fn unusable(id: &[u8], why: &'static str) -> Bridged {
     let body = rpc::error_body(Some(id), &Error::new(Kind::BadAnswer, why));
-    Bridged { body, status: 200, outcome: Outcome::Unusable }
+    Bridged::new(body, 200, Outcome::Unusable)
 }
 
 fn edited(object: &[u8], edits: &[Edit<'_>]) -> Vec<u8> {

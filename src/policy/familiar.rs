@@ -71,8 +71,9 @@ mod tests {
         let entry = |token: &&Token| {
             let mac = pepper().mac(&token.presented());
             let expires = Some(WallTime(1_000));
-            let key = VirtualKey { id: token.id(), name: "k".into(), mac, expires, revoked, rights: Arc::default() };
-            KeyEntry { key, grant: GrantId(1) }
+            let (id, rights, team, allowance) = (token.id(), Arc::default(), None, None);
+            let key = VirtualKey { id, name: "k".into(), mac, expires, revoked, rights, team, allowance };
+            KeyEntry { key, grant: GrantId(1), chain: None }
         };
         KeyRing::new(pepper(), tokens.iter().map(entry).collect(), None).unwrap()
     }

@@ -4,9 +4,12 @@
 //! at, one comparison in constant time (against another digest where the id is unknown), and the answer picked from a
 //! list. A miss and a near miss cost the same instructions (callgrind).
 
+use super::limits::ChainId;
+use super::meter::Allowance;
 use super::pepper::Pepper;
 use super::slots::{Slot, Slots};
 use super::token::{Credential, Mac, Presented};
+use super::tree::Team;
 use crate::base::clock::WallTime;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{GrantId, KeyId};
@@ -29,6 +32,10 @@ pub struct VirtualKey {
     pub revoked: bool,
     /// What it allows. Nothing allowed, nothing seen. Keys with the same rights share them.
     pub rights: Arc<Rights>,
+    /// The team it belongs to, if any.
+    pub team: Option<Arc<Team>>,
+    /// What it may do by itself; nothing where nothing is limited.
+    pub allowance: Option<Arc<Allowance>>,
 }
 
 /// Who is asking.
@@ -38,6 +45,8 @@ pub struct Principal {
     pub key: KeyId,
     /// What the key may see, in the snapshot whose ring made this.
     pub grant: GrantId,
+    /// Whether meters of its own, its team or its customer stand in its way: [`KeyRing::chain`].
+    pub metered: bool,
 }
 
 /// Why nobody could be made of a credential. For the log alone: the client is told 401 for every one.
@@ -80,6 +89,23 @@ pub struct KeyEntry {
     pub key: VirtualKey,
     /// Its grant in this snapshot.
     pub grant: GrantId,
+    /// Its meters in this snapshot.
+    pub chain: Option<ChainId>,
+}
+
+/// What a request without a credential may do, where the configuration allows such requests at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Anonymous {
+    /// What it may see.
+    pub grant: GrantId,
+    /// The meters in its way.
+    pub chain: Option<ChainId>,
+}
+
+impl Anonymous {
+    fn principal(self) -> Principal {
+        Principal { key: KeyId::ANONYMOUS, grant: self.grant, metered: self.chain.is_some() }
+    }
 }
 
 /// All keys of one snapshot.
@@ -90,7 +116,7 @@ pub struct KeyRing {
     entries: Vec<KeyEntry>,
     /// What a request needs to know of each.
     slots: Slots,
-    anonymous: Option<GrantId>,
+    anonymous: Option<Anonymous>,
 }
 
 impl KeyRing {
@@ -99,7 +125,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// `Kind::Config` if two keys have the same id, or one has the reserved id `anonymous`.
-    pub fn new(pepper: Pepper, mut entries: Vec<KeyEntry>, anonymous: Option<GrantId>) -> Result<Self> {
+    pub fn new(pepper: Pepper, mut entries: Vec<KeyEntry>, anonymous: Option<Anonymous>) -> Result<Self> {
         entries.sort_by_key(|entry| number(entry.key.id));
         if let Some(pair) = entries.windows(2).find(|pair| pair[0].key.id == pair[1].key.id) {
             let context = format!("two keys have the id {:?}: remove one", pair[0].key.id.as_str());
@@ -134,10 +160,7 @@ impl KeyRing {
     /// Why not, for the log; the client is told [`Refusal::answer`].
     pub fn authenticate(&self, credential: &Credential<'_>, now: WallTime) -> std::result::Result<Principal, Refusal> {
         match credential {
-            Credential::None => {
-                let anonymous = self.anonymous.map(|grant| Principal { key: KeyId::ANONYMOUS, grant });
-                anonymous.ok_or(Refusal::Missing)
-            }
+            Credential::None => self.anonymous.map(Anonymous::principal).ok_or(Refusal::Missing),
             Credential::Malformed => Err(Refusal::Malformed),
             Credential::Token(token) => self.check(token, now),
         }
@@ -147,17 +170,26 @@ impl KeyRing {
     /// that outlive a snapshot: no secret is looked at.
     pub fn standing(&self, id: KeyId, now: WallTime) -> Option<Principal> {
         if id == KeyId::ANONYMOUS {
-            return self.anonymous.map(|grant| Principal { key: id, grant });
+            return self.anonymous.map(Anonymous::principal);
         }
         let slot = self.slots.of(number(id));
         let alive = slot.id == number(id) && !slot.revoked && now < slot.expires;
-        alive.then_some(Principal { key: id, grant: slot.grant })
+        alive.then_some(Principal { key: id, grant: slot.grant, metered: slot.metered })
+    }
+
+    /// The meters in a principal's way.
+    pub fn chain(&self, principal: &Principal) -> Option<ChainId> {
+        match principal {
+            Principal { metered: false, .. } => None,
+            Principal { key: KeyId::ANONYMOUS, .. } => self.anonymous.and_then(|anonymous| anonymous.chain),
+            Principal { key, .. } => self.slots.chain(number(*key)),
+        }
     }
 
     fn check(&self, token: &Presented<'_>, now: WallTime) -> std::result::Result<Principal, Refusal> {
         let mac = self.pepper.mac(token);
         let id = number(token.id());
-        let Slot { id: held, mac: stored, expires, grant, revoked } = *self.slots.of(id);
+        let Slot { id: held, mac: stored, expires, grant, revoked, metered } = *self.slots.of(id);
         let same = mac.0.ct_eq(&stored.0) & Choice::from(u8::from(held == id));
         let alive = now.0.ct_lt(&expires.0);
         let revoked = Choice::from(u8::from(revoked));
@@ -165,7 +197,7 @@ impl KeyRing {
         outcome.conditional_assign(&EXPIRED, same & !alive);
         outcome.conditional_assign(&REVOKED, same & revoked);
         outcome.conditional_assign(&WELCOME, same & alive & !revoked);
-        let welcome = Ok(Principal { key: token.id(), grant });
+        let welcome = Ok(Principal { key: token.id(), grant, metered });
         let answers = [Err(Refusal::Unknown), Err(Refusal::Expired), Err(Refusal::Revoked), welcome];
         answers[usize::from(outcome)]
     }
@@ -203,8 +235,17 @@ mod tests {
     fn entry(token: &Token, expires: Option<u64>, revoked: bool) -> KeyEntry {
         let mac = pepper().mac(&token.presented());
         let expires = expires.map(WallTime);
-        let key = VirtualKey { id: token.id(), name: "k".into(), mac, expires, revoked, rights: Arc::default() };
-        KeyEntry { key, grant: GrantId(token.presented().text()[3].into()) }
+        let key = VirtualKey {
+            id: token.id(),
+            name: "k".into(),
+            mac,
+            expires,
+            revoked,
+            rights: Arc::default(),
+            team: None,
+            allowance: None,
+        };
+        KeyEntry { key, grant: GrantId(token.presented().text()[3].into()), chain: None }
     }
 
     fn ask(ring: &KeyRing, text: &str) -> std::result::Result<Principal, Refusal> {
@@ -268,8 +309,9 @@ mod tests {
     fn nobody_is_anonymous_unless_configured_and_a_bad_key_never_is() {
         let closed = KeyRing::new(pepper(), Vec::new(), None).unwrap();
         assert_eq!(closed.authenticate(&Credential::None, NOW), Err(Refusal::Missing));
-        let open = KeyRing::new(pepper(), Vec::new(), Some(GrantId(9))).unwrap();
-        let anonymous = Principal { key: KeyId::ANONYMOUS, grant: GrantId(9) };
+        let known = Anonymous { grant: GrantId(9), chain: None };
+        let open = KeyRing::new(pepper(), Vec::new(), Some(known)).unwrap();
+        let anonymous = Principal { key: KeyId::ANONYMOUS, grant: GrantId(9), metered: false };
         assert_eq!(open.authenticate(&Credential::None, NOW), Ok(anonymous));
         assert_eq!(ask(&open, "nonsense"), Err(Refusal::Malformed));
         assert_eq!(ask(&open, token(1).reveal()), Err(Refusal::Unknown));

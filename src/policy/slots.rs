@@ -6,6 +6,7 @@
 //! for others.
 
 use super::key::{KeyEntry, number};
+use super::limits::ChainId;
 use super::token::Mac;
 use crate::base::clock::WallTime;
 use crate::base::ids::GrantId;
@@ -27,6 +28,8 @@ pub(super) struct Slot {
     pub(super) grant: GrantId,
     /// Whether it was revoked.
     pub(super) revoked: bool,
+    /// Whether any meter stands in its way.
+    pub(super) metered: bool,
 }
 
 const _: () = assert!(size_of::<Slot>() == 64, "a slot fills one line of cache");
@@ -45,24 +48,35 @@ pub(super) struct Slots {
     /// What sends the ids of each bucket to their places.
     displacements: Box<[u16]>,
     slots: Box<[Slot]>,
+    /// By the places of slots: the meters of those that have any.
+    chains: Box<[Option<ChainId>]>,
 }
 
 impl Slots {
     /// Slots of keys whose ids differ. `stand_in` is the digest that an unknown id is compared with.
     pub(super) fn new(entries: &[KeyEntry], stand_in: Mac) -> Self {
-        let nobody = Slot { id: NOBODY, mac: stand_in, expires: WallTime(u64::MAX), grant: GrantId(0), revoked: false };
+        let (expires, grant) = (WallTime(u64::MAX), GrantId(0));
+        let nobody = Slot { id: NOBODY, mac: stand_in, expires, grant, revoked: false, metered: false };
         let slots = vec![nobody; 1 + entries.len() + entries.len() / TAKEN_PER_FREE];
         let displacements = vec![0; entries.len() / IDS_PER_BUCKET + 1];
-        let mut table = Self { seed: 0, displacements: displacements.into(), slots: slots.into() };
+        let chains = vec![None; slots.len()].into();
+        let mut table = Self { seed: 0, displacements: displacements.into(), slots: slots.into(), chains };
         let seed = (0..).find(|seed| table.settle(*seed, entries));
         table.seed = invariant!(seed, "ids that differ have places that differ under some seed");
         for entry in entries {
             let (id, key) = (number(entry.key.id), &entry.key);
             let expires = key.expires.unwrap_or(WallTime(u64::MAX));
-            let slot = Slot { id, mac: key.mac, expires, grant: entry.grant, revoked: key.revoked };
-            table.slots[table.place(id)] = slot;
+            let (revoked, metered) = (key.revoked, entry.chain.is_some());
+            let slot = Slot { id, mac: key.mac, expires, grant: entry.grant, revoked, metered };
+            let place = table.place(id);
+            (table.slots[place], table.chains[place]) = (slot, entry.chain);
         }
         table
+    }
+
+    /// The meters of a key that is here.
+    pub(super) fn chain(&self, id: u128) -> Option<ChainId> {
+        self.chains[self.place(id)]
     }
 
     /// The slot of an id. It may be another's, or nobody's: its id says so.
@@ -132,8 +146,9 @@ mod tests {
 
     fn entry(id: &str, grant: u32) -> KeyEntry {
         let (id, mac) = (KeyId::parse(id).unwrap(), Mac([1; 32]));
-        let key = VirtualKey { id, name: "k".into(), mac, expires: None, revoked: false, rights: Arc::default() };
-        KeyEntry { key, grant: GrantId(grant) }
+        let (rights, team, allowance) = (Arc::default(), None, None);
+        let key = VirtualKey { id, name: "k".into(), mac, expires: None, revoked: false, rights, team, allowance };
+        KeyEntry { key, grant: GrantId(grant), chain: None }
     }
 
     fn check(ids: &BTreeSet<String>) {

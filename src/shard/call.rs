@@ -5,6 +5,7 @@
 //! answered well. What is denied, hidden and absent answers alike; only the journal knows which it was.
 
 use crate::audit::{self, Denied, Digest, Era, Intent, Outcome, Status};
+use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{Seq, ServerId};
 use crate::base::phase::Phase;
@@ -12,7 +13,7 @@ use crate::catalog::Tool;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision;
 use crate::mcp::vendor::{self, Carried, Declared};
-use crate::policy::{Asked, Verdict, unknown_tool};
+use crate::policy::{Asked, Charged, Permit, Verdict, unknown_tool};
 use crate::shard::converse;
 use crate::shard::exchange::Exchange;
 use crate::shard::session::SessionKey;
@@ -102,7 +103,8 @@ pub(crate) fn admit(exchange: &mut Exchange, call: &Call<'_>, mirrored: impl FnO
     admitted
 }
 
-/// Makes an admitted call. When `cancelled` resolves first, it is cancelled upstream and recorded so.
+/// Makes an admitted call, if no limit is reached. When `cancelled` resolves first, it is cancelled upstream and
+/// recorded so.
 pub(crate) async fn perform(
     exchange: &mut Exchange,
     call: &Call<'_>,
@@ -111,6 +113,7 @@ pub(crate) async fn perform(
     cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
     let slot = exchange.in_force.slot(admitted.server);
+    let _under_way = permit(exchange, call, admitted)?;
     let seq = match record_intent(exchange, call, admitted).await {
         Ok(seq) => seq,
         Err(error) => {
@@ -148,6 +151,22 @@ fn admit_tool(
                 Err(error)
             }
         },
+    }
+}
+
+/// Counts the call at every meter in its way. A refusal is recorded.
+fn permit(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted) -> Result<Permit> {
+    let snapshot = exchange.snapshot();
+    let chain = snapshot.keys.chain(&exchange.principal);
+    let charged = Charged { chain, tool: admitted.tool_id(), server: admitted.server };
+    match snapshot.limits.take(&charged, Clock::recent()) {
+        Ok(permit) => Ok(permit),
+        Err(refused) => {
+            exchange.shard.metrics.limited(refused.level as usize).inc();
+            let tool = admitted.tool(exchange.catalog());
+            denied(exchange, call, Some(admitted.server), tool, refused.reason())?;
+            Err(refused.answer())
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! as a stream of events that the answer ends.
 
 use crate::base::clock::{Clock, Instant};
-use crate::base::error::{Kind, Result};
+use crate::base::error::{Error, Kind, Result, Retry};
 use crate::base::limits::REPLAY_BEGIN_MS;
 use crate::base::phase::Phase;
 use crate::mcp::bridge::Bridged;
@@ -230,10 +230,11 @@ pub(crate) async fn answer<S: Stream>(
     bridged: Bridged,
 ) -> Result<()> {
     exchange.shard.metrics.bytes_out.add(bridged.body.len() as u64);
-    let written = match told.streaming {
-        // Boxed, as most answers come whole.
-        true => Box::pin(told.end(conn, bridged.body)).await,
-        false => finish(conn, bridged.status, bridged.body).await,
+    let written = match (told.streaming, bridged.retry_after) {
+        // Boxed, as most answers come whole, and few clients are told to come back.
+        (true, _) => Box::pin(told.end(conn, bridged.body)).await,
+        (false, Some(seconds)) => Box::pin(come_back(conn, bridged.status, seconds, bridged.body)).await,
+        (false, None) => finish(conn, bridged.status, bridged.body).await,
     };
     exchange.stamps.end(Phase::Write);
     exchange.shard.metrics.record_phases(&exchange.stamps);
@@ -243,18 +244,31 @@ pub(crate) async fn answer<S: Stream>(
 /// Writes a plain JSON answer.
 pub(crate) async fn finish<S: Stream>(conn: &mut ServerConn<S>, status: u16, body: Vec<u8>) -> Result<()> {
     let json = ("content-type", "application/json");
-    match status {
-        503 => conn.respond(503, &[json, ("retry-after", "1")], Body::Vec(body)).await,
-        status => conn.respond(status, &[json], Body::Vec(body)).await,
+    conn.respond(status, &[json], Body::Vec(body)).await
+}
+
+async fn come_back<S: Stream>(conn: &mut ServerConn<S>, status: u16, seconds: u32, body: Vec<u8>) -> Result<()> {
+    let headers = [("content-type", "application/json"), ("retry-after", &*seconds.to_string())];
+    conn.respond(status, &headers, Body::Vec(body)).await
+}
+
+/// Seconds after which a client may come back with what was refused.
+pub(crate) fn retry_after(error: &Error) -> Option<u32> {
+    match (error.retry, status_of(error.kind)) {
+        (Retry::After(seconds), _) => Some(seconds),
+        (_, 503) => Some(1),
+        _ => None,
     }
 }
 
-/// The HTTP status of an error that ends a call: what the revision demands for its codes, 503 where the client should
-/// come back, else 200, for the answer is a JSON-RPC error of a request that was understood (docs/protocol.md 2).
+/// The HTTP status of an error that ends a call: what the revision demands for its codes, 503 and 429 where the client
+/// should come back, else 200, for the answer is a JSON-RPC error of a request that was understood (docs/protocol.md
+/// 2).
 pub(crate) fn status_of(kind: Kind) -> u16 {
     match kind {
         Kind::HeaderMismatch | Kind::MissingCapability | Kind::UnsupportedVersion => 400,
         Kind::Overloaded | Kind::Journal => 503,
+        Kind::Limited => 429,
         _ => 200,
     }
 }
@@ -269,7 +283,6 @@ pub(crate) fn framed(json: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::Error;
     use crate::rt::sim::{self, SimStream};
     use crate::rt::task;
     use crate::upstream::said::{Event, EventKind};

@@ -158,12 +158,17 @@ pub(super) enum Target {
 }
 
 impl Admitted {
-    /// The tool that is to be called, if one is.
-    pub(super) fn tool<'a>(&self, catalog: &'a Catalog) -> Option<&'a Tool> {
+    /// The number of the tool that is to be called, if one is.
+    pub(super) fn tool_id(&self) -> Option<ToolId> {
         match self.target {
-            Target::Tool(id) => Some(catalog.tool(id)),
+            Target::Tool(id) => Some(id),
             _ => None,
         }
+    }
+
+    /// The tool that is to be called, if one is.
+    pub(super) fn tool<'a>(&self, catalog: &'a Catalog) -> Option<&'a Tool> {
+        self.tool_id().map(|id| catalog.tool(id))
     }
 
     /// What the server is asked for, in its own words.

@@ -1,6 +1,8 @@
 //! The meters of all shards as Prometheus text (exposition format 0.0.4).
 
-use super::metrics::{CallOutcome, Counter, Gauge, HISTOGRAM_BOUNDS_US, Histogram, ServerTable, ShardMetrics};
+use super::metrics::{
+    CallOutcome, Counter, Gauge, HISTOGRAM_BOUNDS_US, Histogram, LIMIT_LEVELS, ServerTable, ShardMetrics,
+};
 use super::names::{self, Family};
 use super::process::ProcessInfo;
 use crate::base::phase::Phase;
@@ -50,6 +52,10 @@ fn calls(text: &mut Text<'_>, servers: &ServerTable) {
                 text.line(names::CALLS.name, &[("server", server), ("outcome", outcome.name())], sum);
             }
         }
+    }
+    text.head(names::CALLS_LIMITED);
+    for (at, level) in LIMIT_LEVELS.into_iter().enumerate() {
+        text.line(names::CALLS_LIMITED.name, &[("level", level)], text.sum(|m| m.limited(at).get()));
     }
     text.head(names::CALLS_IN_FLIGHT);
     for (slot, server) in servers.rows() {

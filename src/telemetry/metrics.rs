@@ -182,6 +182,9 @@ impl From<Kind> for CallOutcome {
     }
 }
 
+/// Where a limit can stand, as a metric label.
+pub const LIMIT_LEVELS: [&str; 5] = ["key", "team", "customer", "tools", "server"];
+
 /// A server's row in every shard's call table. Lasts as long as the process, whatever the configuration becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerSlot(u16);
@@ -294,6 +297,8 @@ pub struct ShardMetrics {
     pub mailbox: Gauge,
     /// Epoch of the snapshot in use.
     pub epoch: Gauge,
+    /// Calls refused by a limit, by the level it stands at.
+    limited: [Counter; LIMIT_LEVELS.len()],
     /// The journal.
     pub journal: JournalGauges,
     phases: [Histogram; Phase::ALL.len()],
@@ -318,6 +323,7 @@ impl Default for ShardMetrics {
             bytes_out: Counter::default(),
             mailbox: Gauge::default(),
             epoch: Gauge::default(),
+            limited: Default::default(),
             journal: JournalGauges::default(),
             phases: Default::default(),
             calls: (0..=METRIC_SERVERS_MAX).map(|_| ServerCalls::default()).collect(),
@@ -329,6 +335,11 @@ impl ShardMetrics {
     /// The meters of one server's calls.
     pub fn calls(&self, server: ServerSlot) -> &ServerCalls {
         self.calls.get(usize::from(server.0)).unwrap_or(&self.calls[0])
+    }
+
+    /// Calls refused by a limit of one level, by its place in [`LIMIT_LEVELS`].
+    pub fn limited(&self, level: usize) -> &Counter {
+        self.limited.get(level).unwrap_or(&self.limited[0])
     }
 
     /// The latencies of one phase.

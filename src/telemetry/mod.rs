@@ -8,7 +8,7 @@ mod process;
 
 pub use encode::{CONTENT_TYPE, encode};
 pub use metrics::{
-    CallOutcome, Counter, Gauge, HISTOGRAM_BOUNDS_US, Histogram, JournalGauges, ServerCalls, ServerSlot, ServerTable,
-    ShardMetrics,
+    CallOutcome, Counter, Gauge, HISTOGRAM_BOUNDS_US, Histogram, JournalGauges, LIMIT_LEVELS, ServerCalls, ServerSlot,
+    ServerTable, ShardMetrics,
 };
 pub use process::ProcessInfo;

@@ -75,6 +75,8 @@ pub const REPLAY_BYTES: Family = Family::gauge(
 pub const BYTES_IN: Family = Family::counter("tollgate_received_bytes_total", "Bytes read from clients.");
 pub const BYTES_OUT: Family = Family::counter("tollgate_sent_bytes_total", "Bytes written to clients.");
 pub const CALLS: Family = Family::counter("tollgate_calls_total", "Tool calls by server and outcome.");
+pub const CALLS_LIMITED: Family =
+    Family::counter("tollgate_calls_limited_total", "Calls refused by a limit, by the level it stands at.");
 pub const CALLS_IN_FLIGHT: Family = Family::gauge("tollgate_calls_in_flight", "Tool calls under way by server.");
 pub const UPSTREAM_SECONDS: Family =
     Family::histogram("tollgate_upstream_seconds", "Time from sending a call to its whole answer, by server.");

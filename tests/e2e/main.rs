@@ -30,6 +30,7 @@ mod gate;
 mod http;
 mod inputs;
 mod keys;
+mod limits;
 mod lists;
 mod many_tools;
 mod mcp;

@@ -1,5 +1,6 @@
 //! Keys and what they allow.
 
+use super::levels::{Levels, allowance, near};
 use crate::base::clock::{Clock, WallTime};
 use crate::base::ids::KeyId;
 use crate::base::limits::{KEYS_MAX, PATTERNS_PER_KEY_MAX};
@@ -8,7 +9,7 @@ use crate::config::document::Step;
 use crate::config::file::{Anonymous, Config, Key};
 use crate::config::report::{Level, Notes, Report};
 use crate::config::words;
-use crate::policy::{Mac, VirtualKey};
+use crate::policy::{Mac, Team, VirtualKey};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,8 +18,29 @@ use std::sync::Arc;
 pub(crate) enum Home {
     /// In the configuration file.
     Config,
-    /// In the state directory. A pattern there may outlive its server.
+    /// In the state directory. A pattern there may outlive its server, a key its team.
     State,
+}
+
+impl Home {
+    /// How bad it is to name what is not there.
+    fn level(self) -> Level {
+        match self {
+            Self::Config => Level::Error,
+            Self::State => Level::Warning,
+        }
+    }
+}
+
+/// What keys are compiled in.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    /// The whole file.
+    pub(crate) config: &'a Config,
+    /// Its teams.
+    pub(crate) levels: &'a Levels,
+    /// Where the keys are kept.
+    pub(crate) home: Home,
 }
 
 /// A key with where it stands, as `file:line`.
@@ -46,7 +68,7 @@ pub(crate) fn anonymous(written: &Config, notes: &mut Notes<'_>) -> Option<Right
 }
 
 /// The keys of one document.
-pub(crate) fn compile(keys: &[Key], written: &Config, home: Home, notes: &mut Notes<'_>) -> Vec<Placed> {
+pub(crate) fn compile(keys: &[Key], around: &Around<'_>, notes: &mut Notes<'_>) -> Vec<Placed> {
     if keys.len() > KEYS_MAX {
         notes.error(&["keys".into()], format!("more than {KEYS_MAX} keys"), "remove those that are revoked");
     }
@@ -64,14 +86,14 @@ pub(crate) fn compile(keys: &[Key], written: &Config, home: Home, notes: &mut No
             Some(known) => known.clone(),
             None => {
                 let (parent, before) = ([Step::Key("keys"), Step::Index(at)], notes.count());
-                let rights = Arc::new(rights(lists, &parent, written, home, notes));
+                let rights = Arc::new(rights(lists, &parent, around.config, around.home, notes));
                 if notes.count() == before {
                     known.insert(lists, rights.clone());
                 }
                 rights
             }
         };
-        out.extend(one(key, at, rights, home, notes));
+        out.extend(one(key, at, rights, around, notes));
     }
     out
 }
@@ -95,12 +117,12 @@ impl<'a> From<&'a Anonymous> for Lists<'a> {
 fn rights(lists: Lists<'_>, parent: &[Step<'_>], config: &Config, home: Home, notes: &mut Notes<'_>) -> Rights {
     let mut rights = Rights::default();
     for (sort, written) in Sort::ALL.into_iter().zip(lists.0) {
-        *rights.of_mut(sort) = patterns(written, (sort, parent), config, home, notes).into();
+        *rights.of_mut(sort) = patterns(written, (sort, sort.field(), parent), config, home, notes).into();
     }
     rights
 }
 
-fn one(key: &Key, at: usize, rights: Arc<Rights>, home: Home, notes: &mut Notes<'_>) -> Option<Placed> {
+fn one(key: &Key, at: usize, rights: Arc<Rights>, around: &Around<'_>, notes: &mut Notes<'_>) -> Option<Placed> {
     let field = |name| [Step::Key("keys"), Step::Index(at), Step::Key(name)];
     let id = KeyId::parse(&key.id).filter(|id| *id != KeyId::ANONYMOUS);
     if id.is_none() {
@@ -116,24 +138,45 @@ fn one(key: &Key, at: usize, rights: Arc<Rights>, home: Home, notes: &mut Notes<
         notes.error(&field("expires"), "this is not a time", "write it as `2027-02-20T00:00:00Z`");
     }
     let expires = expires.flatten();
-    if home == Home::Config && expires.is_some_and(|at| at <= Clock::wall()) {
+    if around.home == Home::Config && expires.is_some_and(|at| at <= Clock::wall()) {
         notes.warning(&field("expires"), "the key has expired", "remove it, or make a new one");
     }
-    let key = VirtualKey { id: id?, name: key.name.as_str().into(), mac: mac?, expires, revoked: key.revoked, rights };
+    let team = key.team.as_ref().map(|name| team(name, &field("team"), around, notes));
+    let allowed = allowance((&key.rates, key.concurrency_max), &field("")[..2], notes);
+    let allowance = Some(allowed).filter(|allowed| !allowed.is_empty()).map(Arc::new);
+    let (name, revoked) = (key.name.as_str().into(), key.revoked);
+    let key = VirtualKey { id: id?, name, mac: mac?, expires, revoked, rights, team, allowance };
     Some(Placed { key, place: format!("{} (key {})", notes.document.name, at + 1) })
 }
 
-/// Patterns of one sort, each of a server that is there.
-fn patterns(
+/// The team that a key names. Where it is not there, the key may do nothing.
+fn team(name: &str, place: &[Step<'_>], around: &Around<'_>, notes: &mut Notes<'_>) -> Arc<Team> {
+    if let Some(team) = around.levels.teams.get(name) {
+        return team.clone();
+    }
+    let level = around.home.level();
+    if !notes.counts_only(level) {
+        let what = format!("no team is called `{}`", words::visible(name));
+        let help = near(name, around.config.teams.keys().map(String::as_str));
+        match level {
+            Level::Error => notes.error(place, what, help),
+            Level::Warning => notes.warning(place, format!("{what}: the key sees nothing"), help),
+        }
+    }
+    Arc::new(Team::gone(name))
+}
+
+/// Patterns of one sort in a field of the table at `parent`, each of a server that is there.
+pub(super) fn patterns(
     written: &[String],
-    (sort, parent): (Sort, &[Step<'_>]),
+    (sort, field, parent): (Sort, &'static str, &[Step<'_>]),
     config: &Config,
     home: Home,
     notes: &mut Notes<'_>,
 ) -> Vec<Pattern> {
     let place = |at: usize| {
         let mut path = parent.to_vec();
-        path.extend([Step::Key(sort.field()), Step::Index(at)]);
+        path.extend([Step::Key(field), Step::Index(at)]);
         path
     };
     if written.len() > PATTERNS_PER_KEY_MAX {
@@ -156,10 +199,7 @@ fn patterns(
 }
 
 fn note_unknown_server(name: &str, place: &[Step<'_>], config: &Config, home: Home, notes: &mut Notes<'_>) {
-    let level = match home {
-        Home::Config => Level::Error,
-        Home::State => Level::Warning,
-    };
+    let level = home.level();
     if notes.counts_only(level) {
         return;
     }

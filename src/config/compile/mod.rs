@@ -1,6 +1,7 @@
 //! As written → checked: references read, every value looked at, all findings at once.
 
 pub(crate) mod keys;
+pub(crate) mod levels;
 mod listen;
 mod ranges;
 pub(crate) mod servers;
@@ -60,6 +61,8 @@ pub struct Compiled {
     pub keys: Vec<VirtualKey>,
     /// What a request without a key may use.
     pub anonymous: Option<Rights>,
+    /// What bounds a call above and beside the key.
+    pub(crate) levels: Arc<levels::Levels>,
     /// What somebody should look at.
     pub warnings: Report,
     pub(crate) pepper: Pepper,
@@ -113,10 +116,12 @@ impl Compiled {
         let settings = listen::settings(&written, lookup, &mut notes);
         let servers = servers::compile(&written, lookup, &mut notes);
         let anonymous = keys::anonymous(&written, &mut notes);
-        let own = keys::compile(&written.keys, &written, keys::Home::Config, &mut notes);
+        let levels = levels::compile(&written, &mut notes);
+        let around = keys::Around { config: &written, levels: &levels, home: keys::Home::Config };
+        let own = keys::compile(&written.keys, &around, &mut notes);
         warn_of_open_secrets(path, &written, &mut notes);
         let own_keys = own.len();
-        let state_keys = stored_keys(&settings.state, &written, purpose, &mut report);
+        let state_keys = stored_keys(&settings.state, (&written, &levels), purpose, &mut report);
         let keys = keys::join(own, state_keys, &mut report);
         let pepper = pepper(&settings.state, purpose, &mut report);
         report.sort();
@@ -124,8 +129,8 @@ impl Compiled {
             return Err(report);
         }
         let servers = servers.into_iter().map(Arc::new).collect();
-        let settings = Arc::new(settings);
-        Ok(Self { path: path.into(), written, settings, servers, keys, anonymous, warnings: report, pepper, own_keys })
+        let (path, settings, levels) = (path.into(), Arc::new(settings), Arc::new(levels));
+        Ok(Self { path, written, settings, servers, keys, anonymous, levels, warnings: report, pepper, own_keys })
     }
 
     /// The same configuration with the keys of the state directory read anew: a key can be revoked while the
@@ -135,7 +140,7 @@ impl Compiled {
     /// What is wrong with the stored keys.
     pub fn with_stored_keys(&self) -> Result<Self, Report> {
         let mut report = Report::default();
-        let stored = stored_keys(&self.settings.state, &self.written, Purpose::Serve, &mut report);
+        let stored = stored_keys(&self.settings.state, (&self.written, &self.levels), Purpose::Serve, &mut report);
         let file = self.path.display().to_string();
         let own = self.keys[..self.own_keys].iter().map(|key| keys::Placed::new(key.clone(), file.clone()));
         let keys = keys::join(own.collect(), stored, &mut report);
@@ -183,7 +188,12 @@ impl Compiled {
 
 /// The keys of the state directory. A file that cannot be read is a warning to those who only look; a gate that served
 /// without it would turn away everybody it knows.
-fn stored_keys(state: &StateDir, written: &Config, purpose: Purpose, report: &mut Report) -> Vec<keys::Placed> {
+fn stored_keys(
+    state: &StateDir,
+    (config, levels): (&Config, &levels::Levels),
+    purpose: Purpose,
+    report: &mut Report,
+) -> Vec<keys::Placed> {
     let document = match state.keys_document() {
         Ok(document) => document,
         Err(error) => {
@@ -198,7 +208,8 @@ fn stored_keys(state: &StateDir, written: &Config, purpose: Purpose, report: &mu
     let (stored, faults) = StoredKeys::read(&document);
     let index = report.add(&document, faults);
     let mut notes = Notes::new(&document, report, index);
-    keys::compile(&stored.keys, written, keys::Home::State, &mut notes)
+    let around = keys::Around { config, levels, home: keys::Home::State };
+    keys::compile(&stored.keys, &around, &mut notes)
 }
 
 /// The pepper; a random one nobody knows where it may not be made or read.

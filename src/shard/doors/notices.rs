@@ -9,7 +9,7 @@ use crate::mcp::progress::Notices;
 use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
 use crate::rt::random;
-use crate::shard::relay::status_of;
+use crate::shard::relay::{retry_after, status_of};
 use crate::upstream::answer::{Answer, CallMeta, Outcome};
 use crate::upstream::said::{Event, EventKind, Said};
 use crate::wire::http::RequestHead;
@@ -77,6 +77,7 @@ pub(crate) fn finish(bridge: &Bridge<'_>, id: &[u8], answer: &Result<Answer>) ->
         Err(error) => Bridged {
             body: rpc::error_body(Some(id), error),
             status: status_of(error.kind),
+            retry_after: retry_after(error),
             outcome: bridge::Outcome::Unusable,
         },
     }

@@ -2,7 +2,7 @@
 
 use super::text;
 use super::walk::object_fields;
-use crate::base::error::Error;
+use crate::base::error::{Error, Retry};
 
 /// A change to one member of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +66,15 @@ pub fn error_object(out: &mut Vec<u8>, id: Option<&[u8]>, error: &[u8]) {
 /// The error message for one of our own errors, its code from the one table in `base::error`.
 pub fn error_body(id: Option<&[u8]>, fault: &Error) -> Vec<u8> {
     let mut out = Vec::with_capacity(96 + fault.context.len());
-    error(&mut out, id, fault.kind.rpc_code(), &fault.context, None);
+    let data = waiting(fault);
+    error(&mut out, id, fault.kind.rpc_code(), &fault.context, data.as_deref());
     out
+}
+
+/// The raw `error.data` of an error that passes with time.
+fn waiting(fault: &Error) -> Option<Vec<u8>> {
+    let Retry::After(seconds) = fault.retry else { return None };
+    Some(format!(r#"{{"retryAfterSeconds":{seconds}}}"#).into_bytes())
 }
 
 /// Appends a request; id and params are raw JSON.

@@ -1,0 +1,136 @@
+//! Who may call, exactly as written: customers, teams, keys, and limits of tools.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A customer: teams with a common bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Customer {
+    /// Patterns of tools that its keys may be granted at most: `server/tool`, `server/*`. Where absent, a key may use
+    /// what the key itself allows; an empty list allows nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<String>>,
+    /// Patterns of prompts that its keys may be granted at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Vec<String>>,
+    /// Patterns of resources that its keys may be granted at most, held against their URIs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Vec<String>>,
+    /// Most calls in a time, such as `["10/second", "2000/day"]`: of `second`, `minute`, `hour` and `day`, one each.
+    /// All of them hold. `0/day` lets nothing through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<String>,
+    /// Most calls under way at once; as many as there are where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_max: Option<u32>,
+}
+
+/// A team: keys with a common bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Team {
+    /// The customer it belongs to. It may do no more than the customer may, and counts there too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+    /// Patterns of tools that its keys may be granted at most: `server/tool`, `server/*`. Where absent, a key may use
+    /// what the key itself allows; an empty list allows nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<String>>,
+    /// Patterns of prompts that its keys may be granted at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<Vec<String>>,
+    /// Patterns of resources that its keys may be granted at most, held against their URIs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Vec<String>>,
+    /// Most calls in a time, such as `["10/second", "2000/day"]`: of `second`, `minute`, `hour` and `day`, one each.
+    /// All of them hold. `0/day` lets nothing through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<String>,
+    /// Most calls under way at once; as many as there are where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_max: Option<u32>,
+}
+
+/// A limit of some tools together, whoever calls them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToolLimit {
+    /// What people call it, in answers too: 1 to 64 of `a-z`, `0-9` and `-`.
+    pub name: String,
+    /// Patterns of the tools: `server/tool`, `server/delete_*`.
+    pub tools: Vec<String>,
+    /// Most calls in a time, such as `["10/second", "2000/day"]`: of `second`, `minute`, `hour` and `day`, one each.
+    /// All of them hold. `0/day` lets nothing through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<String>,
+    /// Most calls under way at once; as many as there are where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_max: Option<u32>,
+}
+
+/// What a request without a key may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Anonymous {
+    /// Patterns of allowed tools: `server/tool`, `server/*`, `server/get_*`, `*/*`.
+    pub allow: Vec<String>,
+    /// Patterns of allowed prompts: `server/prompt`, `server/*`, `*/*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
+    /// Patterns of allowed resources, held against their URIs: `server/file:///docs/*`, `server/*`, `*/*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// Most calls in a time, such as `["10/second", "2000/day"]`: of `second`, `minute`, `hour` and `day`, one each.
+    /// All of them hold. `0/day` lets nothing through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<String>,
+    /// Most calls under way at once; as many as there are where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_max: Option<u32>,
+}
+
+/// A virtual key. The secret half is not kept, only a keyed hash of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Key {
+    /// Public half: 1 to 16 of `a-z` and `0-9`.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Keyed SHA-256 of the secret half, 64 hex digits, as `tollgate key new` prints it.
+    pub mac: String,
+    /// Patterns of allowed tools: `server/tool`, `server/*`, `server/get_*`. None allows nothing.
+    pub allow: Vec<String>,
+    /// Patterns of allowed prompts: `server/prompt`, `server/*`. None allows nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
+    /// Patterns of allowed resources, held against their URIs: `server/file:///docs/*`, `server/*`. None allows
+    /// nothing. A URI with a `..` in its path is covered by `server/*` alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// The team it belongs to. It may do no more than the team may, and counts there too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// Most calls in a time, such as `["10/second", "2000/day"]`: of `second`, `minute`, `hour` and `day`, one each.
+    /// All of them hold. `0/day` lets nothing through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<String>,
+    /// Most calls under way at once; as many as there are where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_max: Option<u32>,
+    /// When it ends, as `2027-02-20T00:00:00Z`; never where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// When it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Refuse it although it has not expired.
+    #[serde(skip_serializing_if = "is_false")]
+    pub revoked: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}

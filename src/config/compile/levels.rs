@@ -1,0 +1,183 @@
+//! Customers, teams, and what each level may do: names that are there, patterns that read, rates that hold.
+
+use super::keys::{Home, patterns};
+use crate::base::limits::{LEVEL_NAME_MAX, LEVELS_MAX};
+use crate::catalog::{Ceiling, Pattern, Sort};
+use crate::config::document::Step;
+use crate::config::file::Config;
+use crate::config::report::Notes;
+use crate::config::words;
+use crate::policy::{Allowance, Customer, Rate, Team};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A limit of some tools together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToolsLimit {
+    /// Its name.
+    pub(crate) name: Box<str>,
+    /// Which tools.
+    pub(crate) tools: Box<[Pattern]>,
+    /// What they may do.
+    pub(crate) allowance: Allowance,
+}
+
+/// Everything above and beside the keys that bounds a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Levels {
+    /// Teams, each with its customer.
+    pub(crate) teams: BTreeMap<Box<str>, Arc<Team>>,
+    /// Limits of tools.
+    pub(crate) tools: Vec<ToolsLimit>,
+    /// What servers may be asked, by name, where they are limited.
+    pub(crate) servers: BTreeMap<Box<str>, Allowance>,
+    /// What requests without a key may do.
+    pub(crate) anonymous: Allowance,
+}
+
+/// What all levels of a configuration file may do.
+pub(crate) fn compile(written: &Config, notes: &mut Notes<'_>) -> Levels {
+    let customers = customers(written, notes);
+    let mut levels = Levels { teams: teams(written, &customers, notes), ..Levels::default() };
+    levels.tools = tools(written, notes);
+    for (name, server) in &written.servers {
+        let allowed =
+            allowance((&server.rates, server.concurrency_max), &["servers".into(), name.as_str().into()], notes);
+        if !allowed.is_empty() {
+            levels.servers.insert(name.as_str().into(), allowed);
+        }
+    }
+    if let Some(anonymous) = &written.anonymous {
+        levels.anonymous = allowance((&anonymous.rates, anonymous.concurrency_max), &["anonymous".into()], notes);
+    }
+    levels
+}
+
+fn customers(written: &Config, notes: &mut Notes<'_>) -> BTreeMap<Box<str>, Arc<Customer>> {
+    check_count("customers", written.customers.len(), notes);
+    let mut out = BTreeMap::new();
+    for (name, customer) in &written.customers {
+        check_name("customers", name, notes);
+        let parent: [Step<'_>; 2] = ["customers".into(), name.as_str().into()];
+        let lists = [&customer.allow, &customer.prompts, &customer.resources];
+        let ceiling = ceiling(lists, &parent, written, notes);
+        let allowance = allowance((&customer.rates, customer.concurrency_max), &parent, notes);
+        let name: Box<str> = name.as_str().into();
+        out.insert(name.clone(), Arc::new(Customer { name, ceiling, allowance }));
+    }
+    out
+}
+
+fn teams(
+    written: &Config,
+    customers: &BTreeMap<Box<str>, Arc<Customer>>,
+    notes: &mut Notes<'_>,
+) -> BTreeMap<Box<str>, Arc<Team>> {
+    check_count("teams", written.teams.len(), notes);
+    let mut out = BTreeMap::new();
+    for (name, team) in &written.teams {
+        check_name("teams", name, notes);
+        let parent: [Step<'_>; 2] = ["teams".into(), name.as_str().into()];
+        let ceiling = ceiling([&team.allow, &team.prompts, &team.resources], &parent, written, notes);
+        let allowance = allowance((&team.rates, team.concurrency_max), &parent, notes);
+        let customer = team.customer.as_ref().and_then(|asked| {
+            let known = customers.get(asked.as_str()).cloned();
+            if known.is_none() {
+                let place = [parent[0], parent[1], "customer".into()];
+                let names = written.customers.keys().map(String::as_str);
+                notes.error(&place, format!("no customer is called `{}`", words::visible(asked)), near(asked, names));
+            }
+            known
+        });
+        let name: Box<str> = name.as_str().into();
+        out.insert(name.clone(), Arc::new(Team { name, customer, ceiling, allowance }));
+    }
+    out
+}
+
+fn tools(written: &Config, notes: &mut Notes<'_>) -> Vec<ToolsLimit> {
+    check_count("tool_limits", written.tool_limits.len(), notes);
+    let mut out: Vec<ToolsLimit> = Vec::new();
+    for (at, limit) in written.tool_limits.iter().enumerate() {
+        let parent = [Step::Key("tool_limits"), Step::Index(at)];
+        let place = [parent[0], parent[1], "name".into()];
+        if !is_name(&limit.name) {
+            notes.error(&place, "this is not a name of a limit", NAME_HELP);
+        } else if out.iter().any(|known| *known.name == *limit.name) {
+            notes.error(&place, "another limit has this name", "rename one of them, or join their patterns");
+        }
+        let tools = patterns(&limit.tools, (Sort::Tools, "tools", &parent), written, Home::Config, notes).into();
+        let allowance = allowance((&limit.rates, limit.concurrency_max), &parent, notes);
+        if limit.tools.is_empty() || allowance.is_empty() {
+            let help = "give it `tools`, and `rates` or `concurrency_max`";
+            notes.error(&parent, "the limit limits nothing", help);
+        }
+        out.push(ToolsLimit { name: limit.name.as_str().into(), tools, allowance });
+    }
+    out
+}
+
+fn ceiling(
+    lists: [&Option<Vec<String>>; Sort::ALL.len()],
+    parent: &[Step<'_>],
+    config: &Config,
+    notes: &mut Notes<'_>,
+) -> Ceiling {
+    let mut ceiling = Ceiling::default();
+    for (sort, written) in Sort::ALL.into_iter().zip(lists) {
+        if let Some(written) = written {
+            ceiling.set(sort, patterns(written, (sort, sort.field(), parent), config, Home::Config, notes).into());
+        }
+    }
+    ceiling
+}
+
+/// What `rates` and `concurrency_max` of the table at `parent` allow.
+pub(crate) fn allowance(
+    (rates, at_once): (&[String], Option<u32>),
+    parent: &[Step<'_>],
+    notes: &mut Notes<'_>,
+) -> Allowance {
+    let mut read: Vec<Rate> = Vec::new();
+    for (at, text) in rates.iter().enumerate() {
+        let mut place = parent.to_vec();
+        place.extend([Step::Key("rates"), Step::Index(at)]);
+        match Rate::parse(text) {
+            None => notes.error(
+                &place,
+                "this is not a rate",
+                "a number, `/`, and second, minute, hour or day: `600/minute`",
+            ),
+            Some(rate) if read.iter().any(|known| known.period == rate.period) => {
+                let what = format!("there is a rate for each {} already", rate.period.name());
+                notes.error(&place, what, "keep the smaller one");
+            }
+            Some(rate) => read.push(rate),
+        }
+    }
+    Allowance { rates: read.into(), at_once }
+}
+
+const NAME_HELP: &str = "1 to 64 of a-z, 0-9 and -, such as `research`";
+
+fn is_name(name: &str) -> bool {
+    let sane = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=LEVEL_NAME_MAX).contains(&name.len()) && name.bytes().all(sane)
+}
+
+fn check_name(table: &'static str, name: &str, notes: &mut Notes<'_>) {
+    if !is_name(name) {
+        notes.key_error(&[table.into()], name, "this name cannot be used", NAME_HELP);
+    }
+}
+
+fn check_count(table: &'static str, count: usize, notes: &mut Notes<'_>) {
+    if count > LEVELS_MAX {
+        notes.error(&[table.into()], format!("more than {LEVELS_MAX} of `{table}`"), "join some of them");
+    }
+}
+
+/// A name that was meant, perhaps.
+pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    words::nearest(name, known).map_or_else(String::new, |near| format!("did you mean `{near}`?"))
+}
