@@ -49,7 +49,8 @@ impl Home {
         let folder = tempfile::Builder::new().prefix("tollgate-e2e-").tempdir().unwrap();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let ring = Path::new("/dev/shm").join(format!("tollgate-e2e-{}-{count}", std::process::id()));
-        let home = Self { folder, ring, listen: free_address(), admin: free_address() };
+        let [listen, admin] = free_addresses();
+        let home = Self { folder, ring, listen, admin };
         home.configure(config);
         home
     }
@@ -217,7 +218,15 @@ impl Drop for Process<'_> {
 
 /// A loopback address that was free a moment ago.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    let [address] = free_addresses();
+    address
+}
+
+/// Loopback addresses that were free a moment ago, no two of them the same.
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    // All are held before any is let go, or one could be given twice.
+    let held = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    held.each_ref().map(|listener| listener.local_addr().unwrap())
 }
 
 /// Waits until something holds, or fails with what was waited for.
