@@ -71,7 +71,7 @@ impl Shard {
     pub(crate) fn end_session(&self, session: SessionKey) {
         self.ended.add(session);
         self.interests.forget(&session);
-        self.in_flight.end(session);
+        self.in_flight.cancel_all(&session);
         self.replays.forget(&session);
         self.streams.look_of(&session);
     }

@@ -101,6 +101,11 @@ impl Replay {
         self.primes.then(|| primed(&id, retry_ms))
     }
 
+    /// Whether its client has the id of any event of it, and so can come back to it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.primes || self.next.get() > 1
+    }
+
     /// Whether somebody came back to it, who reads from now on.
     pub(crate) fn is_taken(&self) -> bool {
         self.reader.get() > 0

@@ -135,12 +135,6 @@ impl InFlight {
         let found = self.requests.borrow().get(&(session, id.into())).cloned();
         found.inspect(|cancelled| cancelled.notify_one()).is_some()
     }
-
-    /// Cancels every request of a session.
-    pub(crate) fn end(&self, session: SessionKey) {
-        let requests = self.requests.borrow();
-        requests.iter().filter(|((of, _), _)| *of == session).for_each(|(_, cancelled)| cancelled.notify_one());
-    }
 }
 
 impl Cancellable<'_> {

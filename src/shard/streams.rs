@@ -51,6 +51,8 @@ struct Member {
     key: KeyId,
     /// Whether it counts as open.
     counts: bool,
+    /// Whether it tells its session what there is to tell; else it only reads what another has told.
+    tells: bool,
     session: Option<SessionKey>,
     call: Option<Call>,
     waker: Option<Waker>,
@@ -71,8 +73,20 @@ impl OpenStream {
     /// # Errors
     /// [`Kind::Overloaded`] where the key has as many on this shard as the configuration allows.
     pub(crate) fn new(shard: &Rc<Shard>, key: KeyId, session: Option<SessionKey>) -> Result<Self> {
+        Self::enter(shard, (key, session), true)
+    }
+
+    /// Enters a connection that reads what is kept of a stream of a legacy session.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn reading(shard: &Rc<Shard>, key: KeyId, session: SessionKey) -> Result<Self> {
+        Self::enter(shard, (key, Some(session)), false)
+    }
+
+    fn enter(shard: &Rc<Shard>, (key, session): (KeyId, Option<SessionKey>), tells: bool) -> Result<Self> {
         let most = shard.in_force().snapshot.settings.limits.streams_per_key_max;
-        let place = shard.streams.enter(key, session, most)?;
+        let place = shard.streams.enter((key, session), tells, most)?;
         shard.metrics.streams_open.inc();
         Ok(Self { shard: shard.clone(), key, place })
     }
@@ -144,7 +158,7 @@ impl Drop for OpenStream {
 }
 
 impl Streams {
-    fn enter(&self, key: KeyId, session: Option<SessionKey>, most: usize) -> Result<usize> {
+    fn enter(&self, (key, session): (KeyId, Option<SessionKey>), tells: bool, most: usize) -> Result<usize> {
         let mut per_key = self.per_key.borrow_mut();
         let count = per_key.entry(key).or_default();
         if *count >= most {
@@ -154,7 +168,7 @@ impl Streams {
         }
         *count += 1;
         let (call, waker, visits) = (None, None, Vec::new());
-        let member = Some(Member { key, counts: true, session, call, waker, visits });
+        let member = Some(Member { key, counts: true, tells, session, call, waker, visits });
         let mut members = self.members.borrow_mut();
         Ok(match self.free.borrow_mut().pop() {
             Some(place) => {
@@ -240,9 +254,15 @@ impl Streams {
         self.members.borrow()[place].as_ref().is_some_and(|member| member.session.as_ref() == Some(session))
     }
 
-    /// The places of a session's streams.
+    /// The places of the streams that tell a session something: those with a client first, then those that are kept
+    /// for one to come back.
     pub(crate) fn places_of(&self, session: &SessionKey) -> Vec<usize> {
-        (0..self.places()).filter(|place| self.is_of(*place, session)).collect()
+        let members = self.members.borrow();
+        let places = members.iter().enumerate().filter_map(|(place, member)| Some((place, member.as_ref()?)));
+        let own = places.filter(|(_, member)| member.tells && member.session.as_ref() == Some(session));
+        let (mut open, kept): (Vec<_>, Vec<_>) = own.partition(|(_, member)| member.counts);
+        open.extend(kept);
+        open.into_iter().map(|(place, _)| place).collect()
     }
 
     /// A page was visited: one stream of the session that was asked says so. Where it has none here, another shard may.
@@ -301,7 +321,7 @@ mod tests {
     const MOST: usize = 20;
 
     fn enter(streams: &Streams, session: u8) -> usize {
-        streams.enter(KeyId::ANONYMOUS, Some([session; 16]), MOST).expect("room")
+        streams.enter((KeyId::ANONYMOUS, Some([session; 16])), true, MOST).expect("room")
     }
 
     /// Which of these are called on.
@@ -314,10 +334,13 @@ mod tests {
     fn a_key_has_a_bounded_number_of_streams_and_gets_room_back() {
         let streams = Streams::default();
         let open: Vec<_> = (0..MOST).map(|_| enter(&streams, 0)).collect();
-        assert!(streams.enter(KeyId::ANONYMOUS, None, MOST).is_err());
+        assert!(streams.enter((KeyId::ANONYMOUS, None), true, MOST).is_err());
         assert!(streams.uncount(open[0]) && !streams.uncount(open[0]));
         enter(&streams, 0);
-        assert!(streams.enter(KeyId::ANONYMOUS, None, MOST).is_err(), "a stream without its client makes room once");
+        assert!(
+            streams.enter((KeyId::ANONYMOUS, None), true, MOST).is_err(),
+            "a stream without its client makes room once"
+        );
         let left: Vec<_> = open.into_iter().map(|place| streams.leave(place)).collect();
         assert!(!left[0] && left[1..].iter().all(|counted| *counted));
         assert!(streams.leave(MOST));
@@ -330,7 +353,7 @@ mod tests {
     fn each_stream_beats_once_in_a_round_and_the_beats_are_spread() {
         let streams = Streams::default();
         let open: Vec<_> =
-            (0..2 * GROUPS).map(|_| streams.enter(KeyId::ANONYMOUS, None, 1000).expect("room")).collect();
+            (0..2 * GROUPS).map(|_| streams.enter((KeyId::ANONYMOUS, None), true, 1000).expect("room")).collect();
         let mut beats = vec![0; open.len()];
         for _ in 0..GROUPS {
             streams.beat();
@@ -370,6 +393,27 @@ mod tests {
         assert_eq!(called(&streams, &open), [open[1]]);
         assert_eq!(open.map(|place| streams.take_visits(place).len()), [0, VISIT_NOTICES_MAX, 0]);
         assert!(streams.take_visits(open[1]).is_empty());
+    }
+
+    /// A connection that reads what is kept says nothing of its own, and a client that is there hears before one that
+    /// may come back.
+    #[test]
+    fn a_visit_is_told_where_somebody_hears() {
+        let streams = Streams::default();
+        let reading = streams.enter((KeyId::ANONYMOUS, Some([1; 16])), false, MOST).expect("room");
+        let visited = || streams.visited(Visited { server: "s".into(), session: [1; 16], params: Bytes::new() });
+        visited();
+        assert!(called(&streams, &[reading]).is_empty() && streams.take_visits(reading).is_empty());
+        let kept = enter(&streams, 1);
+        streams.uncount(kept);
+        visited();
+        assert_eq!(called(&streams, &[reading, kept]), [kept], "somebody may read what it says");
+        let open = enter(&streams, 1);
+        visited();
+        assert_eq!(called(&streams, &[reading, kept, open]), [open]);
+        assert_eq!(streams.places_of(&[1; 16]), [open, kept]);
+        streams.look_of(&[1; 16]);
+        assert_eq!(called(&streams, &[reading, kept, open]), [reading, kept, open], "all end with their session");
     }
 
     #[test]

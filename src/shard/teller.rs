@@ -35,11 +35,9 @@ impl Teller {
         self.replay.prime(REPLAY_RETRY_MS)
     }
 
-    /// The last event of a stream that the gate closes although more is to come. Not all clients are to be back at the
-    /// same moment.
+    /// The last event of a stream that the gate closes although more is to come.
     pub(crate) fn closing(&self) -> Option<Vec<u8>> {
-        let [spread] = random::label();
-        self.replay.prime(REPLAY_RETRY_MS + u64::from(spread) * REPLAY_RETRY_MS / 64)
+        self.replay.prime(spread_retry_ms())
     }
 
     /// A message, as it is written.
@@ -64,4 +62,10 @@ impl Drop for Teller {
             self.shard.replays.drop_stream(&self.replay);
         }
     }
+}
+
+/// Time until a client is to come back to a gate that closes its stream: not all at the same moment.
+pub(crate) fn spread_retry_ms() -> u64 {
+    let [spread] = random::label();
+    REPLAY_RETRY_MS + u64::from(spread) * REPLAY_RETRY_MS / 64
 }

@@ -1,11 +1,12 @@
 //! What a client wants of a server, in its own words, and what it may have: the server, and the words that one knows.
 
 use crate::audit::Digest;
+use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind};
 use crate::base::ids::{PromptId, ServerId, ToolId};
 use crate::catalog::{Catalog, Tool};
 use crate::mcp::call::{CallMethod, CallParams};
-use crate::mcp::skill::SkillMethod;
+use crate::mcp::skill::{Folder, SkillMethod};
 use crate::mcp::state;
 use crate::mcp::task::{TaskId, TaskMethod};
 use crate::shard::exchange::Exchange;
@@ -131,7 +132,8 @@ impl<'a> Wanted<'a> {
             Self::Complete { .. } => "nothing can be completed for this ref: it is unknown".to_owned(),
             Self::Task { .. } => "unknown task".to_owned(),
             Self::Skill { method: SkillMethod::Get, .. } => format!("unknown skill: {cut}"),
-            Self::Skill { .. } => format!("not a directory: {cut}"),
+            Self::Skill { cursor: None, .. } => format!("not a directory: {cut}"),
+            Self::Skill { .. } => format!("not a directory, or not a cursor of it: {cut}: read it from the start"),
         };
         Error::new(Kind::InvalidParams, words)
     }
@@ -154,7 +156,8 @@ pub(super) enum Target {
     Resource(Box<str>),
     Complete(Box<[u8]>),
     Task(Box<str>),
-    Skill(Box<str>),
+    /// Its URI, and the server's own raw cursor of a folder's next page.
+    Skill(Box<str>, Option<Box<[u8]>>),
 }
 
 impl Admitted {
@@ -186,8 +189,10 @@ impl Admitted {
                 Operation::Complete { reference, argument, context }
             }
             (Target::Task(id), Wanted::Task { method, .. }) => Operation::Task { method, id },
-            (Target::Skill(uri), Wanted::Skill { method, cursor, .. }) => Operation::Skill { method, uri, cursor },
-            (Target::Resource(uri) | Target::Task(uri) | Target::Skill(uri), _) => Operation::Resource { uri },
+            (Target::Skill(uri, cursor), Wanted::Skill { method, .. }) => {
+                Operation::Skill { method, uri, cursor: cursor.as_deref() }
+            }
+            (Target::Resource(uri) | Target::Task(uri) | Target::Skill(uri, _), _) => Operation::Resource { uri },
             (Target::Complete(reference), _) => Operation::Complete { reference, argument: b"{}", context: None },
         }
     }
@@ -233,11 +238,21 @@ pub(super) fn find(exchange: &Exchange, wanted: &Wanted<'_>) -> Option<Admitted>
         }
         Wanted::Complete { reference, .. } => completed(exchange, reference),
         Wanted::Task { id, .. } => task(exchange, id),
-        Wanted::Skill { uri, .. } => {
+        Wanted::Skill { uri, cursor, .. } => {
             let owned = catalog.resolve_skill(door, uri, grant)?;
-            Some(Admitted { server: owned.server, target: Target::Skill(owned.uri.into()) })
+            let (sealing, now) = (&exchange.shard.sealing, Clock::recent_wall());
+            let cursor = match cursor {
+                Some(raw) => Some(folder_of(exchange, owned.server, uri).opened(sealing, raw, now)?),
+                None => None,
+            };
+            Some(Admitted { server: owned.server, target: Target::Skill(owned.uri.into(), cursor) })
         }
     }
+}
+
+/// A folder of a server as the principal reads it, by the client's URI.
+pub(super) fn folder_of<'a>(exchange: &'a Exchange, server: ServerId, uri: &str) -> Folder<'a> {
+    Folder::new(exchange.catalog().server_name(server), exchange.principal.key, uri)
 }
 
 /// The resource that a URI stands for at a principal's door, if it may be read.

@@ -229,6 +229,53 @@ fn skills_are_listed_got_and_read_byte_for_byte_in_both_eras() {
     gate.stop();
 }
 
+/// A server goes by what its cursors say: they are sealed to the key and the folder, and whatever else comes back is
+/// refused before it hears of it.
+#[test]
+fn a_folder_is_read_page_by_page_with_cursors_that_are_good_for_its_key_alone() {
+    let server = Server::everything("dual");
+    let (home, keys) = home(&server);
+    let gate = home.start();
+    let [first, second] = keys.map(|key| Client::new(home.listen).at("/mcp/peer").with_key(&key));
+    eventually("the fixture is listed", LISTED, || first.tools().len() > 20);
+    let root = SKILL.strip_suffix("/SKILL.md").unwrap();
+    let folder = format!("{root}/pages");
+    let read = |client: &Client, uri: &str, cursor: &Value| {
+        client.modern("resources/directory/read", json!({"uri": uri, "cursor": cursor}))
+    };
+    let page = first.modern("resources/directory/read", json!({"uri": folder})).answer()["result"].take();
+    assert_eq!(page["resources"][0]["uri"], SKILL, "{page}");
+    let cursor = &page["nextCursor"];
+    let last = read(&first, &folder, cursor).answer()["result"].take();
+    assert_eq!(last["resources"][0]["uri"], format!("{root}/references"), "{last}");
+    assert!(last["nextCursor"].is_null(), "{last}");
+    let session = first.session(LEGACY);
+    let legacy = session.request("resources/directory/read", json!({"uri": folder})).answer()["result"].take();
+    let params = json!({"uri": folder, "cursor": legacy["nextCursor"]});
+    let legacy = session.request("resources/directory/read", params).answer()["result"].take();
+    assert_eq!(legacy["resources"], last["resources"], "{legacy}");
+    let forged = json!(json!([folder, 1]).to_string());
+    let refusals = [read(&second, &folder, cursor), read(&first, &folder, &forged), read(&first, &folder, &json!(""))];
+    let refusals = refusals.map(|refusal| refusal.answer()["error"].take());
+    assert_eq!(refusals[0]["code"], -32602, "{}", refusals[0]);
+    assert!(refusals.iter().all(|refusal| *refusal == refusals[0]), "indistinguishable: {refusals:?}");
+    assert_eq!(read(&first, root, cursor).code(), -32602, "another folder's");
+    gate.stop();
+}
+
+/// What a server asks passes only as policy and the client's word let it, in whatever answer it stands.
+#[test]
+fn a_server_asks_nothing_in_the_answer_to_a_skill() {
+    let server = Server::everything("dual");
+    let (home, [key, _]) = home(&server);
+    let gate = home.start();
+    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
+    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let asked = client.modern("skills/get", json!({"uri": "skill://asks/SKILL.md"})).answer();
+    assert!(asked["error"]["code"].is_i64() && !asked.to_string().contains("in the clear"), "{asked}");
+    gate.stop();
+}
+
 #[test]
 fn skills_of_two_servers_are_told_apart_and_their_digests_stay() {
     let servers = [Server::everything("dual"), Server::everything("legacy")];

@@ -304,6 +304,21 @@ fn a_get_stream_tells_what_changed_while_its_client_was_gone() {
     });
 }
 
+/// Who was given no id cannot come back: nothing is kept, and nothing of it counts against the key.
+#[test]
+fn a_stream_is_kept_only_for_a_client_that_can_come_back_to_it() {
+    in_the_open(|home, client| {
+        let [newest, older] = [LEGACY, "2025-06-18"].map(|revision| client.session(revision));
+        let streams = [&older, &newest].map(|session| Events::of(session.bare("GET")));
+        eventually("both are open", PATIENCE, || meter(home, "tollgate_streams_open") == 2);
+        drop(streams);
+        eventually("both are gone", PATIENCE, || meter(home, "tollgate_streams_open") == 0);
+        eventually("the newest is kept", PATIENCE, || meter(home, "tollgate_replay_streams") == 1);
+        assert_eq!(newest.bare("DELETE").read().unwrap().status, 204);
+        eventually("nothing is kept", PATIENCE, || meter(home, "tollgate_replay_streams") == 0);
+    });
+}
+
 #[test]
 fn a_gate_that_stops_says_when_to_come_back() {
     let server = Server::everything("legacy");
@@ -317,7 +332,15 @@ fn a_gate_that_stops_says_when_to_come_back() {
     let mut called = Events::of(wait(&newest, 9, 1_500));
     let primed = called.next().unwrap().id.unwrap();
     let mut reading = Events::of(come_back(&newest, &primed));
+    let mut resumed = {
+        let session = client.session(LEGACY);
+        let first = Events::of(session.bare("GET")).next().unwrap().id.unwrap();
+        Events::of(come_back(&session, &first))
+    };
+    assert_eq!(resumed.next().unwrap().retry, Some(1000));
     gate.signal("TERM");
+    let again = resumed.rest();
+    assert!(again.len() == 1 && again[0].retry >= Some(1000) && again[0].id.is_some(), "{again:?}");
     let last = streams[0].rest();
     assert!(last.len() == 1 && last[0].retry >= Some(1000) && last[0].id.is_some(), "{last:?}");
     assert_eq!(streams[1].rest().len(), 0);

@@ -152,7 +152,7 @@ async fn hear<S: Stream>(shard: &Rc<Shard>, conn: &ServerConn<S>, held: &mut Hel
 /// somebody listens. It counts no longer against the bounds of open streams, but against those of kept ones.
 fn linger(shard: &Rc<Shard>, mut held: Box<Held>) {
     let Voice::Kept(teller) = &held.kept.voice else { return };
-    if shard.is_draining() {
+    if shard.is_draining() || !teller.stream().is_known() {
         return;
     }
     teller.leave();

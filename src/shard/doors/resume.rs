@@ -17,6 +17,7 @@ use crate::shard::relay::SSE_HEADERS;
 use crate::shard::replay::primed;
 use crate::shard::reread;
 use crate::shard::streams::{Call, OpenStream};
+use crate::shard::teller::spread_retry_ms;
 use crate::shard::{Shard, refuse};
 use crate::wire::http::{Body, ServerConn};
 use crate::wire::{rpc, sse};
@@ -32,6 +33,8 @@ pub(crate) struct Reading {
     home: ShardId,
     pull: Pull,
     rest: Rest,
+    /// What stands for the stream in the ids of its events, where its client knows events without data.
+    primes: Option<Box<str>>,
     /// The answer to a call comes on it: a gate that drains waits for that.
     is_call: bool,
 }
@@ -58,7 +61,7 @@ pub(super) async fn begin<S: Stream>(
     }
     let (home, key) = (id.stream.shard, exchange.principal.key);
     let mut pull = Pull { session: session.id, number: id.stream.number, reader: None, after: id.at };
-    let open = OpenStream::new(shard, key, Some(session.id));
+    let open = OpenStream::reading(shard, key, session.id);
     let begun = match open {
         Ok(open) => reread::pull(shard, home, &pull).await.map(|pulled| (open, pulled)),
         Err(error) => Err(error),
@@ -73,11 +76,13 @@ pub(super) async fn begin<S: Stream>(
     };
     pull.reader = Some(reader);
     conn.start_stream(200, SSE_HEADERS).await?;
-    if session.revision == Revision::V2025_11_25 {
+    let primes = (session.revision == Revision::V2025_11_25).then(|| sealed_part(text).into());
+    if primes.is_some() {
         // Where this connection breaks too before anything comes on it, the client knows where it was.
         conn.write_stream(primed(text, REPLAY_RETRY_MS)).await?;
     }
-    Ok(After::Resumed(Box::new(Reading { open, key, home, pull, rest, is_call: id.stream.request.is_some() })))
+    let is_call = id.stream.request.is_some();
+    Ok(After::Resumed(Box::new(Reading { open, key, home, pull, rest, primes, is_call })))
 }
 
 /// Refuses an id that opens no stream of the session: there is one answer, whoever's it is.
@@ -100,12 +105,17 @@ async fn lost<S: Stream>(
     let words = "the answer to this request is not kept any more, for too much time has passed or too much was said; \
                  the request may have been carried out";
     let body = rpc::error_body(Some(request), &Error::new(Kind::Internal, words));
-    let sealed = text.rsplit_once('.').map_or(text, |(sealed, _)| sealed);
+    let last = event_id::event_id(sealed_part(text), id.at.saturating_add(1), true);
     let mut event = Vec::with_capacity(body.len() + text.len() + 64);
-    sse::encode(&mut event, Some("message"), Some(&event_id::event_id(sealed, id.at.saturating_add(1), true)), &body);
+    sse::encode(&mut event, Some("message"), Some(&last), &body);
     conn.start_stream(200, SSE_HEADERS).await?;
     conn.write_stream(event).await?;
     conn.finish_stream().await.map(|()| After::Done)
+}
+
+/// What stands for the stream in the id of an event.
+fn sealed_part(text: &str) -> &str {
+    text.rsplit_once('.').map_or(text, |(sealed, _)| sealed)
 }
 
 /// Reads a stream to its end, or until its client goes, comes back on another connection, or may no longer read it.
@@ -125,9 +135,19 @@ pub(crate) async fn go_on<S: Stream>(
         }
         match more(shard, conn, &reading).await? {
             Some(rest) => reading.rest = rest,
-            None => return Ok(()),
+            None => return Box::pin(close(shard, conn, &reading)).await,
         }
     }
+}
+
+/// Closes a connection that reads no more: where the gate stops, with word of when to come back.
+async fn close<S: Stream>(shard: &Rc<Shard>, conn: &mut ServerConn<S>, reading: &Reading) -> Result<()> {
+    let Some(sealed) = reading.primes.as_deref().filter(|_| shard.is_draining() && !reading.is_call) else {
+        return Ok(());
+    };
+    let at = event_id::event_id(sealed, reading.pull.after, false);
+    conn.write_stream(primed(&at, spread_retry_ms())).await?;
+    conn.finish_stream().await
 }
 
 /// Waits for more of a stream; nothing where its connection is to close.

@@ -1,6 +1,7 @@
 //! An answer in the words that its client knows: what a server calls something, a client may know by another name.
 
 use crate::base::buf::Piece;
+use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::ServerId;
 use crate::mcp::caps::ClientCaps;
@@ -20,19 +21,20 @@ use crate::wire::rpc::{self, Edit};
 /// # Errors
 /// [`crate::base::error::Kind::BadAnswer`]: the server answered what cannot be told.
 pub(super) fn to_client(exchange: &Exchange, call: &Call<'_>, answer: Answer) -> Result<Answer> {
-    match (call.wanted, &answer.outcome) {
-        (Wanted::Task { method, id }, _) => about_task(exchange, call, (method, id), answer),
-        (Wanted::Skill { method, .. }, Outcome::Result(_)) => Ok(about_skill(exchange, call, method, answer)),
-        (Wanted::Resource { uri }, Outcome::Result(_)) => asking::late(exchange, call, read(uri, answer)),
-        (_, Outcome::Result(result)) if result.gist().kind == ResultKind::Task => begun(exchange, call, answer),
-        _ => asking::late(exchange, call, answer),
-    }
+    let answer = match (call.wanted, &answer.outcome) {
+        (Wanted::Task { method, id }, _) => about_task(exchange, call, (method, id), answer)?,
+        (Wanted::Skill { method, uri, .. }, Outcome::Result(_)) => about_skill(exchange, (method, uri), answer),
+        (Wanted::Resource { uri }, Outcome::Result(_)) => read(uri, answer),
+        (_, Outcome::Result(result)) if result.gist().kind == ResultKind::Task => begun(exchange, call, answer)?,
+        _ => answer,
+    };
+    asking::late(exchange, call, answer)
 }
 
 /// A legacy client's, which has no tasks of this kind.
 pub(super) fn to_legacy_client(exchange: &Exchange, call: &Call<'_>, answer: Answer) -> Answer {
     match call.wanted {
-        Wanted::Skill { method, .. } => about_skill(exchange, call, method, answer),
+        Wanted::Skill { method, uri, .. } => about_skill(exchange, (method, uri), answer),
         Wanted::Resource { uri } => read(uri, answer),
         _ => answer,
     }
@@ -86,16 +88,24 @@ fn renamed(exchange: &Exchange, id: &str, answer: &Answer) -> Answer {
     Answer { outcome: Outcome::Result(RawResult::from(Piece::from(result))), era: Era::Modern }
 }
 
-/// What a server says of a skill, with the URIs by which clients at this door know its files.
-fn about_skill(exchange: &Exchange, call: &Call<'_>, method: SkillMethod, answer: Answer) -> Answer {
-    let Some(admitted) = wanted::find(exchange, &call.wanted) else { return answer };
+/// What a server says of a skill, with the URIs by which clients at this door know its files, and with a folder's
+/// cursor sealed to this key.
+fn about_skill(exchange: &Exchange, (method, uri): (SkillMethod, &str), answer: Answer) -> Answer {
+    let catalog = exchange.catalog();
+    let Some(owned) = catalog.resolve_skill(exchange.door, uri, exchange.grant()) else { return answer };
     let Outcome::Result(result) = &answer.outcome else { return answer };
-    let known = |uri: &str| {
-        let uri = exchange.catalog().listed_uri(exchange.door, admitted.server, uri);
-        uri.into_owned().into()
+    let known = |uri: &str| catalog.listed_uri(exchange.door, owned.server, uri).into_owned().into();
+    let renamed = method.renamed(result, &known);
+    let told = renamed.as_deref().unwrap_or(result);
+    let sealed = match method {
+        SkillMethod::Directory => {
+            let folder = wanted::folder_of(exchange, owned.server, uri);
+            folder.sealed(&exchange.shard.sealing, told, Clock::recent_wall())
+        }
+        SkillMethod::Get => None,
     };
-    match method.renamed(result, &known) {
-        Some(renamed) => Answer { outcome: Outcome::Result(RawResult::from(Piece::from(renamed))), era: answer.era },
+    match sealed.or(renamed) {
+        Some(told) => Answer { outcome: Outcome::Result(RawResult::from(Piece::from(told))), era: answer.era },
         None => answer,
     }
 }
