@@ -27,7 +27,8 @@ pub(crate) fn stdio_home(mode: &str) -> Home {
 }
 
 pub(crate) fn wait_for_tools(client: &Client, count: usize) {
-    eventually("the tools are listed", Duration::from_secs(30), || client.tools().len() >= count);
+    let is_listed = || (0..SPREAD).all(|_| client.tools().len() >= count);
+    eventually("every shard lists the tools", Duration::from_secs(30), is_listed);
 }
 
 #[test]
