@@ -60,8 +60,12 @@ impl Catalog {
     /// The prompt of a name at a door, as with tools; nothing where the grant does not allow it, whether it is there or
     /// not.
     pub fn resolve_prompt(&self, door: Door, name: &str, grant: &Grant) -> Option<PromptId> {
-        let found = self.prompt_names.resolve(door, name, |id| grant.allows_prompt(id));
-        found.filter(|id| grant.allows_prompt(*id))
+        self.prompt_named(door, name, grant).filter(|id| grant.allows_prompt(*id))
+    }
+
+    /// The same, also where the grant does not allow it: for those who explain why.
+    pub fn prompt_named(&self, door: Door, name: &str, grant: &Grant) -> Option<PromptId> {
+        self.prompt_names.resolve(door, name, |id| grant.allows_prompt(id))
     }
 
     /// The template that is listed under this text at a door; nothing where the grant does not allow it.
@@ -153,7 +157,8 @@ impl Catalog {
         })
     }
 
-    fn has_resources(&self, server: &ServerEntry) -> bool {
+    /// Whether a server says that it has resources, or has listed any.
+    pub fn has_resources(&self, server: &ServerEntry) -> bool {
         let lists = |kind| !self.range(Door::Server(server.id), kind).is_empty();
         server.offers.resources || lists(ListKind::Resources) || lists(ListKind::Templates)
     }

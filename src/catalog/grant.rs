@@ -163,13 +163,14 @@ fn lists_of(sort: Sort) -> &'static [ListKind] {
 }
 
 fn covers(pattern: &Pattern, catalog: &Catalog, server: &str, (kind, at): (ListKind, u32)) -> bool {
-    match kind {
-        ListKind::Tools => pattern.covers(server, catalog.tool(ToolId(at))),
-        ListKind::Prompts => pattern.covers_name(server, &catalog.prompt(PromptId(at)).name),
-        ListKind::Resources => pattern.covers_uri(server, &catalog.resource(ResourceId(at)).uri),
-        ListKind::Templates => pattern.covers_uri(server, &catalog.template(TemplateId(at)).text),
-        ListKind::Skills => pattern.covers_uri(server, &catalog.skills()[at as usize].uri),
-    }
+    let (sort, name) = match kind {
+        ListKind::Tools => (Sort::Tools, catalog.tool(ToolId(at)).name()),
+        ListKind::Prompts => (Sort::Prompts, &*catalog.prompt(PromptId(at)).name),
+        ListKind::Resources => (Sort::Resources, &*catalog.resource(ResourceId(at)).uri),
+        ListKind::Templates => (Sort::Resources, &*catalog.template(TemplateId(at)).text),
+        ListKind::Skills => (Sort::Resources, &*catalog.skills()[at as usize].uri),
+    };
+    pattern.covers_as(sort, server, name)
 }
 
 /// Makes grants of one catalogue. What a pattern covers is worked out once, however many grants it is part of: keys

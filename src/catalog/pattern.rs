@@ -82,6 +82,14 @@ impl Pattern {
         self.covers_name(server, uri) && (&*self.name == "*" || !has_dot_segment(uri))
     }
 
+    /// Whether it allows, as a pattern of a sort, what bears this name or URI at this server.
+    pub fn covers_as(&self, sort: Sort, server: &str, name: &str) -> bool {
+        match sort {
+            Sort::Tools | Sort::Prompts => self.covers_name(server, name),
+            Sort::Resources => self.covers_uri(server, name),
+        }
+    }
+
     /// Whether it allows any tool known now. One that does not is worth a warning, not an error: its server may be
     /// down.
     pub fn matches_any(&self, catalog: &Catalog) -> bool {

@@ -22,6 +22,11 @@ impl Sort {
         ["allow", "prompts", "resources"][self as usize]
     }
 
+    /// What one such thing is called.
+    pub fn noun(self) -> &'static str {
+        ["tool", "prompt", "resource"][self as usize]
+    }
+
     /// How to write such a pattern.
     pub fn advice(self) -> &'static str {
         match self {

@@ -12,6 +12,8 @@ pub enum Failure {
     Error(Error),
     /// The configuration is wrong in these places.
     Report(Report),
+    /// What failed stands in the result that was printed.
+    Shown,
     /// Whoever read our output has stopped: no failure.
     ReaderGone,
 }
@@ -22,7 +24,7 @@ impl Failure {
         match self {
             Self::Error(error) => output::complain(&format!("tollgate: {error}\n")),
             Self::Report(report) => output::complain(&report.render(output::stderr_has_colour())),
-            Self::ReaderGone => {}
+            Self::Shown | Self::ReaderGone => {}
         }
         ExitCode::from(self.code())
     }
@@ -31,6 +33,7 @@ impl Failure {
         match self {
             Self::Error(error) => error.kind.exit_code(),
             Self::Report(_) => Kind::Config.exit_code(),
+            Self::Shown => 1,
             Self::ReaderGone => 0,
         }
     }

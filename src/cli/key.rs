@@ -97,8 +97,8 @@ fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> 
         team: args.team.clone(),
         rates: args.rate.clone(),
         concurrency_max: args.concurrency,
-        expires: expires.map(timestamp),
-        created: Some(timestamp(Clock::wall())),
+        expires: expires.map(output::timestamp),
+        created: Some(output::timestamp(Clock::wall())),
         revoked: false,
     };
     state.change_keys(|keys| {
@@ -175,7 +175,7 @@ fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
                 "allow": patterns(key, Sort::Tools), "prompts": patterns(key, Sort::Prompts),
                 "resources": patterns(key, Sort::Resources), "team": key.team.as_ref().map(|team| &team.name),
                 "rates": rates(key), "concurrency_max": key.allowance.as_ref().and_then(|allowed| allowed.at_once),
-                "expires": key.expires.map(timestamp)})
+                "expires": key.expires.map(output::timestamp)})
         };
         return output::print_json(&compiled.keys.iter().map(one).collect());
     }
@@ -183,7 +183,7 @@ fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
         .map(str::to_owned)
         .to_vec();
     let row = |key: &VirtualKey| {
-        let expires = key.expires.map_or("never".into(), timestamp);
+        let expires = key.expires.map_or("never".into(), output::timestamp);
         let name = output::tame(&key.name);
         let [allow, prompts, resources] = Sort::ALL.map(|sort| output::tame(&patterns(key, sort).join(" ")));
         let team = key.team.as_ref().map_or_else(String::new, |team| team.name.to_string());
@@ -272,11 +272,6 @@ fn duration(text: &str) -> Option<Duration> {
     sane.then(|| digits.parse::<u64>().ok()).flatten().map(|count| Duration::from_secs(count * unit))
 }
 
-fn timestamp(at: WallTime) -> String {
-    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| at.0.to_string(), |at| at.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,8 +318,8 @@ mod tests {
     #[test]
     fn keys_end_when_said() {
         let now = WallTime(1_790_000_000_000);
-        let at = |text| expiry(text, now).map(|at| at.map(timestamp)).map_err(|error| error.kind);
-        assert_eq!(timestamp(now), "2026-09-21T14:13:20Z");
+        let at = |text| expiry(text, now).map(|at| at.map(output::timestamp)).map_err(|error| error.kind);
+        assert_eq!(output::timestamp(now), "2026-09-21T14:13:20Z");
         assert_eq!(at("never"), Ok(None));
         assert_eq!(at("90d"), Ok(Some("2026-12-20T14:13:20Z".into())));
         assert_eq!(at("2027-02-20"), Ok(Some("2027-02-20T00:00:00Z".into())));

@@ -32,7 +32,14 @@ mod tests {
     #[test]
     fn every_command_has_its_page() {
         let page = page().expect("page");
-        for words in ["tollgate\\-check", "tollgate\\-key", "\\-\\-offline", "virtual keys"] {
+        for words in [
+            "tollgate\\-check",
+            "tollgate\\-key",
+            "tollgate\\-explain",
+            "tollgate\\-policy",
+            "\\-\\-offline",
+            "virtual keys",
+        ] {
             assert!(page.contains(words), "{words} is not in the page");
         }
         assert!(!page.contains("schema"), "a hidden command is shown");

@@ -7,12 +7,15 @@ mod check;
 mod completions;
 mod connect;
 mod demo;
+mod explain;
 mod failure;
 mod import;
 mod key;
+mod known;
 pub mod logging;
 mod man;
 mod output;
+mod policy;
 mod schema;
 mod serve;
 mod tools;
@@ -57,6 +60,10 @@ pub enum Command {
     Key(key::KeyArgs),
     /// Print the tools of the last good lists, or those that a key sees
     Tools(tools::ToolsArgs),
+    /// Say why a key may use a tool, or why not; asks no server and changes nothing
+    Explain(explain::ExplainArgs),
+    /// Hold what keys may do against tests of it
+    Policy(policy::PolicyArgs),
     /// Turn another program's list of MCP servers into ours; starts nothing
     Import(import::ImportArgs),
     /// Look into the journal: show entries, follow it, check it
@@ -91,6 +98,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Check(args) => check::run(args, &config),
         Command::Key(args) => key::run(args, &config),
         Command::Tools(args) => tools::run(args, &config),
+        Command::Explain(args) => explain::run(args, &config),
+        Command::Policy(args) => policy::run(args, &config),
         Command::Import(args) => import::run(args, &config),
         Command::Audit(args) => audit::run(args, &config),
         Command::Connect(args) => connect::run(args),
@@ -114,6 +123,14 @@ mod tests {
     #[test]
     fn the_commands_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_explanation_is_of_one_thing() {
+        let parses =
+            |more: &[&str]| Cli::try_parse_from(["tollgate", "explain", "--key", "k"].iter().chain(more)).is_ok();
+        assert!(parses(&["--tool", "a"]) && parses(&["--prompt", "a"]) && parses(&["--resource", "a", "--json"]));
+        assert!(!parses(&[]) && !parses(&["--tool", "a", "--prompt", "b"]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What commands print: results on standard output, everything else on standard error.
 
+use crate::base::clock::WallTime;
 use crate::base::error::Error;
 use crate::cli::Failure;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -46,6 +47,12 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// A moment, to the second, as RFC 3339 writes it.
+pub(crate) fn timestamp(at: WallTime) -> String {
+    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
 
 /// Text that others wrote, fit for a terminal: one line, without control or bidirectional characters.

@@ -2,14 +2,14 @@
 
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind};
-use crate::base::ids::{Epoch, KeyId, ToolId};
-use crate::catalog::{Catalog, Door, Grant, ListKind, ServerList, View};
+use crate::base::ids::{KeyId, ToolId};
+use crate::catalog::{Catalog, Door, Grant, ListKind, View};
+use crate::cli::known::{self, Known};
 use crate::cli::{Failure, output};
-use crate::config::{Compiled, Purpose, Snapshot, state};
+use crate::config::{Snapshot, state};
 use crate::policy::Credential;
 use clap::Args;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Characters of a description that are shown in the table.
@@ -27,10 +27,8 @@ pub struct ToolsArgs {
 }
 
 pub(crate) fn run(args: &ToolsArgs, config: &Path) -> Result<(), Failure> {
-    let compiled = Compiled::load(config, Purpose::Look)?;
-    let lists = lists(&compiled)?;
-    let snapshot = Snapshot::build(&compiled, &lists, Epoch(1), None);
-    let grant = args.key.as_ref().map(|id| grant_of(id, &snapshot)).transpose()?;
+    let Known { lists, snapshot, .. } = &Known::load(config)?;
+    let grant = args.key.as_ref().map(|id| grant_of(id, snapshot)).transpose()?;
     let shown: Vec<ToolId> = match grant {
         Some(grant) => grant.tools(&snapshot.catalog, Door::All).collect(),
         None => snapshot.catalog.behind(Door::All).collect(),
@@ -39,12 +37,12 @@ pub(crate) fn run(args: &ToolsArgs, config: &Path) -> Result<(), Failure> {
         output::complain(&format!("tollgate: warning: {}\n", output::tame(&warning.to_string())));
     }
     if args.json {
-        return output::print_json(&shown.iter().map(|id| as_json(*id, &snapshot)).collect());
+        return output::print_json(&shown.iter().map(|id| as_json(*id, snapshot)).collect());
     }
     if lists.is_empty() {
         output::complain("tollgate: no server has been listed yet; lists are kept when the gate has run\n");
     }
-    let rows: Vec<_> = shown.iter().map(|id| as_row(*id, &snapshot)).collect();
+    let rows: Vec<_> = shown.iter().map(|id| as_row(*id, snapshot)).collect();
     output::print(&output::table(&rows))?;
     tell_of_others(&snapshot.catalog, grant);
     Ok(())
@@ -62,22 +60,8 @@ fn tell_of_others(catalog: &Catalog, grant: Option<&Grant>) {
     }
 }
 
-/// The last good lists of the enabled servers. One that cannot be read is left out with a warning.
-fn lists(compiled: &Compiled) -> Result<BTreeMap<String, ServerList>, Failure> {
-    let mut lists = BTreeMap::new();
-    for server in &compiled.servers {
-        let Some(json) = compiled.settings.state.read_list(&server.name)? else { continue };
-        match ServerList::from_json(&json.into()) {
-            Ok(list) => drop(lists.insert(server.name.to_string(), list)),
-            Err(error) => output::complain(&format!("tollgate: warning: server {}: {error}\n", server.name)),
-        }
-    }
-    Ok(lists)
-}
-
 fn grant_of<'a>(id: &str, snapshot: &'a Snapshot) -> Result<&'a Grant, Failure> {
-    let unknown =
-        || Error::new(Kind::NotFound, format!("no key has the id {:.40}; see `tollgate key list`", output::tame(id)));
+    let unknown = || known::no_key(id);
     let key = KeyId::parse(id).ok_or_else(unknown)?;
     if key == KeyId::ANONYMOUS {
         let missing =

@@ -130,6 +130,12 @@ impl Document {
         place
     }
 
+    /// The 1-based line of the value of a path.
+    pub fn line(&self, path: &[Step<'_>]) -> usize {
+        let before = &self.text.as_bytes()[..self.place(path).start];
+        before.iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
     /// The place of a key itself.
     pub fn key_place(&self, path: &[Step<'_>], key: &str) -> Range<usize> {
         let found = self.table(path).and_then(|entries| find(entries, key));

@@ -28,3 +28,4 @@ pub use env::{Lenient, Lookup, Resolved, Unresolved};
 pub use report::Report;
 pub use settings::Settings;
 pub use snapshot::Snapshot;
+pub(crate) use words::nearest;

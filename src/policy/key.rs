@@ -145,8 +145,18 @@ impl KeyRing {
 
     /// The key of an id.
     pub fn key(&self, id: KeyId) -> Option<&VirtualKey> {
+        self.entry(id).map(|entry| &entry.key)
+    }
+
+    /// The key of an id, with what it may see.
+    pub fn entry(&self, id: KeyId) -> Option<&KeyEntry> {
         let at = self.entries.binary_search_by_key(&number(id), |entry| number(entry.key.id)).ok()?;
-        Some(&self.entries[at].key)
+        Some(&self.entries[at])
+    }
+
+    /// What a request without a credential may do, where such requests are taken.
+    pub fn anonymous(&self) -> Option<Anonymous> {
+        self.anonymous
     }
 
     /// The keyed digest of a token under this ring's pepper.
@@ -175,6 +185,19 @@ impl KeyRing {
         let slot = self.slots.of(number(id));
         let alive = slot.id == number(id) && !slot.revoked && now < slot.expires;
         alive.then_some(Principal { key: id, grant: slot.grant, metered: slot.metered })
+    }
+
+    /// As [`Self::standing`], with the reason where nobody stands there: for those who explain.
+    ///
+    /// # Errors
+    /// Why a request with this key would be refused.
+    pub fn stands(&self, id: KeyId, now: WallTime) -> std::result::Result<Principal, Refusal> {
+        self.standing(id, now).ok_or_else(|| match self.key(id) {
+            None if id == KeyId::ANONYMOUS => Refusal::Missing,
+            None => Refusal::Unknown,
+            Some(key) if key.revoked => Refusal::Revoked,
+            Some(_) => Refusal::Expired,
+        })
     }
 
     /// The meters in a principal's way.

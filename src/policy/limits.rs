@@ -124,7 +124,7 @@ impl Limits {
         for meter in self.in_the_way_of(charged) {
             if let Err(exceeded) = meter.take(now) {
                 permit.0.drain(..).for_each(|taken| taken.give_back());
-                return Err(Refused { level: meter.level, name: meter.name.clone(), exceeded });
+                return Err(Refused::by(meter, exceeded));
             }
             permit.0.push(meter.clone());
         }
@@ -136,7 +136,17 @@ impl Limits {
         self.known.values()
     }
 
-    fn in_the_way_of(&self, charged: &Charged) -> impl Iterator<Item = &Arc<Meter>> {
+    /// The first meter in the way that lets no call through at all, also where none was counted yet: a limit of zero.
+    /// Nothing is counted.
+    pub fn closed(&self, charged: &Charged, now: Instant) -> Option<Refused> {
+        self.in_the_way_of(charged).find_map(|meter| {
+            let unused = Meter::new(meter.level, &meter.name, meter.allowance().clone());
+            unused.take(now).err().map(|exceeded| Refused::by(meter, exceeded))
+        })
+    }
+
+    /// The meters that a call is held against, in the order in which they are asked.
+    pub fn in_the_way_of(&self, charged: &Charged) -> impl Iterator<Item = &Arc<Meter>> {
         let chain = charged.chain.map(|chain| &*self.chains[chain.0 as usize]).unwrap_or_default();
         let tools = charged.tool.filter(|_| !self.tools.is_empty()).and_then(|tool| self.tools.get(&tool));
         let server = (!self.servers.is_empty()).then(|| self.servers.get(&charged.server)).flatten();
@@ -151,6 +161,10 @@ impl Drop for Permit {
 }
 
 impl Refused {
+    fn by(meter: &Meter, exceeded: Exceeded) -> Self {
+        Self { level: meter.level, name: meter.name.clone(), exceeded }
+    }
+
     /// The reason's name in records.
     pub fn reason(&self) -> &'static str {
         match self.exceeded.bound {

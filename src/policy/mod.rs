@@ -2,6 +2,7 @@
 
 mod call;
 mod decide;
+mod explain;
 mod familiar;
 mod key;
 mod limits;
@@ -13,6 +14,7 @@ mod tree;
 
 pub use call::{Admission, Asked, unknown_tool};
 pub use decide::{Question, Reason, Verdict, decide};
+pub use explain::{Explanation, Found, Grounds, Step, Subject, Thing};
 pub use familiar::Familiar;
 pub use key::{Anonymous, KeyEntry, KeyRing, Principal, Refusal, VirtualKey};
 pub use limits::{ChainId, Charged, Limits, LimitsBuilder, Permit, Refused};

@@ -26,12 +26,14 @@ pub struct Team {
     pub ceiling: Ceiling,
     /// What all of its keys together may do.
     pub allowance: Allowance,
+    /// Whether it stands in for a team that the configuration does not have.
+    pub gone: bool,
 }
 
 impl Team {
     /// Stands in for a team that a stored key names and the configuration does not: such a key sees nothing.
     pub fn gone(name: &str) -> Self {
-        Self { name: name.into(), ceiling: Ceiling::closed(), ..Self::default() }
+        Self { name: name.into(), ceiling: Ceiling::closed(), gone: true, ..Self::default() }
     }
 
     /// What cuts the rights of its keys.

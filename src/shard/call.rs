@@ -13,7 +13,7 @@ use crate::catalog::Tool;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision;
 use crate::mcp::vendor::{self, Carried, Declared};
-use crate::policy::{Asked, Charged, Permit, Verdict, unknown_tool};
+use crate::policy::{Asked, Charged, Permit, Reason, Verdict, unknown_tool};
 use crate::shard::converse;
 use crate::shard::exchange::Exchange;
 use crate::shard::session::SessionKey;
@@ -175,7 +175,7 @@ fn admit_other(exchange: &Exchange, call: &Call<'_>) -> Admission {
     if let Some(admitted) = wanted::find(exchange, &call.wanted) {
         return Ok(admitted);
     }
-    if let Err(error) = record_denial(exchange, call, None, "not_granted") {
+    if let Err(error) = record_denial(exchange, call, None, Reason::NotGranted.name()) {
         return Err(Err(error));
     }
     Err(match call.wanted {

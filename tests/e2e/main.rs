@@ -38,6 +38,7 @@ mod older;
 mod one_gate;
 mod pairs;
 mod peers;
+mod policy;
 mod resumption;
 mod streams;
 mod subscriptions;

@@ -90,7 +90,7 @@ fn teams(
             known
         });
         let name: Box<str> = name.as_str().into();
-        out.insert(name.clone(), Arc::new(Team { name, customer, ceiling, allowance }));
+        out.insert(name.clone(), Arc::new(Team { name, customer, ceiling, allowance, gone: false }));
     }
     out
 }
