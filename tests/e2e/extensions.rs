@@ -75,6 +75,13 @@ fn get(client: &Client, task: &str) -> Value {
     with_tasks(client, "tasks/get", json!({"taskId": task})).answer()
 }
 
+/// A client at the fixture's door, once the fixture is listed.
+fn listed(home: &Home, key: &str) -> Client {
+    let client = Client::new(home.listen).at("/mcp/peer").with_key(key);
+    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    client
+}
+
 #[test]
 fn a_task_lives_with_its_key_and_is_unknown_to_others() {
     let server = Server::everything("dual");
@@ -150,8 +157,7 @@ fn a_task_is_promised_only_where_it_is_followed_and_its_server_knows_it() {
     let server = Server::everything("dual");
     let (home, [key, _]) = home(&server);
     let gate = home.start();
-    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
-    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let client = listed(&home, &key);
     let task = start(&client, "slow_compute", json!({"seconds": 60}));
     let asked = json!({"notifications": {"taskIds": [task]}});
     let refused = client.modern("subscriptions/listen", asked);
@@ -172,8 +178,7 @@ fn a_task_is_never_given_to_a_client_that_does_not_follow_tasks() {
     let server = Server::everything("dual");
     let (home, [key, _]) = home(&server);
     let gate = home.start();
-    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
-    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let client = listed(&home, &key);
     let plain = client.call("slow_compute", json!({"seconds": 0})).answer();
     assert_eq!(plain["result"]["resultType"], "complete", "{plain}");
     let refused = client.call("failing_job", json!({}));
@@ -269,8 +274,7 @@ fn a_server_asks_nothing_in_the_answer_to_a_skill() {
     let server = Server::everything("dual");
     let (home, [key, _]) = home(&server);
     let gate = home.start();
-    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
-    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let client = listed(&home, &key);
     let asked = client.modern("skills/get", json!({"uri": "skill://asks/SKILL.md"})).answer();
     assert!(asked["error"]["code"].is_i64() && !asked.to_string().contains("in the clear"), "{asked}");
     gate.stop();
@@ -364,8 +368,7 @@ fn an_unknown_extension_passes_where_it_is_allowed_and_both_sides_declare_it() {
     let blind = home.run_well(&["key", "new", "blind"]);
     let blind = blind.split_whitespace().find(|word| word.starts_with("tg_")).unwrap().to_owned();
     let gate = home.start();
-    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
-    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let client = listed(&home, &key);
     let extensions = offered(&client);
     assert_eq!((&extensions[ECHO], &extensions["com.other/thing"]), (&json!({"loud": true}), &Value::Null));
     let nothing = offered(&Client::new(home.listen).with_key(&blind));
@@ -384,8 +387,7 @@ fn no_unknown_extension_passes_unless_it_is_allowed() {
     let server = Server::everything("dual");
     let (home, [key, _]) = home(&server);
     let gate = home.start();
-    let client = Client::new(home.listen).at("/mcp/peer").with_key(&key);
-    eventually("the fixture is listed", LISTED, || client.tools().len() > 20);
+    let client = listed(&home, &key);
     assert_eq!(offered(&client)[ECHO], Value::Null);
     let told = declared(&client);
     assert_eq!((&told["extensions"], &told["meta"]["com.example/note"]), (&Value::Null, &Value::Null), "{told}");
