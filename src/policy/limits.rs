@@ -131,11 +131,6 @@ impl Limits {
         Ok(permit)
     }
 
-    /// Every meter with its name and what is left of it, for those who look on.
-    pub fn meters(&self) -> impl Iterator<Item = &Arc<Meter>> {
-        self.known.values()
-    }
-
     /// The first meter in the way that lets no call through at all, also where none was counted yet: a limit of zero.
     /// Nothing is counted.
     pub fn closed(&self, charged: &Charged, now: Instant) -> Option<Refused> {
@@ -250,7 +245,7 @@ mod tests {
         assert_eq!(take(None, SERVER).unwrap_err(), Level::Server);
         drop(held);
         assert!(take(None, SERVER).is_ok());
-        assert_eq!(limits.meters().map(|meter| meter.under_way()).sum::<u32>(), 0);
+        assert_eq!(limits.known.values().map(|meter| meter.under_way()).sum::<u32>(), 0);
     }
 
     #[test]
@@ -269,7 +264,7 @@ mod tests {
             "those of before are under way"
         );
         drop((held, more));
-        assert_eq!(wider.meters().map(|meter| meter.under_way()).sum::<u32>(), 0);
+        assert_eq!(wider.known.values().map(|meter| meter.under_way()).sum::<u32>(), 0);
     }
 
     #[test]
