@@ -60,10 +60,15 @@ pub fn allowed<'a>(extensions: &[u8], names: impl IntoIterator<Item = &'a str>) 
 
 /// What of a client's words goes to a server that may have these extensions and offers those of a raw object: what both
 /// declare, and the members of `_meta` under the prefix of one of them.
-pub fn carried(declared: Declared<'_>, names: &[Box<str>], offered: &[u8]) -> (Vec<u8>, Vec<u8>) {
+pub fn carried<'a>(
+    declared: Declared<'_>,
+    names: &[Box<str>],
+    offered: impl FnOnce() -> &'a [u8],
+) -> (Vec<u8>, Vec<u8>) {
     if names.is_empty() {
         return Default::default();
     }
+    let offered = offered();
     let asked = rpc::field(declared.capabilities, "extensions").unwrap_or_default();
     let is_common = |name: &&str| [asked, offered].iter().all(|all| rpc::field(all, name).is_some_and(rpc::is_object));
     let common: Vec<&str> = names.iter().map(|name| &**name).filter(is_common).collect();
@@ -134,12 +139,12 @@ mod tests {
         let capabilities = br#"{"extensions":{"com.a/x":{ "v":1.0 },"com.b/y":{},"com.c/z":{}}}"#;
         let meta = br#"{"com.a/note":[1 ],"com.b/note":1,"com.c/note":2,"com.a.b/note":3,"com.a":4,"progressToken":5}"#;
         let declared = Declared { capabilities, meta };
-        let (extensions, meta) = carried(declared, &names, br#"{"com.a/x":{},"com.b/y":true}"#);
+        let (extensions, meta) = carried(declared, &names, || br#"{"com.a/x":{},"com.b/y":true}"#);
         assert_eq!(String::from_utf8(extensions).unwrap(), r#""com.a/x":{ "v":1.0 }"#);
         assert_eq!(String::from_utf8(meta).unwrap(), r#""com.a/note":[1 ]"#);
-        assert_eq!(carried(declared, &[], br#"{"com.a/x":{}}"#), Default::default());
-        assert_eq!(carried(declared, &names, b""), Default::default());
-        assert_eq!(carried(Declared::default(), &names, br#"{"com.a/x":{}}"#), Default::default());
+        assert_eq!(carried(declared, &[], || unreachable!("nothing is allowed")), Default::default());
+        assert_eq!(carried(declared, &names, || b""), Default::default());
+        assert_eq!(carried(Declared::default(), &names, || br#"{"com.a/x":{}}"#), Default::default());
     }
 
     #[test]

@@ -202,8 +202,8 @@ async fn execute(
     cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
     let spec = exchange.snapshot().server(admitted.server).ok_or_else(unserved)?;
-    let said = exchange.catalog().server(admitted.server).and_then(|server| server.extensions.as_deref());
-    let (extensions, meta) = vendor::carried(call.declared, &spec.extensions, said.unwrap_or_default());
+    let offered = || exchange.catalog().server(admitted.server).and_then(|server| server.extensions.as_deref());
+    let (extensions, meta) = vendor::carried(call.declared, &spec.extensions, || offered().unwrap_or_default());
     let upstream = UpstreamCall {
         vendor: Carried { extensions: &extensions, meta: &meta },
         operation: admitted.operation(exchange.catalog(), &call.wanted),
