@@ -1,4 +1,6 @@
 //! Who may call, exactly as written: customers, teams, keys, and limits of tools.
+//!
+//! What they have in common is written out in each: serde cannot flatten a shared part and refuse unknown fields too.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

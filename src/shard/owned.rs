@@ -1,25 +1,19 @@
 //! A call that owns what it says, so that it can outlive the request it came in.
 
 use crate::mcp::caps::ClientCaps;
-use crate::mcp::meta::LogLevel;
 use crate::mcp::skill::SkillMethod;
 use crate::mcp::task::TaskMethod;
-use crate::mcp::trace::TraceContext;
 use crate::mcp::vendor::Declared;
 use crate::shard::call::{Call, Caller};
 use crate::shard::wanted::Wanted;
-use crate::upstream::answer::CallMeta;
-use crate::upstream::operation::Input;
+use crate::upstream::answer::OwnedMeta;
+use crate::upstream::operation::OwnedInput;
 
 /// The owned form of a [`Call`].
 pub(crate) struct OwnedCall {
     wanted: OwnedWanted,
-    responses: Option<Box<[u8]>>,
-    state: Option<Box<[u8]>>,
-    progress: bool,
-    log_level: Option<LogLevel>,
-    trace: Option<TraceContext>,
-    tracestate: Option<Box<str>>,
+    input: OwnedInput,
+    meta: OwnedMeta,
     caps: ClientCaps,
     era: crate::audit::Era,
     revision: Box<str>,
@@ -71,16 +65,11 @@ impl OwnedWanted {
 
 impl From<&Call<'_>> for OwnedCall {
     fn from(call: &Call<'_>) -> Self {
-        let CallMeta { progress, log_level, trace, tracestate } = call.meta;
         let caller = &call.caller;
         Self {
             wanted: call.wanted.into(),
-            responses: call.input.responses.map(Into::into),
-            state: call.input.state.map(Into::into),
-            progress,
-            log_level,
-            trace,
-            tracestate: tracestate.map(Into::into),
+            input: call.input.into(),
+            meta: call.meta.into(),
             caps: call.caps,
             era: caller.era,
             revision: caller.revision.into(),
@@ -95,11 +84,10 @@ impl From<&Call<'_>> for OwnedCall {
 impl OwnedCall {
     /// The call it is.
     pub(crate) fn as_call(&self) -> Call<'_> {
-        let (progress, log_level, trace) = (self.progress, self.log_level, self.trace);
         Call {
             wanted: self.wanted.borrowed(),
-            input: Input { responses: self.responses.as_deref(), state: self.state.as_deref() },
-            meta: CallMeta { progress, log_level, trace, tracestate: self.tracestate.as_deref() },
+            input: self.input.borrowed(),
+            meta: self.meta.borrowed(),
             caps: self.caps,
             // Only calls to legacy servers outlive their request.
             declared: Declared::default(),

@@ -8,7 +8,7 @@ use crate::mcp::result::{RawResult, ResultKind};
 use crate::mcp::revision::Era;
 use crate::mcp::trace::TraceContext;
 use crate::mcp::vendor::Carried;
-use crate::upstream::operation::{Input, Operation, OwnedOperation};
+use crate::upstream::operation::{Input, Operation, OwnedInput, OwnedOperation};
 
 /// Whose session or process of a server a call runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,16 +56,35 @@ pub struct CallMeta<'a> {
     pub tracestate: Option<&'a str>,
 }
 
-/// A call that owns what it says, to cross to the server's home shard.
-#[derive(Debug)]
-pub struct OwnedCall {
-    operation: OwnedOperation,
-    responses: Option<Box<[u8]>>,
-    state: Option<Box<[u8]>>,
+/// The owned form of [`CallMeta`].
+#[derive(Clone, Debug)]
+pub struct OwnedMeta {
     progress: bool,
     log_level: Option<LogLevel>,
     trace: Option<TraceContext>,
     tracestate: Option<Box<str>>,
+}
+
+impl From<CallMeta<'_>> for OwnedMeta {
+    fn from(CallMeta { progress, log_level, trace, tracestate }: CallMeta<'_>) -> Self {
+        Self { progress, log_level, trace, tracestate: tracestate.map(Into::into) }
+    }
+}
+
+impl OwnedMeta {
+    /// What it says.
+    pub fn borrowed(&self) -> CallMeta<'_> {
+        let Self { progress, log_level, trace, tracestate } = self;
+        CallMeta { progress: *progress, log_level: *log_level, trace: *trace, tracestate: tracestate.as_deref() }
+    }
+}
+
+/// A call that owns what it says, to cross to the server's home shard.
+#[derive(Debug)]
+pub struct OwnedCall {
+    operation: OwnedOperation,
+    input: OwnedInput,
+    meta: OwnedMeta,
     caps: ClientCaps,
     extensions: Box<[u8]>,
     vendor_meta: Box<[u8]>,
@@ -75,15 +94,10 @@ pub struct OwnedCall {
 
 impl From<&UpstreamCall<'_>> for OwnedCall {
     fn from(call: &UpstreamCall<'_>) -> Self {
-        let CallMeta { progress, log_level, trace, tracestate } = call.meta;
         Self {
             operation: call.operation.into(),
-            responses: call.input.responses.map(Into::into),
-            state: call.input.state.map(Into::into),
-            progress,
-            log_level,
-            trace,
-            tracestate: tracestate.map(Into::into),
+            input: call.input.into(),
+            meta: call.meta.into(),
             caps: call.caps,
             extensions: call.vendor.extensions.into(),
             vendor_meta: call.vendor.meta.into(),
@@ -96,11 +110,10 @@ impl From<&UpstreamCall<'_>> for OwnedCall {
 impl OwnedCall {
     /// The call it is.
     pub fn as_call(&self) -> UpstreamCall<'_> {
-        let (progress, log_level, trace) = (self.progress, self.log_level, self.trace);
         UpstreamCall {
             operation: self.operation.borrowed(),
-            input: Input { responses: self.responses.as_deref(), state: self.state.as_deref() },
-            meta: CallMeta { progress, log_level, trace, tracestate: self.tracestate.as_deref() },
+            input: self.input.borrowed(),
+            meta: self.meta.borrowed(),
             caps: self.caps,
             vendor: Carried { extensions: &self.extensions, meta: &self.vendor_meta },
             client: self.client,

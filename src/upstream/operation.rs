@@ -95,6 +95,26 @@ pub struct Input<'a> {
     pub state: Option<&'a [u8]>,
 }
 
+/// The owned form of [`Input`].
+#[derive(Clone, Debug)]
+pub struct OwnedInput {
+    responses: Option<Box<[u8]>>,
+    state: Option<Box<[u8]>>,
+}
+
+impl From<Input<'_>> for OwnedInput {
+    fn from(Input { responses, state }: Input<'_>) -> Self {
+        Self { responses: responses.map(Into::into), state: state.map(Into::into) }
+    }
+}
+
+impl OwnedInput {
+    /// What it brings.
+    pub fn borrowed(&self) -> Input<'_> {
+        Input { responses: self.responses.as_deref(), state: self.state.as_deref() }
+    }
+}
+
 /// An operation that owns what it says, to cross to another shard or to outlive its request.
 #[derive(Clone, Debug)]
 pub(super) enum OwnedOperation {
