@@ -3,7 +3,8 @@
 use crate::base::error::{Error, Kind};
 use crate::cli::{Failure, output};
 use crate::config::import::{Fit, Import, import};
-use crate::config::{Compiled, Lookup, Purpose, Report, disk};
+use crate::config::{Compiled, Lookup, Purpose, Report};
+use crate::rt::disk;
 use clap::Args;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,6 @@
 mod callers;
 mod compile;
 mod diff;
-pub mod disk;
 pub mod document;
 mod env;
 pub mod file;

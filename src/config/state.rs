@@ -3,10 +3,10 @@
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits;
-use crate::config::disk::{self, make_dir, replace, replace_passing, sync_dir};
 use crate::config::document::Document;
 use crate::config::file::Key;
 use crate::config::stored::StoredKeys;
+use crate::rt::disk::{self, make_dir, replace, replace_passing, sync_dir};
 use crate::rt::{file, random};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};

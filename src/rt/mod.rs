@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod child;
+pub mod disk;
 pub mod file;
 pub mod guard;
 pub mod local;

@@ -1,6 +1,5 @@
 //! Listeners, threads, bounds and places.
 
-use crate::config::disk;
 use crate::config::document::Step;
 use crate::config::env::Lookup;
 use crate::config::file::{Config, Driver, Journal, Listen, Tls};
@@ -9,6 +8,7 @@ use crate::config::settings::{
     Hosts, JournalSettings, LimitSettings, ListenSettings, Origins, RuntimeSettings, Settings, TlsPaths,
 };
 use crate::config::state::{self, StateDir};
+use crate::rt::disk;
 use crate::rt::shard::DriverChoice;
 use sha2::{Digest as _, Sha256};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -10,7 +10,6 @@ mod tests;
 
 use crate::base::error::Kind;
 use crate::catalog::Rights;
-use crate::config::disk;
 use crate::config::document::Document;
 use crate::config::env::{Lenient, Lookup};
 use crate::config::file::{Config, State};
@@ -19,6 +18,7 @@ use crate::config::settings::Settings;
 use crate::config::state::{PEPPER_LEN, StateDir};
 use crate::config::stored::StoredKeys;
 use crate::policy::VirtualKey;
+use crate::rt::disk;
 use crate::rt::random;
 use crate::upstream::spec::ServerSpec;
 use std::path::{Path, PathBuf};

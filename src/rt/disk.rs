@@ -1,4 +1,4 @@
-//! Small files read with a bound and replaced whole: a reader sees the old or the new one, also after a crash.
+//! Small files, read with a bound and replaced whole: a reader sees the old or the new one, also after a crash.
 
 use crate::base::error::{Error, Result};
 use crate::base::limits;
@@ -80,19 +80,19 @@ fn give(file: &File, to: &Metadata) -> std::io::Result<()> {
 
 /// Opens a file for writing that its owner alone may read, making it where it is not there. It belongs to the owner of
 /// its directory, as in [`replace`].
-pub(super) fn open_private(path: &Path, how: &mut OpenOptions) -> std::io::Result<File> {
+pub(crate) fn open_private(path: &Path, how: &mut OpenOptions) -> std::io::Result<File> {
     let file = how.write(true).mode(0o600).open(path)?;
     give(&file, &fs::metadata(directory_of(path))?)?;
     Ok(file)
 }
 
 /// Makes what was done in a directory survive a crash.
-pub(super) fn sync_dir(directory: &Path) -> Result<()> {
+pub(crate) fn sync_dir(directory: &Path) -> Result<()> {
     File::open(directory).and_then(|dir| dir.sync_all()).map_err(|error| at(directory, error))
 }
 
 /// Makes a directory and its parents, for its owner only: whom the directory it stands in belongs to.
-pub(super) fn make_dir(path: &Path) -> Result<()> {
+pub(crate) fn make_dir(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -113,7 +113,7 @@ pub fn read(path: &Path) -> std::io::Result<String> {
 ///
 /// # Errors
 /// As the file system says; `InvalidData` where it is longer or not UTF-8.
-pub(super) fn read_at_most(path: &Path, max: u64) -> std::io::Result<String> {
+pub(crate) fn read_at_most(path: &Path, max: u64) -> std::io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(max + 1).read_to_string(&mut text)?;
     if text.len() as u64 > max {
@@ -123,12 +123,12 @@ pub(super) fn read_at_most(path: &Path, max: u64) -> std::io::Result<String> {
 }
 
 /// Whether every user of the machine can read a file.
-pub(super) fn is_world_readable(path: &Path) -> bool {
+pub(crate) fn is_world_readable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o004 != 0)
 }
 
 /// An error with its path in front.
-pub(super) fn at(path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn at(path: &Path, error: std::io::Error) -> Error {
     Error::from(error).at(&path.display().to_string())
 }
 
