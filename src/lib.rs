@@ -27,6 +27,7 @@ pub mod mcp;
 pub mod policy;
 pub mod rt;
 pub mod shard;
+pub mod store;
 pub mod telemetry;
 pub mod upstream;
 pub mod wire;

@@ -277,6 +277,8 @@ pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub const CONFIG_FINDINGS_MAX: usize = 100;
 /// Longest file a `${file:…}` or `${credential:…}` reference reads, in bytes.
 pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Time a program waits for another that holds the store, in milliseconds.
+pub const STORE_BUSY_MS: u64 = 5_000;
 /// Longest file of stored keys read or written, in bytes.
 pub const KEYS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Most virtual keys one gate knows.

@@ -10,6 +10,7 @@ const RANKS: &[(&str, u8)] = &[
     ("catalog", 3),
     ("audit", 3),
     ("telemetry", 3),
+    ("store", 3),
     ("policy", 4),
     ("mcp", 4),
     ("llm", 4),
