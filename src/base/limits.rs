@@ -281,6 +281,8 @@ pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 pub const STORE_BUSY_MS: u64 = 5_000;
 /// Longest file of stored keys read or written, in bytes.
 pub const KEYS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Longest name that people give a stored key, in characters.
+pub const KEY_NAME_MAX: usize = 128;
 /// Most virtual keys one gate knows.
 pub const KEYS_MAX: usize = 100_000;
 /// Most allow patterns of one key.

@@ -1,8 +1,9 @@
 //! How a command fails: what is printed on standard error, and the exit code.
 
-use crate::base::error::{Error, Kind};
+use crate::base::error::Error;
 use crate::cli::output;
 use crate::config::Report;
+use crate::config::edit::Refused;
 use std::process::ExitCode;
 
 /// Why a command failed.
@@ -32,7 +33,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Error(error) => error.kind.exit_code(),
-            Self::Report(_) => Kind::Config.exit_code(),
+            Self::Report(report) => report.kind().exit_code(),
             Self::Shown => 1,
             Self::ReaderGone => 0,
         }
@@ -45,6 +46,12 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Error(refused.into())
+    }
+}
+
 impl From<Report> for Failure {
     fn from(report: Report) -> Self {
         Self::Report(report)
@@ -54,6 +61,7 @@ impl From<Report> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::error::Kind;
 
     #[test]
     fn a_wrong_configuration_is_78_and_a_closed_pipe_is_fine() {

@@ -1,21 +1,20 @@
-//! `tollgate key`: virtual keys of the state directory.
+//! `tollgate key`: virtual keys, those of the store to be changed.
 
 use crate::base::clock::{Clock, WallTime};
 use crate::base::error::{Error, Kind, Result};
-use crate::catalog::{Pattern, Sort};
+use crate::base::limits::KEYS_MAX;
+use crate::cli::bounds::{BoundFlags, Field, Source, tell_the_gate};
+use crate::cli::known::no_key;
 use crate::cli::{Failure, output};
+use crate::config::edit::{self, Editor, Entry};
 use crate::config::file::Key;
 use crate::config::state::StateDir;
-use crate::config::{Compiled, Purpose};
-use crate::policy::{Pepper, Rate, Token, VirtualKey};
-use crate::rt::{random, signal};
+use crate::config::{Compiled, Purpose, mask};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
-
-/// Longest name of a key, in characters.
-const NAME_MAX: usize = 128;
 
 /// Arguments of `key`.
 #[derive(Debug, Args)]
@@ -28,16 +27,40 @@ pub struct KeyArgs {
 enum KeyCommand {
     /// Make a key and print it, once
     New(NewArgs),
-    /// List the keys
+    /// List the keys of the configuration file and of the store
     List {
         /// Print one line of JSON
         #[arg(long)]
         json: bool,
     },
+    /// Show a key
+    Show {
+        /// The key's public half: what stands between `tg_` and the next `_`
+        id: String,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a key in the store: what is given takes the place of what was
+    Set(SetArgs),
     /// Refuse a key from now on
     Revoke {
         /// The key's public half: what stands between `tg_` and the next `_`
         id: String,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a key from the store
+    Delete {
+        /// The key's public half: what stands between `tg_` and the next `_`
+        id: String,
+        /// Delete it only if it still has this revision
+        #[arg(long, value_name = "NUMBER")]
+        revision: Option<i64>,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -45,27 +68,40 @@ enum KeyCommand {
 struct NewArgs {
     /// What people call it
     name: String,
-    /// Allowed tools: `server/tool`, `server/*`, `server/get_*`, `*/*`; without any it sees none
-    #[arg(long, value_name = "PATTERN", num_args = 1..)]
-    allow: Vec<String>,
-    /// Allowed prompts: `server/prompt`, `server/*`, `*/*`; without any it sees none
-    #[arg(long, value_name = "PATTERN", num_args = 1..)]
-    prompt: Vec<String>,
-    /// Allowed resources, by URI: `server/file:///docs/*`, `server/*`, `*/*`; without any it sees none
-    #[arg(long, value_name = "PATTERN", num_args = 1..)]
-    resource: Vec<String>,
-    /// Its team, by the name in the configuration: it may do no more than the team may, and counts there too
+    #[command(flatten)]
+    bounds: BoundFlags,
+    /// Its team: it may do no more than the team may, and counts there too
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
-    /// Most calls in a time, such as `600/minute`; one for each of second, minute, hour and day
-    #[arg(long, value_name = "RATE", num_args = 1..)]
-    rate: Vec<String>,
-    /// Most calls under way at once
-    #[arg(long, value_name = "COUNT")]
-    concurrency: Option<u32>,
     /// How long it lasts: `90d`, `12h`, `4w`, a day such as `2027-02-20`, or `never`
     #[arg(long, value_name = "TIME", default_value = "90d")]
     expires: String,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct SetArgs {
+    /// The key's public half: what stands between `tg_` and the next `_`
+    id: String,
+    /// What people call it
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    bounds: BoundFlags,
+    /// Its team: it may do no more than the team may, and counts there too
+    #[arg(long, value_name = "NAME")]
+    team: Option<String>,
+    /// How long it lasts: `90d`, `12h`, `4w`, a day such as `2027-02-20`, or `never`
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// Take a field away: patterns then allow nothing, and limits bound nothing
+    #[arg(long, value_enum, value_name = "FIELD", num_args = 1..)]
+    unset: Vec<Field>,
+    /// Change it only if it still has this revision
+    #[arg(long, value_name = "NUMBER")]
+    revision: Option<i64>,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -75,36 +111,39 @@ pub(crate) fn run(args: &KeyArgs, config: &Path) -> std::result::Result<(), Fail
     match &args.command {
         KeyCommand::New(args) => new(args, &Compiled::load(config, Purpose::Look)?),
         KeyCommand::List { json } => list(&Compiled::load(config, Purpose::Look)?, *json),
-        KeyCommand::Revoke { id } => revoke(id, config),
+        KeyCommand::Show { id, json } => show(id, &Compiled::load(config, Purpose::Look)?, *json),
+        KeyCommand::Set(args) => set(args, &Compiled::load(config, Purpose::Look)?),
+        KeyCommand::Revoke { id, json } => beside(config, |editor, state| revoke(id, editor, state, *json)),
+        KeyCommand::Delete { id, revision, json } => beside(config, |editor, state| {
+            editor.delete::<Key>(id, *revision)?;
+            let told = tell_the_gate(state);
+            if *json {
+                return output::print_json(&json!({"id": id, "deleted": true}));
+            }
+            output::complain(&format!("key {} is deleted{told}\n", output::tame(id)));
+            Ok(())
+        }),
     }
 }
 
 fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> {
     let state = &compiled.settings.state;
     let expires = expiry(&args.expires, Clock::wall())?;
-    check_new(args, compiled)?;
-    let mut entropy = [0; Token::ENTROPY];
-    random::fill(&mut entropy);
-    let token = Token::from_entropy(&mut entropy);
-    let mac = Pepper::new(&mut state.pepper()?).mac(&token.presented()).to_hex();
-    let key = Key {
+    let (token, mac) = edit::mint(state)?;
+    let mut key = Key {
         id: token.id().to_string(),
         name: args.name.clone(),
         mac,
-        allow: args.allow.clone(),
-        prompts: args.prompt.clone(),
-        resources: args.resource.clone(),
         team: args.team.clone(),
-        rates: args.rate.clone(),
-        concurrency_max: args.concurrency,
         expires: expires.map(output::timestamp),
         created: Some(output::timestamp(Clock::wall())),
-        revoked: false,
+        ..Key::default()
     };
-    state.change_keys(|keys| {
-        keys.push(key.clone());
-        Ok(())
-    })?;
+    args.bounds.apply(&mut key);
+    Editor::new(compiled).create(&key.id, &key)?;
+    if args.bounds.grants_nothing() {
+        output::complain("tollgate: warning: without --allow, --prompt or --resource the key sees nothing\n");
+    }
     let told = tell_the_gate(state);
     if args.json {
         let line = json!({"key": token.reveal(), "id": key.id, "name": key.name, "allow": key.allow,
@@ -116,130 +155,132 @@ fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> 
     output::print(&format!("{}\n", token.reveal()))
 }
 
-/// What is wrong with a new key, before anything is made.
-fn check_new(args: &NewArgs, compiled: &Compiled) -> Result<()> {
-    let wrong = |what: String| Error::new(Kind::InvalidParams, what);
-    if args.name.is_empty() || args.name.chars().count() > NAME_MAX || args.name.chars().any(char::is_control) {
-        return Err(wrong(format!("the name must be 1 to {NAME_MAX} characters on one line")));
-    }
-    let given = [("--allow", &args.allow), ("--prompt", &args.prompt), ("--resource", &args.resource)];
-    for (sort, (option, patterns)) in Sort::ALL.into_iter().zip(given) {
-        patterns.iter().try_for_each(|text| check_pattern(sort, option, text, compiled))?;
-    }
-    if given.iter().all(|(_, patterns)| patterns.is_empty()) {
-        output::complain("tollgate: warning: without --allow, --prompt or --resource the key sees nothing\n");
-    }
-    check_bounds(args, compiled)
-}
-
-/// What is wrong with the team and the limits of a new key.
-fn check_bounds(args: &NewArgs, compiled: &Compiled) -> Result<()> {
-    let wrong = |what: String| Error::new(Kind::InvalidParams, what);
-    if let Some(team) = args.team.as_ref().filter(|team| !compiled.written.teams.contains_key(*team)) {
-        let known = listed(compiled.written.teams.keys());
-        return Err(wrong(format!("--team {:.64}: no team is called that; configured: {known}", output::tame(team))));
-    }
-    let mut periods = Vec::new();
-    for text in &args.rate {
-        let Some(rate) = Rate::parse(text) else {
-            let what = "a number, `/`, and second, minute, hour or day, such as `600/minute`";
-            return Err(wrong(format!("--rate {:.64}: write {what}", output::tame(text))));
-        };
-        if periods.contains(&rate.period) {
-            return Err(wrong(format!("--rate {text}: there is a rate for each {} already", rate.period.name())));
+fn set(args: &SetArgs, compiled: &Compiled) -> std::result::Result<(), Failure> {
+    let expires = args.expires.as_ref().map(|text| expiry(text, Clock::wall())).transpose()?;
+    let changed = Editor::new(compiled).change(&args.id, args.revision, |key: &mut Key| {
+        args.unset.iter().for_each(|field| field.unset(key));
+        args.bounds.apply(key);
+        if let Some(name) = &args.name {
+            key.name.clone_from(name);
         }
-        periods.push(rate.period);
+        if args.team.is_some() {
+            key.team.clone_from(&args.team);
+        }
+        if let Some(expires) = expires {
+            key.expires = expires.map(output::timestamp);
+        }
+    })?;
+    let told = tell_the_gate(&compiled.settings.state);
+    if args.json {
+        return output::print_json(&shown(&changed.object, word(&changed.object, compiled), source(&changed)));
     }
+    output::complain(&format!("key {} ({}) is changed{told}\n", changed.name, output::tame(&changed.object.name)));
     Ok(())
 }
 
-fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<&str> = names.map(String::as_str).collect();
-    if names.is_empty() { "none yet".into() } else { names.join(", ") }
+/// Changes a key whatever else is wrong with the configuration file.
+fn beside(
+    config: &Path,
+    change: impl FnOnce(&Editor<'_>, &StateDir) -> std::result::Result<(), Failure>,
+) -> std::result::Result<(), Failure> {
+    match Compiled::load(config, Purpose::Look) {
+        Ok(compiled) => change(&Editor::new(&compiled), &compiled.settings.state),
+        Err(report) => {
+            let state = Compiled::state_dir(config).ok_or(report)?;
+            change(&Editor::without_file(&state), &state)
+        }
+    }
 }
 
-fn check_pattern(sort: Sort, option: &str, text: &str, compiled: &Compiled) -> Result<()> {
-    let wrong = |what: String| Error::new(Kind::InvalidParams, what);
-    let pattern = Pattern::parse_as(sort, text).map_err(|error| wrong(error.context.into_owned()))?;
-    let unknown = pattern.server().filter(|name| !compiled.written.servers.contains_key(*name));
-    let Some(name) = unknown else { return Ok(()) };
-    let known = listed(compiled.written.servers.keys());
-    Err(wrong(format!("{option} {text}: no server is called {name}; configured: {known}")))
+fn revoke(id: &str, editor: &Editor<'_>, state: &StateDir, json: bool) -> std::result::Result<(), Failure> {
+    let revoked = editor.revoke(id)?;
+    let told = tell_the_gate(state);
+    if json {
+        return output::print_json(&shown(&revoked.object, "revoked", source(&revoked)));
+    }
+    output::complain(&format!("key {id} ({}) is revoked{told}\n", output::tame(&revoked.object.name)));
+    Ok(())
+}
+
+fn source<T>(entry: &Entry<T>) -> Source {
+    Source::Store(entry.revision)
+}
+
+/// All keys with their places: those of the file in its order, then the stored ones, oldest first.
+fn all(compiled: &Compiled) -> Result<Vec<(Key, Source)>> {
+    let mut stored = Editor::new(compiled).list::<Key>("", KEYS_MAX)?;
+    stored.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    let own = compiled.written.keys.iter().map(|key| (key.clone(), Source::File));
+    let stored = stored.into_iter().map(|entry| {
+        let source = source(&entry);
+        (Key { id: entry.name, ..entry.object }, source)
+    });
+    Ok(own.chain(stored).collect())
 }
 
 fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
-    let now = Clock::wall();
+    let keys = all(compiled)?;
+    let usable: HashSet<&str> = compiled.keys.iter().map(|key| key.id.as_str()).collect();
+    let word = |key: &Key| if usable.contains(&*key.id) { standing(key) } else { "unusable" };
     if json {
-        let one = |key: &VirtualKey| {
-            json!({"id": key.id.as_str(), "name": key.name, "state": word(key, now),
-                "allow": patterns(key, Sort::Tools), "prompts": patterns(key, Sort::Prompts),
-                "resources": patterns(key, Sort::Resources), "team": key.team.as_ref().map(|team| &team.name),
-                "rates": rates(key), "concurrency_max": key.allowance.as_ref().and_then(|allowed| allowed.at_once),
-                "expires": key.expires.map(output::timestamp)})
-        };
-        return output::print_json(&compiled.keys.iter().map(one).collect());
+        return output::print_json(&keys.iter().map(|(key, source)| shown(key, word(key), *source)).collect());
     }
-    let head = ["ID", "NAME", "STATE", "EXPIRES", "TEAM", "RATES", "ALLOW", "PROMPTS", "RESOURCES"]
-        .map(str::to_owned)
-        .to_vec();
-    let row = |key: &VirtualKey| {
-        let expires = key.expires.map_or("never".into(), output::timestamp);
-        let name = output::tame(&key.name);
-        let [allow, prompts, resources] = Sort::ALL.map(|sort| output::tame(&patterns(key, sort).join(" ")));
-        let team = key.team.as_ref().map_or_else(String::new, |team| team.name.to_string());
-        let (state, rates) = (word(key, now).into(), rates(key).join(" "));
-        vec![key.id.to_string(), name, state, expires, team, rates, allow, prompts, resources]
+    let head = ["ID", "NAME", "STATE", "SOURCE", "EXPIRES", "TEAM", "RATES", "ALLOW", "PROMPTS", "RESOURCES"];
+    let row = |(key, source): &(Key, Source)| {
+        let expires = key.expires.clone().unwrap_or_else(|| "never".into());
+        let [name, id, team] =
+            [&key.name, &key.id, key.team.as_ref().unwrap_or(&String::new())].map(|text| output::tame(text));
+        let [allow, prompts, resources, rates] =
+            [&key.allow, &key.prompts, &key.resources, &key.rates].map(|list| output::tame(&list.join(" ")));
+        vec![id, name, word(key).into(), source.name().into(), expires, team, rates, allow, prompts, resources]
     };
-    let rows: Vec<_> = std::iter::once(head).chain(compiled.keys.iter().map(row)).collect();
+    let rows: Vec<_> = std::iter::once(head.map(str::to_owned).to_vec()).chain(keys.iter().map(row)).collect();
     output::print(&output::table(&rows))
 }
 
-fn patterns(key: &VirtualKey, sort: Sort) -> Vec<String> {
-    key.rights.of(sort).iter().map(ToString::to_string).collect()
+fn show(id: &str, compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
+    let stored = Editor::new(compiled).get::<Key>(id)?.map(|entry| (source(&entry), entry.object));
+    let written = || compiled.written.keys.iter().find(|key| key.id == id).map(|key| (Source::File, key.clone()));
+    let (source, key) = stored.or_else(written).ok_or_else(|| no_key(id))?;
+    if json {
+        return output::print_json(&shown(&key, word(&key, compiled), source));
+    }
+    let state = word(&key, compiled);
+    let shown = Key { mac: mask::COVER.into(), ..key };
+    let text = toml::to_string(&shown).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+    output::print(&format!("# {state}, in the {}\n{text}", source.name()))
 }
 
-fn rates(key: &VirtualKey) -> Vec<String> {
-    key.allowance.iter().flat_map(|allowed| allowed.rates.iter().map(ToString::to_string)).collect()
+/// A key for a program to read; its hash stays where it is.
+fn shown(key: &Key, state: &str, source: Source) -> Value {
+    let mut line = json!({"id": key.id, "name": key.name, "state": state, "allow": key.allow, "prompts": key.prompts,
+        "resources": key.resources, "team": key.team, "rates": key.rates, "concurrency_max": key.concurrency_max,
+        "expires": key.expires, "created": key.created, "source": source.name()});
+    if let Source::Store(revision) = source {
+        line["revision"] = revision.into();
+    }
+    line
 }
 
-fn word(key: &VirtualKey, now: WallTime) -> &'static str {
+/// How a key stands, also one that is left out because something is wrong with it.
+fn word(key: &Key, compiled: &Compiled) -> &'static str {
+    let is_usable = compiled.keys.iter().any(|usable| usable.id.as_str() == key.id);
+    // One that was changed just now may be usable now.
+    if is_usable || compiled.written.keys.iter().all(|own| own.id != key.id) { standing(key) } else { "unusable" }
+}
+
+fn standing(key: &Key) -> &'static str {
     match key {
         key if key.revoked => "revoked",
-        key if key.expires.is_some_and(|at| at <= now) => "expired",
+        key if key
+            .expires
+            .as_ref()
+            .and_then(|text| crate::config::time(text))
+            .is_some_and(|at| at <= Clock::wall()) =>
+        {
+            "expired"
+        }
         _ => "valid",
-    }
-}
-
-/// Revokes a key, whatever else is wrong with the configuration file.
-fn revoke(id: &str, config: &Path) -> std::result::Result<(), Failure> {
-    let (state, in_config) = match Compiled::load(config, Purpose::Look) {
-        Ok(compiled) => (compiled.settings.state.clone(), compiled.written.keys.iter().any(|key| key.id == id)),
-        Err(report) => (Compiled::state_dir(config).ok_or(report)?, false),
-    };
-    let found = state.change_keys(|keys| {
-        let key = keys.iter_mut().find(|key| key.id == id).ok_or_else(|| unknown(id, in_config, config))?;
-        key.revoked = true;
-        Ok(key.name.clone())
-    })?;
-    let told = tell_the_gate(&state);
-    output::complain(&format!("key {id} ({}) is revoked{told}\n", output::tame(&found)));
-    Ok(())
-}
-
-fn unknown(id: &str, in_config: bool, config: &Path) -> Error {
-    let what = match in_config {
-        true => format!("key {id} is in {}: set `revoked = true` there, then reload", config.display()),
-        false => format!("no key has the id {:.40}; see `tollgate key list`", output::tame(id)),
-    };
-    Error::new(Kind::NotFound, what)
-}
-
-/// Has a running gate read its keys again; the end of a sentence about it.
-fn tell_the_gate(state: &StateDir) -> String {
-    let Some(pid) = state.running() else { return "; no gate runs on this state directory now".into() };
-    match signal::hang_up(pid) {
-        Ok(()) => format!("; the running gate (pid {pid}) reads its keys again"),
-        Err(error) => format!("; the running gate (pid {pid}) could not be told ({error}): reload it"),
     }
 }
 
@@ -276,43 +317,61 @@ fn duration(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
+    fn new_args(allow: &str) -> NewArgs {
+        let some = |text: &str| Some(vec![text.to_owned()]);
+        let bounds = BoundFlags {
+            allow: some(allow),
+            prompt: some("a/*"),
+            resource: some("a/file:///x/*"),
+            rate: some("5/minute"),
+            concurrency: Some(2),
+        };
+        NewArgs { name: "n".into(), bounds, team: None, expires: "90d".into(), json: true }
+    }
+
+    fn set_args(id: &str) -> SetArgs {
+        let (bounds, unset) = (BoundFlags::default(), Vec::new());
+        SetArgs { id: id.into(), name: None, bounds, team: None, expires: None, unset, revision: None, json: false }
+    }
+
     #[test]
-    fn a_key_is_made_listed_and_revoked_also_when_the_file_is_wrong() {
+    fn a_key_is_made_changed_listed_and_revoked_also_when_the_file_is_wrong() {
         let dir = tempfile::tempdir().expect("dir");
         let config = dir.path().join("t.toml");
         let good = "state.directory = \"s\"\n[servers.a]\nurl = \"https://h\"\nheaders = { x = \"${env:NO_SUCH}\" }\n";
         std::fs::write(&config, good).expect("write");
-        let args = |allow: &str| NewArgs {
-            name: "n".into(),
-            allow: vec![allow.into()],
-            prompt: vec!["a/*".into()],
-            resource: vec!["a/file:///x/*".into()],
-            team: None,
-            rate: vec!["5/minute".into()],
-            concurrency: Some(2),
-            expires: "90d".into(),
-            json: true,
-        };
         let compiled = || Compiled::load(&config, Purpose::Look).expect("a look needs no secrets");
-        new(&args("a/*"), &compiled()).expect("made");
-        assert!(new(&args("b/*"), &compiled()).is_err(), "no such server");
-        let stray = NewArgs { resource: vec!["b/x:*".into()], ..args("a/*") };
-        assert!(new(&stray, &compiled()).is_err(), "no such server");
-        let teamless = NewArgs { team: Some("t".into()), ..args("a/*") };
-        assert!(new(&teamless, &compiled()).is_err(), "no such team");
-        for bad in [&["5/week"][..], &["5/minute", "6/minute"]] {
-            let wrong = NewArgs { rate: bad.iter().map(|&text| text.into()).collect(), ..args("a/*") };
-            assert!(new(&wrong, &compiled()).is_err(), "{bad:?}");
-        }
-        let keys = compiled().keys;
-        assert_eq!((keys.len(), word(&keys[0], Clock::wall())), (1, "valid"));
-        assert_eq!((rates(&keys[0]), keys[0].allowance.as_ref().unwrap().at_once), (vec!["5/minute".into()], Some(2)));
-        assert_eq!(Sort::ALL.map(|sort| patterns(&keys[0], sort).join(" ")), ["a/*", "a/*", "a/file:///x/*"]);
+        new(&new_args("a/*"), &compiled()).expect("made");
+        let wrong = |change: fn(&mut NewArgs)| {
+            let mut args = new_args("a/*");
+            change(&mut args);
+            new(&args, &compiled()).map_err(|_| ()).expect_err("refused")
+        };
+        wrong(|args| args.bounds.allow = Some(vec!["b/*".into()]));
+        wrong(|args| args.bounds.resource = Some(vec!["b/x:*".into()]));
+        wrong(|args| args.team = Some("t".into()));
+        wrong(|args| args.bounds.rate = Some(vec!["5/week".into()]));
+        wrong(|args| args.bounds.rate = Some(vec!["5/minute".into(), "6/minute".into()]));
+        wrong(|args| args.name = "two\nlines".into());
+        let keys = all(&compiled()).expect("keys");
+        let (key, Source::Store(1)) = &keys[0] else { panic!("{keys:?}") };
+        assert_eq!((keys.len(), word(key, &compiled())), (1, "valid"));
+        assert_eq!((key.rates.clone(), key.concurrency_max), (vec!["5/minute".into()], Some(2)));
+        assert_eq!(
+            [&key.allow, &key.prompts, &key.resources].map(|list| list.join(" ")),
+            ["a/*", "a/*", "a/file:///x/*"]
+        );
+        let args = SetArgs { name: Some("m".into()), unset: vec![Field::Rates], ..set_args(&key.id) };
+        set(&args, &compiled()).expect("changed");
+        assert!(set(&SetArgs { revision: Some(1), ..set_args(&key.id) }, &compiled()).is_err(), "it has revision 2");
+        let changed = all(&compiled()).expect("keys").remove(0);
+        assert_eq!((changed.0.name.as_str(), changed.0.rates.len(), changed.1), ("m", 0, Source::Store(2)));
         std::fs::write(&config, format!("x = 1\n{good}")).expect("write");
-        revoke(keys[0].id.as_str(), &config).expect("revoked");
-        assert!(revoke("nobody", &config).is_err());
+        let revoked = |id: &str| beside(&config, |editor, state| revoke(id, editor, state, false));
+        revoked(&key.id).expect("revoked");
+        assert!(revoked("nobody").is_err());
         std::fs::write(&config, good).expect("write");
-        assert_eq!(word(&compiled().keys[0], Clock::wall()), "revoked");
+        assert_eq!(word(&all(&compiled()).expect("keys")[0].0, &compiled()), "revoked");
     }
 
     #[test]

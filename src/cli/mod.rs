@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage (clap's), 78 wrong configuration (`EX_CONFIG`).
 
 mod audit;
+mod bounds;
 mod check;
 mod completions;
 mod connect;
@@ -12,6 +13,7 @@ mod failure;
 mod import;
 mod key;
 mod known;
+mod level;
 pub mod logging;
 mod man;
 mod output;
@@ -56,8 +58,12 @@ pub enum Command {
     DemoServer,
     /// Check the configuration and print it as the gate understands it, secrets covered
     Check(check::CheckArgs),
-    /// Make, list and revoke virtual keys
+    /// Make, list, change and revoke virtual keys
     Key(key::KeyArgs),
+    /// Make, list and change teams: what the keys of each may do together
+    Team(level::TeamArgs),
+    /// Make, list and change customers: what the teams of each may do together
+    Customer(level::CustomerArgs),
     /// Print the tools of the last good lists, or those that a key sees
     Tools(tools::ToolsArgs),
     /// Say why a key may use a tool, or why not; asks no server and changes nothing
@@ -97,6 +103,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::DemoServer => Ok(demo::run_server()?),
         Command::Check(args) => check::run(args, &config),
         Command::Key(args) => key::run(args, &config),
+        Command::Team(args) => level::run_team(args, &config),
+        Command::Customer(args) => level::run_customer(args, &config),
         Command::Tools(args) => tools::run(args, &config),
         Command::Explain(args) => explain::run(args, &config),
         Command::Policy(args) => policy::run(args, &config),

@@ -2,7 +2,7 @@
 
 use crate::base::error::{Error, Kind};
 use crate::base::limits::CONFIG_FINDINGS_MAX;
-use crate::config::document::{Document, Fault, Step};
+use crate::config::document::{Document, Fault};
 use crate::config::mask;
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, Severity,
@@ -56,6 +56,8 @@ pub struct Report {
     documents: Vec<Shown>,
     findings: Vec<Finding>,
     unlisted: usize,
+    /// Why the store could not be read.
+    unread_store: Option<Kind>,
 }
 
 impl Report {
@@ -72,7 +74,7 @@ impl Report {
     }
 
     /// Sees to it that a document has a text to point into.
-    fn show(&mut self, at: usize, document: &Document) {
+    pub(super) fn show(&mut self, at: usize, document: &Document) {
         self.documents[at].text.get_or_insert_with(|| mask::text(document));
     }
 
@@ -84,6 +86,33 @@ impl Report {
     /// Adds a warning that lies in no file.
     pub fn warning(&mut self, what: impl Into<String>, help: impl Into<String>) {
         self.push(Level::Warning, what.into(), Some(help.into()), None, 0..0);
+    }
+
+    /// Adds that the store could not be read: an error to a gate, which must know whom to refuse, and a warning to those
+    /// who only look.
+    pub fn miss_store(&mut self, level: Level, error: &Error) {
+        self.unread_store = Some(error.kind);
+        let help = match level {
+            Level::Error => "see docs/store.md; nothing was changed or removed",
+            Level::Warning => "what it holds is not in what follows; run as the gate's user, and see docs/store.md",
+        };
+        self.push(level, format!("the store cannot be read: {error}"), Some(help.into()), None, 0..0);
+    }
+
+    /// Why the store could not be read, where it could not.
+    pub fn unread_store(&self) -> Option<Kind> {
+        self.unread_store
+    }
+
+    /// The kind of error that the report comes down to: what is wrong stays wrong, but a lock passes.
+    pub fn kind(&self) -> Kind {
+        let errors = self.findings.iter().filter(|finding| finding.level == Level::Error).count();
+        self.unread_store.filter(|kind| *kind == Kind::Overloaded && errors == 1).unwrap_or(Kind::Config)
+    }
+
+    /// How much was found so far, whether it is listed or not.
+    pub(super) fn count(&self) -> usize {
+        self.findings.len() + self.unlisted
     }
 
     /// Whether the configuration cannot be used.
@@ -153,7 +182,7 @@ impl Report {
         Some(Lines { name: &document.name, text: document.text() })
     }
 
-    pub(crate) fn push(
+    pub(super) fn push(
         &mut self,
         level: Level,
         what: String,
@@ -177,7 +206,7 @@ impl Report {
     }
 
     /// Counts a finding that would not be listed; false where it would be.
-    fn counts_only(&mut self, level: Level) -> bool {
+    pub(super) fn counts_only(&mut self, level: Level) -> bool {
         let is_full = self.findings.len() >= CONFIG_FINDINGS_MAX;
         let makes_room = level == Level::Error && self.findings.iter().any(|listed| listed.level == Level::Warning);
         let counted = is_full && !makes_room;
@@ -197,63 +226,7 @@ impl Level {
 
 impl From<Report> for Error {
     fn from(report: Report) -> Self {
-        let errors: Vec<String> = report.lines();
-        Self::new(Kind::Config, errors.join("\n"))
-    }
-}
-
-/// Where findings about one document go.
-pub struct Notes<'a> {
-    /// The document they are about.
-    pub document: &'a Document,
-    report: &'a mut Report,
-    index: usize,
-}
-
-impl<'a> Notes<'a> {
-    /// Notes about the document that was added as number `index`.
-    pub fn new(document: &'a Document, report: &'a mut Report, index: usize) -> Self {
-        Self { document, report, index }
-    }
-
-    /// How much was found so far, whether it is listed or not.
-    pub fn count(&self) -> usize {
-        self.report.findings.len() + self.report.unlisted
-    }
-
-    /// Counts a finding of which there are too many already; false where it is still worth its words.
-    pub fn counts_only(&mut self, level: Level) -> bool {
-        self.report.counts_only(level)
-    }
-
-    /// An error at the value of a path.
-    pub fn error(&mut self, path: &[Step<'_>], what: impl Into<String>, help: impl Into<String>) {
-        let span = self.document.place(path);
-        self.push(Level::Error, what.into(), help.into(), span);
-    }
-
-    /// An error at a key of the table at `path`.
-    pub fn key_error(&mut self, path: &[Step<'_>], key: &str, what: impl Into<String>, help: impl Into<String>) {
-        let span = self.document.key_place(path, key);
-        self.push(Level::Error, what.into(), help.into(), span);
-    }
-
-    /// A warning at the value of a path.
-    pub fn warning(&mut self, path: &[Step<'_>], what: impl Into<String>, help: impl Into<String>) {
-        let span = self.document.place(path);
-        self.push(Level::Warning, what.into(), help.into(), span);
-    }
-
-    /// An empty help is none.
-    fn push(&mut self, level: Level, what: String, help: String, span: Range<usize>) {
-        let help = Some(help).filter(|help| !help.is_empty());
-        self.report.show(self.index, self.document);
-        self.report.push(level, what, help, Some(self.index), span);
-    }
-
-    /// An error at a place already known.
-    pub fn error_at(&mut self, span: Range<usize>, what: impl Into<String>, help: impl Into<String>) {
-        self.push(Level::Error, what.into(), help.into(), span);
+        Self::new(report.kind(), report.lines().join("\n"))
     }
 }
 

@@ -1,13 +1,13 @@
-//! The state directory: keys made by the command line, the pepper they are hashed with, the pid file, and the last
-//! good tool lists. Files are replaced whole, readable by their owner only.
+//! The state directory: the store with the keys made by the command line, the pepper they are hashed with, the pid
+//! file, and the last good tool lists. Files are replaced whole, readable by their owner only.
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits;
 use crate::config::document::Document;
-use crate::config::file::Key;
-use crate::config::stored::StoredKeys;
+use crate::config::takeover::take_over;
 use crate::rt::disk::{self, make_dir, replace, replace_passing, sync_dir};
 use crate::rt::{file, random};
+use crate::store::Store;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -31,7 +31,7 @@ impl StateDir {
         &self.0
     }
 
-    /// Where keys made by `tollgate key new` are kept.
+    /// Where earlier versions kept the keys made by `tollgate key new`.
     pub fn keys_file(&self) -> PathBuf {
         self.0.join("keys.toml")
     }
@@ -105,60 +105,36 @@ impl StateDir {
         }
     }
 
-    /// The keys file as a document; an empty one where there is none yet.
+    /// The store, to read and to change; made where there is none. Keys that an earlier version kept move into it.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and `Kind::Config` where those keys cannot be moved.
+    pub fn store(&self) -> Result<Store> {
+        self.create()?;
+        let mut store = Store::open(&self.0)?;
+        take_over(self, &mut store)?;
+        Ok(store)
+    }
+
+    /// The store, to read; nothing is made, and there is none where nobody has made it.
+    ///
+    /// # Errors
+    /// As [`Store::look`].
+    pub fn look(&self) -> Result<Option<Store>> {
+        Store::look(&self.0)
+    }
+
+    /// The keys file of earlier versions, where there is one still.
     ///
     /// # Errors
     /// `Kind::Io` where it cannot be read.
-    pub fn keys_document(&self) -> Result<Document> {
+    pub fn keys_file_document(&self) -> Result<Option<Document>> {
         let path = self.keys_file();
-        let name = path.display().to_string();
         match disk::read_at_most(&path, limits::KEYS_FILE_BYTES_MAX) {
-            Ok(text) => Ok(Document::parse(&name, text)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Document::parse(&name, "")),
-            Err(error) => Err(Error::from(error).at(&name)),
+            Ok(text) => Ok(Some(Document::parse(&path.display().to_string(), text))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(disk::at(&path, error)),
         }
-    }
-
-    /// The stored keys.
-    ///
-    /// # Errors
-    /// `Kind::Config` where the file is not what we write; `Kind::Io` where it cannot be read.
-    pub fn keys(&self) -> Result<StoredKeys> {
-        let document = self.keys_document()?;
-        let (keys, faults) = StoredKeys::read(&document);
-        match faults.first() {
-            None => Ok(keys),
-            Some(fault) => Err(bad(&self.keys_file(), &format!("{}; see `tollgate check`", fault.message))),
-        }
-    }
-
-    /// Reads, changes and writes the keys under a lock, so that two commands at once lose nothing.
-    ///
-    /// # Errors
-    /// As [`Self::keys`], whatever `change` says, and `Kind::Config` where there would be more keys than can be read
-    /// again; then nothing is written.
-    pub fn change_keys<T>(&self, change: impl FnOnce(&mut Vec<Key>) -> Result<T>) -> Result<T> {
-        self.create()?;
-        let lock_path = self.0.join("keys.lock");
-        let in_place = |error: std::io::Error| Error::from(error).at(&lock_path.display().to_string());
-        let lock = disk::open_private(&lock_path, OpenOptions::new().create(true).truncate(false));
-        let lock = lock.map_err(in_place)?;
-        lock.lock().map_err(in_place)?;
-        let mut stored = self.keys()?;
-        let out = change(&mut stored.keys)?;
-        if stored.keys.len() > limits::KEYS_MAX {
-            return Err(Error::new(Kind::Config, format!("more than {} keys; revoke some", limits::KEYS_MAX)));
-        }
-        let text = toml::to_string(&stored).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
-        let head = "# Keys made by `tollgate key new`. The gate reads this at start and on SIGHUP.\n\n";
-        let text = format!("{head}{text}");
-        if text.len() as u64 > limits::KEYS_FILE_BYTES_MAX {
-            let max = limits::KEYS_FILE_BYTES_MAX;
-            let what = format!("would be longer than {max} bytes; give fewer patterns, or remove keys that have ended");
-            return Err(bad(&self.keys_file(), &what));
-        }
-        replace(&self.keys_file(), text.as_bytes())?;
-        Ok(out)
     }
 
     /// Takes the directory for one gate, as long as what comes back is kept.
@@ -278,68 +254,6 @@ mod tests {
         mode(0o600);
         fs::write(state.pepper_file(), "short").expect("write");
         assert_eq!(state.pepper().expect_err("short").kind, Kind::Config);
-    }
-
-    fn add(keys: &mut Vec<Key>, key: Key) -> Result<()> {
-        keys.push(key);
-        Ok(())
-    }
-
-    #[test]
-    fn keys_are_kept_and_a_failed_change_changes_nothing() {
-        let (_dir, state) = state();
-        assert_eq!(state.keys().expect("none").keys, []);
-        let key = Key { id: "a1".into(), name: "n\"\n".into(), allow: vec!["s/*".into()], ..Key::default() };
-        state.change_keys(|keys| add(keys, key.clone())).expect("change");
-        let failed: Result<()> = state.change_keys(|keys| {
-            keys.clear();
-            Err(Error::new(Kind::Config, "no"))
-        });
-        assert!(failed.is_err());
-        assert_eq!(state.keys().expect("keys").keys, [key]);
-        assert_eq!(fs::metadata(state.keys_file()).expect("meta").mode() & 0o777, 0o600);
-        let left: Vec<_> =
-            fs::read_dir(state.path()).expect("dir").map(|entry| entry.expect("entry").file_name()).collect();
-        assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".new")), "{left:?}");
-    }
-
-    /// A gate once lost all its keys when their file outgrew a bound that was meant for the configuration.
-    #[test]
-    fn more_keys_are_read_back_than_fit_a_configuration() {
-        const MANY: usize = 25_000;
-        let (_dir, state) = state();
-        let key = |at: usize| {
-            let (id, name) = (format!("k{at}"), format!("agent {at} of a team with a long name"));
-            let allow = vec!["github/get_*".into(), "jira/*".into()];
-            Key { id, name, mac: "a0".repeat(32), allow, expires: Some("2027-02-20".into()), ..Key::default() }
-        };
-        let add_many = |keys: &mut Vec<Key>| {
-            keys.extend((0..MANY).map(key));
-            Ok(())
-        };
-        state.change_keys(add_many).expect("no more than may be");
-        assert!(fs::metadata(state.keys_file()).expect("meta").len() > limits::CONFIG_BYTES_MAX);
-        let name = "x".repeat(usize::try_from(limits::KEYS_FILE_BYTES_MAX).expect("fits"));
-        let refused = state.change_keys(|keys| add(keys, Key { name, ..Key::default() }));
-        assert!(refused.expect_err("too long").context.contains("would be longer"));
-        assert_eq!(state.keys().expect("as before").keys.len(), MANY);
-    }
-
-    #[test]
-    fn changes_at_once_lose_nothing() {
-        let (_dir, state) = state();
-        std::thread::scope(|scope| {
-            for thread in 0..4 {
-                let state = &state;
-                scope.spawn(move || {
-                    for at in 0..5 {
-                        let key = Key { id: format!("k{thread}x{at}"), ..Key::default() };
-                        state.change_keys(|keys| add(keys, key)).expect("change");
-                    }
-                });
-            }
-        });
-        assert_eq!(state.keys().expect("keys").keys.len(), 20);
     }
 
     #[test]

@@ -49,7 +49,11 @@ fn verdict(health: &Health, good: bool, query: Option<&str>) -> Response {
     let mut text = String::from(if good { "ok\n" } else { "not ok\n" });
     if query == Some("verbose") {
         for check in health.checks() {
-            let mark = if check.good { '+' } else { '-' };
+            let mark = match (check.good, check.vital) {
+                (true, _) => '+',
+                (false, true) => '-',
+                (false, false) => '!',
+            };
             // Writing to a String cannot fail.
             let _ = writeln!(text, "[{mark}] {}", check.name);
         }

@@ -14,6 +14,8 @@ pub struct Health {
     beats: Box<[AtomicU64]>,
     states: Box<[AtomicU8]>,
     draining: AtomicBool,
+    /// Whether what is stored could not be read when it was to be read again.
+    store_unread: AtomicBool,
 }
 
 /// Where one shard stands.
@@ -32,7 +34,12 @@ impl Health {
     /// The health of a process with so many shards, none of which has started.
     pub fn new(shards: usize) -> Self {
         let states = (0..shards).map(|_| AtomicU8::new(ShardState::Starting as u8)).collect();
-        Self { beats: (0..shards).map(|_| AtomicU64::new(0)).collect(), states, draining: AtomicBool::new(false) }
+        Self {
+            beats: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            states,
+            draining: AtomicBool::new(false),
+            store_unread: AtomicBool::new(false),
+        }
     }
 
     /// A shard says that its loop turns.
@@ -51,6 +58,11 @@ impl Health {
         self.draining.store(true, Relaxed);
     }
 
+    /// Says whether the store could be read when it was to be read again.
+    pub fn store_is_read(&self, read: bool) {
+        self.store_unread.store(!read, Relaxed);
+    }
+
     /// Whether every shard's loop turns. One that has not started yet is given the time it needs.
     pub fn alive(&self) -> bool {
         (0..self.beats.len()).all(|shard| self.turns(shard))
@@ -58,17 +70,20 @@ impl Health {
 
     /// Whether requests are served: all shards serve and the process does not drain.
     pub fn ready(&self) -> bool {
-        self.checks().iter().all(|check| check.good)
+        self.checks().iter().all(|check| check.good || !check.vital)
     }
 
     /// Every check with its name, for `/readyz?verbose`.
     pub fn checks(&self) -> Vec<Check> {
-        let mut checks = vec![Check { name: "accepting".into(), good: !self.draining.load(Relaxed) }];
+        let check = |name: String, good| Check { name, good, vital: true };
+        let mut checks = vec![check("accepting".into(), !self.draining.load(Relaxed))];
         for shard in 0..self.beats.len() {
-            checks.push(Check { name: format!("shard {shard} turns"), good: self.turns(shard) });
+            checks.push(check(format!("shard {shard} turns"), self.turns(shard)));
             let serves = self.states[shard].load(Relaxed) == ShardState::Serving as u8;
-            checks.push(Check { name: format!("shard {shard} serves"), good: serves });
+            checks.push(check(format!("shard {shard} serves"), serves));
         }
+        // The gate goes on with what it read last: taking it out of service would help nobody.
+        checks.push(Check { name: "store is read".into(), good: !self.store_unread.load(Relaxed), vital: false });
         checks
     }
 
@@ -85,6 +100,8 @@ pub struct Check {
     pub name: String,
     /// Whether it holds.
     pub good: bool,
+    /// Whether the gate is not ready without it.
+    pub vital: bool,
 }
 
 fn now_ms() -> u64 {
@@ -111,6 +128,15 @@ mod tests {
         health.drain();
         assert!(health.alive() && !health.ready());
         Clock::end_simulation();
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_read_is_told_and_does_not_end_the_service() {
+        let health = Health::new(1);
+        health.enter(ShardId(0), ShardState::Serving);
+        health.store_is_read(false);
+        let told = health.checks().into_iter().find(|check| check.name == "store is read").expect("a check");
+        assert!(health.ready() && !told.good);
     }
 
     #[test]

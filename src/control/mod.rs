@@ -53,6 +53,8 @@ pub struct Control<F> {
     silent: BTreeSet<Box<str>>,
     /// Called once no server is silent and every shard has the snapshot with their tools.
     settled: Option<Box<dyn FnOnce()>>,
+    /// When the store is tried again, where it could not be read.
+    reread_at: Option<Instant>,
 }
 
 /// What the control thread turns to next.
@@ -69,7 +71,8 @@ impl<F: Fleet> Control<F> {
     /// Takes over what the process started with.
     pub fn new(compiled: Compiled, lists: Lists, snapshot: Arc<Snapshot>, fleet: F, readings: Readings) -> Self {
         let silent = compiled.servers.iter().map(|server| server.name.clone()).collect();
-        Self { compiled, lists, snapshot, retired: Vec::new(), fleet, readings, due: None, silent, settled: None }
+        let (retired, due, settled, reread_at) = (Vec::new(), None, None, None);
+        Self { compiled, lists, snapshot, retired, fleet, readings, due, silent, settled, reread_at }
     }
 
     /// Calls `settled` once, when every server was heard of and every shard knows their tools.
@@ -165,6 +168,7 @@ impl<F: Fleet> Control<F> {
     }
 
     fn look(&mut self) {
+        self.reread_store();
         self.retired.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         let lags = |shard: &Arc<ShardMetrics>| shard.epoch.get() != self.snapshot.epoch.0;
         if self.readings.metrics.iter().any(lags) {

@@ -15,6 +15,13 @@ pub struct Customer {
     pub allowance: Allowance,
 }
 
+impl Customer {
+    /// Stands in for a stored customer that does not compile: keys of its teams see nothing.
+    pub fn gone(name: &str) -> Self {
+        Self { name: name.into(), ceiling: Ceiling::closed(), ..Self::default() }
+    }
+}
+
 /// A team: keys with a common bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Team {
@@ -26,12 +33,12 @@ pub struct Team {
     pub ceiling: Ceiling,
     /// What all of its keys together may do.
     pub allowance: Allowance,
-    /// Whether it stands in for a team that the configuration does not have.
+    /// Whether it stands in for a team that is not there.
     pub gone: bool,
 }
 
 impl Team {
-    /// Stands in for a team that a stored key names and the configuration does not: such a key sees nothing.
+    /// Stands in for a team that a stored key names and that is not there, or does not compile: the key sees nothing.
     pub fn gone(name: &str) -> Self {
         Self { name: name.into(), ceiling: Ceiling::closed(), gone: true, ..Self::default() }
     }

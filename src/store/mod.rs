@@ -22,6 +22,10 @@ pub const STORE_FILE: &str = "store.db";
 /// Marks a file as ours, in SQLite's header: `toll`.
 const APPLICATION_ID: i64 = 0x746f_6c6c;
 
+/// What is said of a file that lacks the mark.
+const NOT_OURS: &str = "is not a store of Tollgate, or damaged: restore it from a backup, or name another \
+                        `state.directory`";
+
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
@@ -94,7 +98,7 @@ impl Store {
         let connection = connect(&path).and_then(|connection| {
             let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
             if application != APPLICATION_ID {
-                return Err(Error::new(Kind::Config, "is not a store of Tollgate; name another `state.directory`"));
+                return Err(Error::new(Kind::Config, NOT_OURS));
             }
             migrate::refuse_newer(&connection)?;
             Ok(connection)
@@ -216,9 +220,11 @@ mod tests {
     fn what_is_no_store_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join(STORE_FILE);
-        for (content, words) in
-            [(&b""[..], "is damaged (it is empty)"), (&[0x5a; 8192], "is damaged"), (b"SQLite format 3\0", "damaged")]
-        {
+        for (content, words) in [
+            (&b""[..], "is damaged (it is empty)"),
+            (&[0x5a; 8192], "is damaged"),
+            (b"SQLite format 3\0", "damaged"),
+        ] {
             fs::write(&path, content).expect("write");
             for error in [Store::open(dir.path()).map(drop), Store::look(dir.path()).map(drop)] {
                 let error = error.expect_err("no store");
@@ -280,8 +286,9 @@ mod tests {
             store.change(|tx| put(tx, "team", &format!("t{at}"), "{}", Expected::Absent))
         };
         std::thread::scope(|scope| {
-            let all: Vec<_> = (0..4).map(|at| scope.spawn(move || add(at))).collect();
-            all.into_iter().for_each(|one| drop(one.join().expect("thread").expect("added")));
+            for at in 0..4 {
+                scope.spawn(move || assert_eq!(add(at), Ok(objects::Outcome::Done(1))));
+            }
         });
         let store = Store::look(dir.path()).expect("look").expect("there");
         assert_eq!(store.read(|tx| objects::count(tx, "team")), Ok(4));

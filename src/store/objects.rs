@@ -181,7 +181,11 @@ mod tests {
         assert_eq!(names("", 2), ["a", "b"]);
         assert_eq!(names("b", 2), ["c"]);
         let mut seen = 0;
-        let scanned = store.read(|tx| scan(tx, "key", |_, body| Ok(seen += body.len())));
+        let add = |_: &str, body: &str| {
+            seen += body.len();
+            Ok(())
+        };
+        let scanned = store.read(|tx| scan(tx, "key", add));
         assert_eq!((scanned, seen, store.read(|tx| count(tx, "key"))), (Ok(()), 6, Ok(3)));
     }
 }

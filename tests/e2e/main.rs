@@ -40,6 +40,7 @@ mod pairs;
 mod peers;
 mod policy;
 mod resumption;
+mod store;
 mod streams;
 mod subscriptions;
 mod tangles;

@@ -7,7 +7,8 @@ use crate::base::limits::{KEYS_MAX, PATTERNS_PER_KEY_MAX};
 use crate::catalog::{Pattern, Rights, Sort};
 use crate::config::document::Step;
 use crate::config::file::{Anonymous, Config, Key};
-use crate::config::report::{Level, Notes, Report};
+use crate::config::notes::Notes;
+use crate::config::report::Level;
 use crate::config::words;
 use crate::policy::{Mac, Team, VirtualKey};
 use std::collections::HashMap;
@@ -37,7 +38,7 @@ impl Home {
 pub(crate) struct Around<'a> {
     /// The whole file.
     pub(crate) config: &'a Config,
-    /// Its teams.
+    /// The teams of the file and of the store.
     pub(crate) levels: &'a Levels,
     /// Where the keys are kept.
     pub(crate) home: Home,
@@ -45,14 +46,16 @@ pub(crate) struct Around<'a> {
 
 /// A key with where it stands, as `file:line`.
 pub(crate) struct Placed {
-    key: VirtualKey,
-    place: String,
+    /// The key.
+    pub(crate) key: VirtualKey,
+    /// Its place.
+    pub(crate) place: String,
 }
 
 impl Placed {
-    /// A key that stands at `place`.
-    pub(crate) fn new(key: VirtualKey, place: String) -> Self {
-        Self { key, place }
+    /// The key's id.
+    pub(crate) fn id(&self) -> KeyId {
+        self.key.id
     }
 }
 
@@ -73,7 +76,7 @@ pub(crate) fn compile(keys: &[Key], around: &Around<'_>, notes: &mut Notes<'_>) 
         notes.error(&["keys".into()], format!("more than {KEYS_MAX} keys"), "remove those that are revoked");
     }
     let mut seen: HashMap<&str, usize> = HashMap::new();
-    let mut known: HashMap<Lists<'_>, Arc<Rights>> = HashMap::new();
+    let mut compiler = KeyCompiler::new(*around);
     let mut out = Vec::new();
     for (at, key) in keys.iter().enumerate().take(KEYS_MAX) {
         let place = [Step::Key("keys"), Step::Index(at), "id".into()];
@@ -81,21 +84,50 @@ pub(crate) fn compile(keys: &[Key], around: &Around<'_>, notes: &mut Notes<'_>) 
             let what = format!("the id is that of key {} in this file", first + 1);
             notes.error(&place, what, "every key has its own id; make one with `tollgate key new`");
         }
+        let place = format!("{} (key {})", notes.document.name, at + 1);
+        out.extend(compiler.one(key, at, notes).map(|key| Placed { key, place }));
+    }
+    out
+}
+
+/// Compiles keys one after another; those with the same lists share their rights.
+pub(crate) struct KeyCompiler<'a> {
+    around: Around<'a>,
+    known: hashbrown::HashMap<OwnLists, Arc<Rights>, foldhash::fast::RandomState>,
+}
+
+impl<'a> KeyCompiler<'a> {
+    /// A compiler of keys in these surroundings.
+    pub(crate) fn new(around: Around<'a>) -> Self {
+        Self { around, known: hashbrown::HashMap::default() }
+    }
+
+    /// The key that is number `at` of its document.
+    pub(crate) fn one(&mut self, key: &Key, at: usize, notes: &mut Notes<'_>) -> Option<VirtualKey> {
         let lists = Lists::from(key);
-        let rights = match known.get(&lists) {
+        let rights = match self.known.get(&lists) {
             Some(known) => known.clone(),
             None => {
                 let (parent, before) = ([Step::Key("keys"), Step::Index(at)], notes.count());
-                let rights = Arc::new(rights(lists, &parent, around.config, around.home, notes));
+                let rights = Arc::new(rights(lists, &parent, self.around.config, self.around.home, notes));
                 if notes.count() == before {
-                    known.insert(lists, rights.clone());
+                    self.known.insert(OwnLists(lists.0.map(<[String]>::to_vec)), rights.clone());
                 }
                 rights
             }
         };
-        out.extend(one(key, at, rights, around, notes));
+        one(key, at, rights, &self.around, notes)
     }
-    out
+}
+
+/// The lists of one key, kept.
+#[derive(PartialEq, Eq, Hash)]
+struct OwnLists([Vec<String>; Sort::ALL.len()]);
+
+impl hashbrown::Equivalent<OwnLists> for Lists<'_> {
+    fn equivalent(&self, own: &OwnLists) -> bool {
+        self.0 == own.0.each_ref().map(Vec::as_slice)
+    }
 }
 
 /// The lists of patterns of one key as written, by [`Sort`]. Many keys share few of them.
@@ -122,7 +154,7 @@ fn rights(lists: Lists<'_>, parent: &[Step<'_>], config: &Config, home: Home, no
     rights
 }
 
-fn one(key: &Key, at: usize, rights: Arc<Rights>, around: &Around<'_>, notes: &mut Notes<'_>) -> Option<Placed> {
+fn one(key: &Key, at: usize, rights: Arc<Rights>, around: &Around<'_>, notes: &mut Notes<'_>) -> Option<VirtualKey> {
     let field = |name| [Step::Key("keys"), Step::Index(at), Step::Key(name)];
     let id = KeyId::parse(&key.id).filter(|id| *id != KeyId::ANONYMOUS);
     if id.is_none() {
@@ -145,8 +177,7 @@ fn one(key: &Key, at: usize, rights: Arc<Rights>, around: &Around<'_>, notes: &m
     let allowed = allowance((&key.rates, key.concurrency_max), &field("")[..2], notes);
     let allowance = Some(allowed).filter(|allowed| !allowed.is_empty()).map(Arc::new);
     let (name, revoked) = (key.name.as_str().into(), key.revoked);
-    let key = VirtualKey { id: id?, name, mac: mac?, expires, revoked, rights, team, allowance };
-    Some(Placed { key, place: format!("{} (key {})", notes.document.name, at + 1) })
+    Some(VirtualKey { id: id?, name, mac: mac?, expires, revoked, rights, team, allowance })
 }
 
 /// The team that a key names. Where it is not there, the key may do nothing.
@@ -157,7 +188,7 @@ fn team(name: &str, place: &[Step<'_>], around: &Around<'_>, notes: &mut Notes<'
     let level = around.home.level();
     if !notes.counts_only(level) {
         let what = format!("no team is called `{}`", words::visible(name));
-        let help = near(name, around.config.teams.keys().map(String::as_str));
+        let help = near(name, around.levels.teams.keys().map(|name| &**name));
         match level {
             Level::Error => notes.error(place, what, help),
             Level::Warning => notes.warning(place, format!("{what}: the key sees nothing"), help),
@@ -212,18 +243,6 @@ fn note_unknown_server(name: &str, place: &[Step<'_>], config: &Config, home: Ho
         Level::Error => notes.error(place, what, help),
         Level::Warning => notes.warning(place, what, help),
     }
-}
-
-/// The keys of both homes; an id that is in both belongs to nobody.
-pub(crate) fn join(config: Vec<Placed>, state: Vec<Placed>, report: &mut Report) -> Vec<VirtualKey> {
-    let homes: HashMap<KeyId, String> = config.iter().map(|placed| (placed.key.id, placed.place.clone())).collect();
-    for placed in &state {
-        if let Some(other) = homes.get(&placed.key.id) {
-            let what = format!("key `{}` is both in {} and in {other}", placed.key.id, placed.place);
-            report.error(what, "remove one of them");
-        }
-    }
-    config.into_iter().chain(state).map(|placed| placed.key).collect()
 }
 
 /// A time as RFC 3339 writes it, or a day, which counts from its first moment in UTC.

@@ -4,8 +4,9 @@ use super::keys::{Home, patterns};
 use crate::base::limits::{LEVEL_NAME_MAX, LEVELS_MAX};
 use crate::catalog::{Ceiling, Pattern, Sort};
 use crate::config::document::Step;
-use crate::config::file::Config;
-use crate::config::report::Notes;
+use crate::config::file::{self, Config};
+use crate::config::notes::{About, Notes};
+use crate::config::objects::{Objects, Stored};
 use crate::config::words;
 use crate::policy::{Allowance, Customer, Rate, Team};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub(crate) struct ToolsLimit {
 /// Everything above and beside the keys that bounds a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Levels {
+    /// Customers.
+    pub(crate) customers: BTreeMap<Box<str>, Arc<Customer>>,
     /// Teams, each with its customer.
     pub(crate) teams: BTreeMap<Box<str>, Arc<Team>>,
     /// Limits of tools.
@@ -35,10 +38,10 @@ pub(crate) struct Levels {
     pub(crate) anonymous: Allowance,
 }
 
-/// What all levels of a configuration file may do.
-pub(crate) fn compile(written: &Config, notes: &mut Notes<'_>) -> Levels {
-    let customers = customers(written, notes);
-    let mut levels = Levels { teams: teams(written, &customers, notes), ..Levels::default() };
+/// What all levels of a configuration file and of the store may do.
+pub(crate) fn compile(written: &Config, stored: &Objects, notes: &mut Notes<'_>) -> Levels {
+    let customers = customers(written, stored, notes);
+    let mut levels = Levels { teams: teams(written, stored, &customers, notes), ..Levels::default() };
     levels.tools = tools(written, notes);
     for (name, server) in &written.servers {
         let allowed =
@@ -50,49 +53,98 @@ pub(crate) fn compile(written: &Config, notes: &mut Notes<'_>) -> Levels {
     if let Some(anonymous) = &written.anonymous {
         levels.anonymous = allowance((&anonymous.rates, anonymous.concurrency_max), &["anonymous".into()], notes);
     }
+    levels.customers = customers;
     levels
 }
 
-fn customers(written: &Config, notes: &mut Notes<'_>) -> BTreeMap<Box<str>, Arc<Customer>> {
-    check_count("customers", written.customers.len(), notes);
+fn customers(written: &Config, stored: &Objects, notes: &mut Notes<'_>) -> BTreeMap<Box<str>, Arc<Customer>> {
+    check_count("customers", written.customers.len() + stored.customers.len(), notes);
     let mut out = BTreeMap::new();
     for (name, customer) in &written.customers {
-        check_name("customers", name, notes);
-        let parent: [Step<'_>; 2] = ["customers".into(), name.as_str().into()];
-        let lists = [&customer.allow, &customer.prompts, &customer.resources];
-        let ceiling = ceiling(lists, &parent, written, notes);
-        let allowance = allowance((&customer.rates, customer.concurrency_max), &parent, notes);
-        let name: Box<str> = name.as_str().into();
-        out.insert(name.clone(), Arc::new(Customer { name, ceiling, allowance }));
+        out.insert(name.as_str().into(), Arc::new(self::customer(name, customer, (written, Home::Config), notes)));
+    }
+    for (name, customer) in &stored.customers {
+        refuse_both::<file::Customer>(name, written, stored, notes);
+        let mut notes = notes.about(about::<file::Customer>(name, stored));
+        let customer = self::customer(name, customer, (written, Home::State), &mut notes);
+        let customer = if notes.faults() == 0 { customer } else { Customer::gone(name) };
+        out.insert(name.as_str().into(), Arc::new(customer));
     }
     out
+}
+
+/// One customer of the file, of the store, or yet to be stored.
+pub(crate) fn customer(
+    name: &str,
+    customer: &file::Customer,
+    (config, home): (&Config, Home),
+    notes: &mut Notes<'_>,
+) -> Customer {
+    check_name("customers", name, notes);
+    let parent: [Step<'_>; 2] = ["customers".into(), name.into()];
+    let lists = [&customer.allow, &customer.prompts, &customer.resources];
+    let ceiling = ceiling(lists, &parent, (config, home), notes);
+    let allowance = allowance((&customer.rates, customer.concurrency_max), &parent, notes);
+    Customer { name: name.into(), ceiling, allowance }
 }
 
 fn teams(
     written: &Config,
+    stored: &Objects,
     customers: &BTreeMap<Box<str>, Arc<Customer>>,
     notes: &mut Notes<'_>,
 ) -> BTreeMap<Box<str>, Arc<Team>> {
-    check_count("teams", written.teams.len(), notes);
+    check_count("teams", written.teams.len() + stored.teams.len(), notes);
     let mut out = BTreeMap::new();
     for (name, team) in &written.teams {
-        check_name("teams", name, notes);
-        let parent: [Step<'_>; 2] = ["teams".into(), name.as_str().into()];
-        let ceiling = ceiling([&team.allow, &team.prompts, &team.resources], &parent, written, notes);
-        let allowance = allowance((&team.rates, team.concurrency_max), &parent, notes);
-        let customer = team.customer.as_ref().and_then(|asked| {
-            let known = customers.get(asked.as_str()).cloned();
-            if known.is_none() {
-                let place = [parent[0], parent[1], "customer".into()];
-                let names = written.customers.keys().map(String::as_str);
-                notes.error(&place, format!("no customer is called `{}`", words::visible(asked)), near(asked, names));
-            }
-            known
-        });
-        let name: Box<str> = name.as_str().into();
-        out.insert(name.clone(), Arc::new(Team { name, customer, ceiling, allowance, gone: false }));
+        let team = self::team(name, team, customers, (written, Home::Config), notes);
+        out.insert(name.as_str().into(), Arc::new(team));
+    }
+    for (name, team) in &stored.teams {
+        refuse_both::<file::Team>(name, written, stored, notes);
+        let mut notes = notes.about(about::<file::Team>(name, stored));
+        let team = self::team(name, team, customers, (written, Home::State), &mut notes);
+        let team = if notes.faults() == 0 { team } else { Team::gone(name) };
+        out.insert(name.as_str().into(), Arc::new(team));
     }
     out
+}
+
+/// One team of the file, of the store, or yet to be stored.
+pub(crate) fn team(
+    name: &str,
+    team: &file::Team,
+    customers: &BTreeMap<Box<str>, Arc<Customer>>,
+    (config, home): (&Config, Home),
+    notes: &mut Notes<'_>,
+) -> Team {
+    check_name("teams", name, notes);
+    let parent: [Step<'_>; 2] = ["teams".into(), name.into()];
+    let ceiling = ceiling([&team.allow, &team.prompts, &team.resources], &parent, (config, home), notes);
+    let allowance = allowance((&team.rates, team.concurrency_max), &parent, notes);
+    let customer = team.customer.as_ref().and_then(|asked| {
+        let known = customers.get(asked.as_str()).cloned();
+        if known.is_none() {
+            let place = [parent[0], parent[1], "customer".into()];
+            let what = format!("no customer is called `{}`", words::visible(asked));
+            notes.error(&place, what, near(asked, customers.keys().map(|name| &**name)));
+        }
+        known
+    });
+    Team { name: name.into(), customer, ceiling, allowance, gone: false }
+}
+
+/// The same name in the file and in the store is nobody's to win.
+fn refuse_both<T: Stored>(name: &str, written: &Config, stored: &Objects, notes: &mut Notes<'_>) {
+    if T::written(written, name).is_some() {
+        let what = format!("{} `{name}` is both here and in {}", T::KIND, stored.place);
+        let help = format!("remove this one, or the other with `tollgate {} delete {name}`", T::KIND);
+        notes.key_error(&[T::TABLE.into()], name, what, help);
+    }
+}
+
+fn about<'a, T: Stored>(name: &'a str, stored: &'a Objects) -> About<'a> {
+    About { store: Some(&stored.place), kind: T::KIND, name }
 }
 
 fn tools(written: &Config, notes: &mut Notes<'_>) -> Vec<ToolsLimit> {
@@ -120,13 +172,13 @@ fn tools(written: &Config, notes: &mut Notes<'_>) -> Vec<ToolsLimit> {
 fn ceiling(
     lists: [&Option<Vec<String>>; Sort::ALL.len()],
     parent: &[Step<'_>],
-    config: &Config,
+    (config, home): (&Config, Home),
     notes: &mut Notes<'_>,
 ) -> Ceiling {
     let mut ceiling = Ceiling::default();
     for (sort, written) in Sort::ALL.into_iter().zip(lists) {
         if let Some(written) = written {
-            ceiling.set(sort, patterns(written, (sort, sort.field(), parent), config, Home::Config, notes).into());
+            ceiling.set(sort, patterns(written, (sort, sort.field(), parent), config, home, notes).into());
         }
     }
     ceiling

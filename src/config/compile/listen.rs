@@ -3,7 +3,7 @@
 use crate::config::document::Step;
 use crate::config::env::Lookup;
 use crate::config::file::{Config, Driver, Journal, Listen, Tls};
-use crate::config::report::Notes;
+use crate::config::notes::Notes;
 use crate::config::settings::{
     Hosts, JournalSettings, LimitSettings, ListenSettings, Origins, RuntimeSettings, Settings, TlsPaths,
 };

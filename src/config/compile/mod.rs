@@ -5,6 +5,7 @@ pub(crate) mod levels;
 mod listen;
 mod ranges;
 pub(crate) mod servers;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -13,10 +14,11 @@ use crate::catalog::Rights;
 use crate::config::document::Document;
 use crate::config::env::{Lenient, Lookup};
 use crate::config::file::{Config, State};
-use crate::config::report::{Notes, Report};
+use crate::config::notes::Notes;
+use crate::config::objects::Objects;
+use crate::config::report::Report;
 use crate::config::settings::Settings;
 use crate::config::state::{PEPPER_LEN, StateDir};
-use crate::config::stored::StoredKeys;
 use crate::policy::VirtualKey;
 use crate::rt::disk;
 use crate::rt::random;
@@ -57,7 +59,7 @@ pub struct Compiled {
     pub settings: Arc<Settings>,
     /// Enabled servers in the order they are written; a server's place is its `ServerId`.
     pub servers: Vec<Arc<ServerSpec>>,
-    /// The keys of the file, then those of the state directory.
+    /// The keys of the file, then those of the store.
     pub keys: Vec<VirtualKey>,
     /// What a request without a key may use.
     pub anonymous: Option<Rights>,
@@ -66,8 +68,8 @@ pub struct Compiled {
     /// What somebody should look at.
     pub warnings: Report,
     pub(crate) pepper: Pepper,
-    /// How many of the keys are the file's own.
-    own_keys: usize,
+    /// The stored objects beside the keys.
+    pub stored: Objects,
 }
 
 /// The bytes of the pepper, wiped when dropped, never printed.
@@ -116,13 +118,9 @@ impl Compiled {
         let settings = listen::settings(&written, lookup, &mut notes);
         let servers = servers::compile(&written, lookup, &mut notes);
         let anonymous = keys::anonymous(&written, &mut notes);
-        let levels = levels::compile(&written, &mut notes);
-        let around = keys::Around { config: &written, levels: &levels, home: keys::Home::Config };
-        let own = keys::compile(&written.keys, &around, &mut notes);
         warn_of_open_secrets(path, &written, &mut notes);
-        let own_keys = own.len();
-        let state_keys = stored_keys(&settings.state, (&written, &levels), purpose, &mut report);
-        let keys = keys::join(own, state_keys, &mut report);
+        let Callers { levels, keys, stored } =
+            Callers::compile(&written, (&document, index), (&settings.state, purpose), &mut report);
         let pepper = pepper(&settings.state, purpose, &mut report);
         report.sort();
         if report.has_errors() {
@@ -130,24 +128,24 @@ impl Compiled {
         }
         let servers = servers.into_iter().map(Arc::new).collect();
         let (path, settings, levels) = (path.into(), Arc::new(settings), Arc::new(levels));
-        Ok(Self { path, written, settings, servers, keys, anonymous, levels, warnings: report, pepper, own_keys })
+        Ok(Self { path, written, settings, servers, keys, anonymous, levels, warnings: report, pepper, stored })
     }
 
-    /// The same configuration with the keys of the state directory read anew: a key can be revoked while the
-    /// configuration file is wrong.
+    /// The same configuration with the stored objects read anew: a key can be revoked while the configuration file is
+    /// wrong.
     ///
     /// # Errors
-    /// What is wrong with the stored keys.
-    pub fn with_stored_keys(&self) -> Result<Self, Report> {
+    /// What is wrong with the store.
+    pub fn with_stored(&self) -> Result<Self, Report> {
         let mut report = Report::default();
-        let stored = stored_keys(&self.settings.state, (&self.written, &self.levels), Purpose::Serve, &mut report);
-        let file = self.path.display().to_string();
-        let own = self.keys[..self.own_keys].iter().map(|key| keys::Placed::new(key.clone(), file.clone()));
-        let keys = keys::join(own.collect(), stored, &mut report);
+        let document = Document::parse(&self.path.display().to_string(), "");
+        let index = report.add(&document, Vec::new());
+        let state = (&self.settings.state, Purpose::Serve);
+        let Callers { levels, keys, stored } = Callers::compile(&self.written, (&document, index), state, &mut report);
         if report.has_errors() {
             return Err(report);
         }
-        Ok(Self { keys, warnings: report, ..self.clone() })
+        Ok(Self { keys, levels: Arc::new(levels), stored, warnings: report, ..self.clone() })
     }
 
     /// The state directory of a configuration file, also where other parts of the file are wrong; nothing where the
@@ -186,30 +184,30 @@ impl Compiled {
     }
 }
 
-/// The keys of the state directory. A file that cannot be read is a warning to those who only look; a gate that served
-/// without it would turn away everybody it knows.
-fn stored_keys(
-    state: &StateDir,
-    (config, levels): (&Config, &levels::Levels),
-    purpose: Purpose,
-    report: &mut Report,
-) -> Vec<keys::Placed> {
-    let document = match state.keys_document() {
-        Ok(document) => document,
-        Err(error) => {
-            let what = format!("stored keys cannot be read: {error}");
-            match purpose {
-                Purpose::Serve => report.error(what, "make the file readable for the gate's user, or restore it"),
-                _ => report.warning(what, "run as the gate's user; its keys are not in what follows"),
-            }
-            return Vec::new();
-        }
-    };
-    let (stored, faults) = StoredKeys::read(&document);
-    let index = report.add(&document, faults);
-    let mut notes = Notes::new(&document, report, index);
-    let around = keys::Around { config, levels, home: keys::Home::State };
-    keys::compile(&stored.keys, &around, &mut notes)
+/// Who may call, of the file and of the store.
+struct Callers {
+    levels: levels::Levels,
+    keys: Vec<VirtualKey>,
+    stored: Objects,
+}
+
+impl Callers {
+    fn compile(
+        written: &Config,
+        (document, index): (&Document, usize),
+        (state, purpose): (&StateDir, Purpose),
+        report: &mut Report,
+    ) -> Self {
+        let stored = stored::Stored::open(state, purpose, report);
+        let objects = stored.objects.clone();
+        let mut notes = Notes::new(document, report, index);
+        let levels = levels::compile(written, &objects, &mut notes);
+        let around = keys::Around { config: written, levels: &levels, home: keys::Home::Config };
+        let own = keys::compile(&written.keys, &around, &mut notes);
+        let theirs = stored.keys((written, &levels), &own, report);
+        let keys = own.into_iter().map(|placed| placed.key).chain(theirs).collect();
+        Self { levels, keys, stored: objects }
+    }
 }
 
 /// The pepper; a random one nobody knows where it may not be made or read.

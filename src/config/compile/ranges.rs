@@ -1,7 +1,7 @@
 //! Numbers within their bounds. The bounds stand in the schema of the as-written types and nowhere else.
 
 use crate::config::document::{Node, Value};
-use crate::config::report::Notes;
+use crate::config::notes::Notes;
 use crate::config::schema;
 use serde_json::Value as Json;
 

@@ -5,7 +5,7 @@ use crate::base::limits::{EXTENSIONS_MAX, SERVER_NAME_MAX, SERVERS_MAX};
 use crate::config::document::Step;
 use crate::config::env::Lookup;
 use crate::config::file::{self, Config, Era, Server, SessionScope};
-use crate::config::report::Notes;
+use crate::config::notes::Notes;
 use crate::mcp::caps::Policy;
 use crate::mcp::vendor;
 use crate::upstream::spec::{EraSetting, HttpSpec, Processes, Scope, ServerSpec, StdioSpec, Target, TransportSpec};

@@ -4,6 +4,7 @@ use super::*;
 use crate::base::clock::{Clock, Instant, WallTime};
 use crate::config::Diff;
 use crate::config::report::Level;
+use crate::store::objects::{self, Expected, Outcome};
 use crate::upstream::spec::TransportSpec;
 use std::fmt::Write as _;
 
@@ -210,30 +211,115 @@ fn a_stored_pattern_may_outlive_its_server_but_an_id_has_one_home() {
     assert!(report.lines()[0].contains("keys.toml:1:8: error: expected a list"), "{:?}", report.lines());
 }
 
+/// Stores keys as the file of an earlier version has them, and whatever else.
+fn store(dir: &Path, keys: &str, others: &[(&str, &str, &str)]) -> StateDir {
+    let state = StateDir::new(dir.join("s"));
+    state.create().expect("state");
+    std::fs::write(state.keys_file(), keys).expect("keys");
+    let mut store = state.store().expect("store");
+    for (kind, name, body) in others {
+        let put = store.change(|tx| objects::put(tx, kind, name, body, Expected::Absent));
+        assert_eq!(put, Ok(Outcome::Done(1)), "{name}");
+    }
+    state
+}
+
 #[test]
 fn a_gate_does_not_serve_without_the_keys_it_cannot_read() {
     let dir = tempfile::tempdir().expect("dir");
-    let state = StateDir::new(dir.path().join("s"));
     let text = "state.directory = \"s\"";
-    state.create().expect("state");
-    std::fs::write(state.keys_file(), key("a")).expect("keys");
+    let state = store(dir.path(), &key("a"), &[]);
     let first = compile_in(dir.path(), text).expect("good");
-    std::fs::write(state.keys_file(), b"\xff").expect("keys");
-    assert!(compile_in(dir.path(), text).expect("a look goes on").keys.is_empty());
-    let lookup = Lookup::fixed(&[], None, dir.path());
-    let refused = Compiled::from_text(Path::new("t.toml"), text, &lookup, Purpose::Serve).expect_err("no keys");
-    assert!(refused.lines()[0].contains("error: stored keys cannot be read"), "{:?}", refused.lines());
-    assert!(first.with_stored_keys().is_err(), "the keys in use stay in use");
+    assert_eq!(first.keys.len(), 1);
+    let file = state.path().join(crate::store::STORE_FILE);
+    let good = std::fs::read(&file).expect("store");
+    for (wrong, words) in [(&b"\xff"[..], "is not a store of Tollgate, or damaged"), (b"", "is empty")] {
+        std::fs::write(&file, wrong).expect("write");
+        let looked = compile_in(dir.path(), text).expect("a look goes on");
+        assert!(looked.keys.is_empty() && looked.warnings.unread_store().is_some());
+        let lookup = Lookup::fixed(&[], None, dir.path());
+        let refused = Compiled::from_text(Path::new("t.toml"), text, &lookup, Purpose::Serve).expect_err("no keys");
+        let line = refused.lines().remove(0);
+        assert!(line.contains("error: the store cannot be read") && line.contains(words), "{line}");
+        assert_eq!(refused.kind(), Kind::Config);
+        assert!(first.with_stored().is_err(), "the keys in use stay in use");
+        assert_eq!(std::fs::read(&file).expect("kept"), wrong);
+    }
+    std::fs::write(&file, good).expect("write");
+    assert_eq!(first.with_stored().expect("restored").keys.len(), 1);
+    std::fs::write(state.keys_file(), b"\xff").expect("keys of an earlier version");
+    assert!(first.with_stored().is_err(), "nor without those that it cannot take over");
+}
+
+#[test]
+fn stored_teams_and_customers_bound_as_written_ones_do() {
+    let dir = tempfile::tempdir().expect("dir");
+    let keys = key("a") + "team = \"t\"\n" + &key("b") + "team = \"w\"\n";
+    let team = ("team", "t", r#"{"customer":"c","rates":["1/day"]}"#);
+    store(dir.path(), &keys, &[team, ("customer", "c", r#"{"allow":["a/*"]}"#)]);
+    let servers = "[servers.gone]\nurl = \"http://h\"\n[servers.a]\nurl = \"http://h\"\n";
+    let text = format!("state.directory = \"s\"\n[teams.w]\ncustomer = \"c\"\n{servers}");
+    let compiled = compile_in(dir.path(), &text).expect("good");
+    assert!(compiled.warnings.is_empty(), "{:?}", compiled.warnings.lines());
+    let customer =
+        |at: usize| compiled.keys[at].team.as_ref().and_then(|team| team.customer.clone()).expect("customer");
+    assert!(Arc::ptr_eq(&customer(0), &customer(1)), "a written team may belong to a stored customer");
+    assert_eq!(compiled.keys[0].team.as_ref().expect("team").allowance.rates[0].to_string(), "1/day");
+}
+
+#[test]
+fn a_name_in_both_places_is_an_error_that_names_both() {
+    let dir = tempfile::tempdir().expect("dir");
+    store(dir.path(), "", &[("team", "t", "{}"), ("customer", "c", "{}")]);
+    let report = compile_in(dir.path(), "state.directory = \"s\"\n[teams.t]\n[customers.c]\n").expect_err("both");
+    for (line, at) in report.lines().iter().zip(["t.toml:2:8: error: team `t`", "t.toml:3:12: error: customer `c`"]) {
+        assert!(line.contains(at) && line.contains("s/store.db"), "{line}");
+    }
+}
+
+/// One object that cannot be used must neither stop the others nor be granted anything.
+#[test]
+fn a_stored_object_that_does_not_compile_is_left_out_alone() {
+    let dir = tempfile::tempdir().expect("dir");
+    let of = |id: &str, team: &str| format!("{}team = \"{team}\"\n", key(id).replace("gone", "a"));
+    let keys = of("k1", "broken") + &of("k2", "orphan") + &of("k3", "below") + &of("k4", "absent") + &of("k5", "good");
+    let wrong = [
+        ("team", "broken", r#"{"rates":["often"]}"#),
+        ("team", "orphan", r#"{"customer":"nobody"}"#),
+        ("team", "below", r#"{"customer":"unread"}"#),
+        ("customer", "unread", r#"{"new_field":1}"#),
+        ("team", "good", "{}"),
+        ("key", "k6", r#"{"id":"k6","mac":"short"}"#),
+        ("key", "k7", "not json"),
+    ];
+    store(dir.path(), &keys, &wrong);
+    let text = "state.directory = \"s\"\n[servers.a]\nurl = \"http://h\"\n";
+    let compiled = compile_in(dir.path(), text).expect("the others go on");
+    let sees = |key: &VirtualKey| {
+        let team = key.team.as_ref().expect("team");
+        team.ceilings().all(|ceiling| *ceiling == crate::catalog::Ceiling::default())
+    };
+    let seen: Vec<_> = compiled.keys.iter().map(|key| (key.id.as_str(), sees(key))).collect();
+    assert_eq!(seen, [("k1", false), ("k2", false), ("k3", false), ("k4", false), ("k5", true)]);
+    let lines = compiled.warnings.lines().join("\n");
+    for words in [
+        "store.db: customer `unread` does not read: unknown field `new_field`",
+        "store.db: team `broken` is left out until this is mended: rates 1: this is not a rate",
+        "store.db: team `orphan` is left out until this is mended: customer: no customer is called `nobody`",
+        "store.db: key `k4`: team: no team is called `absent`: the key sees nothing",
+        "store.db: key `k6` is left out until this is mended: mac: this is not a key's keyed hash",
+        "store.db: key `k7` is left out until this is mended: key `k7` does not read",
+    ] {
+        assert!(lines.contains(words), "{words}\nis not in\n{lines}");
+    }
 }
 
 /// A server goes that very many keys were given rights to: the reload must neither take minutes nor fill the log.
 #[test]
 fn many_findings_are_counted_and_errors_come_before_warnings() {
     let dir = tempfile::tempdir().expect("dir");
-    let state = StateDir::new(dir.path().join("s"));
-    state.create().expect("state");
     let keys: String = (0..10_000).map(|at| key(&format!("k{at}"))).collect();
-    std::fs::write(state.keys_file(), keys).expect("keys");
+    store(dir.path(), &keys, &[]);
     let compiled = compile_in(dir.path(), "state.directory = \"s\"").expect("only warnings");
     let lines = compiled.warnings.lines();
     assert_eq!(lines.len(), 101);
@@ -245,20 +331,21 @@ fn many_findings_are_counted_and_errors_come_before_warnings() {
 }
 
 #[test]
-fn stored_keys_are_read_anew_on_their_own() {
+fn what_is_stored_is_read_anew_on_its_own() {
     let dir = tempfile::tempdir().expect("dir");
-    let state = StateDir::new(dir.path().join("s"));
-    state.create().expect("state");
-    let text = format!("state.directory = \"s\"\n{}", key("own").replace("gone/*", "*/*"));
+    let state = store(dir.path(), "", &[]);
+    let text = format!("state.directory = \"s\"\n[teams.w]\n{}team = \"w\"\n", key("own").replace("gone/*", "*/*"));
     let first = compile_in(dir.path(), &text).expect("good");
-    std::fs::write(state.keys_file(), key("new") + "revoked = true\n").expect("keys");
-    let second = first.with_stored_keys().expect("keys");
+    store(dir.path(), &(key("new") + "revoked = true\n"), &[("team", "t", "{}")]);
+    let second = first.with_stored().expect("keys");
     let keys: Vec<(&str, bool)> = second.keys.iter().map(|key| (key.id.as_str(), key.revoked)).collect();
     assert_eq!(keys, [("own", false), ("new", true)]);
-    std::fs::write(state.keys_file(), key("own")).expect("keys");
-    assert!(second.with_stored_keys().is_err(), "an id has one home");
-    std::fs::remove_file(state.keys_file()).expect("remove");
-    assert_eq!(second.with_stored_keys().expect("keys").keys.len(), 1);
+    assert!(second.levels.teams.contains_key("t") && second.keys[0].team.is_some());
+    store(dir.path(), &key("own"), &[]);
+    assert!(second.with_stored().is_err(), "an id has one home");
+    let deleted = state.store().expect("store").change(|tx| objects::delete(tx, "key", "own", 1));
+    assert_eq!(deleted, Ok(Outcome::Done(1)));
+    assert_eq!(second.with_stored().expect("keys").keys.len(), 2);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The keys file of the state directory, read in parts: the tree of a whole one takes many times the room of its text.
+//! The file in which earlier versions kept the keys made by the command line, read in parts: the tree of a whole one takes
+//! many times the room of its text.
 
 use crate::config::document::{Document, Fault};
 use crate::config::file::Key;
@@ -13,14 +14,14 @@ const PART: usize = 256 * 1024;
 /// What the keys file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct StoredKeys {
-    /// The keys made by `tollgate key new`, oldest first.
-    pub keys: Vec<Key>,
+pub(super) struct KeysFile {
+    /// The keys, oldest first.
+    pub(super) keys: Vec<Key>,
 }
 
-impl StoredKeys {
+impl KeysFile {
     /// Reads the file, and all that is wrong with it.
-    pub fn read(document: &Document) -> (Self, Vec<Fault>) {
+    pub(super) fn read(document: &Document) -> (Self, Vec<Fault>) {
         match Self::in_parts(&document.text) {
             Some(read) => (read, Vec::new()),
             // What does not read part by part is read whole, which also says what is wrong and where.
@@ -61,18 +62,18 @@ mod tests {
         for name in ["\"n\"", "\"\"\"a\n[[keys]]\nb\"\"\"", "'''\n[[keys]]\n'''", "\"n\" # [[keys]]"] {
             for count in [0, 1, MANY] {
                 let document = Document::parse("t", file(count, name));
-                let (whole, faults) = document.read::<StoredKeys>();
+                let (whole, faults) = document.read::<KeysFile>();
                 assert_eq!(faults, []);
-                assert_eq!(StoredKeys::read(&document), (whole, faults), "{count} {name}");
+                assert_eq!(KeysFile::read(&document), (whole, faults), "{count} {name}");
             }
         }
-        assert_eq!(StoredKeys::in_parts(&file(MANY, "\"n\"")).map(|read| read.keys.len()), Some(MANY));
+        assert_eq!(KeysFile::in_parts(&file(MANY, "\"n\"")).map(|read| read.keys.len()), Some(MANY));
     }
 
     #[test]
     fn a_fault_in_any_part_is_found_at_its_place() {
         let text = format!("{}[[keys]]\nid = 7\n{}", file(MANY, "\"n\""), file(2, "\"n\""));
-        let (read, faults) = StoredKeys::read(&Document::parse("t", text.as_str()));
+        let (read, faults) = KeysFile::read(&Document::parse("t", text.as_str()));
         assert_eq!((read.keys.len(), faults.len()), (MANY + 3, 1));
         assert_eq!(&text[faults[0].span.clone()], "7");
     }
