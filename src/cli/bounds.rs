@@ -162,6 +162,8 @@ pub(crate) enum Source {
     File,
     /// In the store, with this revision.
     Store(i64),
+    /// In the keys file of an earlier version, until it moves into the store.
+    Earlier,
 }
 
 impl Source {
@@ -170,6 +172,7 @@ impl Source {
         match self {
             Self::File => "config",
             Self::Store(_) => "store",
+            Self::Earlier => "keys.toml",
         }
     }
 }

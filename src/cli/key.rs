@@ -206,16 +206,20 @@ fn source<T>(entry: &Entry<T>) -> Source {
     Source::Store(entry.revision)
 }
 
-/// All keys with their places: those of the file in its order, then the stored ones, oldest first.
+/// All keys with their places: those of the file in its order, then the stored ones, oldest first, then those that have
+/// not moved into the store yet.
 fn all(compiled: &Compiled) -> Result<Vec<(Key, Source)>> {
-    let mut stored = Editor::new(compiled).list::<Key>("", KEYS_MAX)?;
+    let editor = Editor::new(compiled);
+    let mut stored = editor.list::<Key>("", KEYS_MAX)?;
+    let known: HashSet<String> = stored.iter().map(|entry| entry.name.clone()).collect();
+    let earlier = editor.earlier_keys()?.into_iter().filter(|key| !known.contains(&key.id));
     stored.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
     let own = compiled.written.keys.iter().map(|key| (key.clone(), Source::File));
     let stored = stored.into_iter().map(|entry| {
         let source = source(&entry);
         (Key { id: entry.name, ..entry.object }, source)
     });
-    Ok(own.chain(stored).collect())
+    Ok(own.chain(stored).chain(earlier.map(|key| (key, Source::Earlier))).collect())
 }
 
 fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
@@ -239,9 +243,7 @@ fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
 }
 
 fn show(id: &str, compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
-    let stored = Editor::new(compiled).get::<Key>(id)?.map(|entry| (source(&entry), entry.object));
-    let written = || compiled.written.keys.iter().find(|key| key.id == id).map(|key| (Source::File, key.clone()));
-    let (source, key) = stored.or_else(written).ok_or_else(|| no_key(id))?;
+    let (key, source) = all(compiled)?.into_iter().find(|(key, _)| key.id == id).ok_or_else(|| no_key(id))?;
     if json {
         return output::print_json(&shown(&key, word(&key, compiled), source));
     }

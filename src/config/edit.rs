@@ -11,6 +11,7 @@ use crate::config::compile::keys::{Around, Home, KeyCompiler};
 use crate::config::compile::levels::{self, Levels};
 use crate::config::document::Document;
 use crate::config::file::{Config, Customer, Key, Team};
+use crate::config::keys_file::KeysFile;
 use crate::config::notes::{About, Notes};
 use crate::config::objects::{Objects, Stored};
 pub use crate::config::refused::Refused;
@@ -98,6 +99,15 @@ impl<'a> Editor<'a> {
             .into_iter()
             .map(|object| entry(object.clone()).unwrap_or_else(|_| with(object, T::closed())))
             .collect())
+    }
+
+    /// Keys that an earlier version kept in a file and that nobody has moved into the store yet.
+    ///
+    /// # Errors
+    /// `Kind::Io` where the file is there and cannot be read.
+    pub fn earlier_keys(&self) -> Result<Vec<Key>> {
+        let document = self.state.keys_file_document()?;
+        Ok(document.map_or_else(Vec::new, |document| KeysFile::read(&document).0.keys))
     }
 
     /// Stores a new object.
@@ -286,5 +296,104 @@ impl Checked for Key {
 
     fn users(_: &str, _: &Config, _: &Connection) -> Result<Option<String>> {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Lookup, Purpose};
+    use std::fmt;
+
+    const FILE: &str = "[customers.w]\n[teams.w]\ncustomer = \"w\"\n[servers.a]\nurl = \"http://h\"\n";
+
+    fn compiled(dir: &Path) -> Compiled {
+        let text = format!("state.directory = \"s\"\n{FILE}");
+        Compiled::from_text(Path::new("t.toml"), &text, &Lookup::fixed(&[], None, dir), Purpose::Look).expect("good")
+    }
+
+    fn team(customer: &str) -> Team {
+        Team { customer: Some(customer.into()), ..Team::default() }
+    }
+
+    fn key(id: &str) -> Key {
+        let (id, mac, allow) = (id.to_owned(), "a0".repeat(32), vec!["a/*".into()]);
+        Key { id, mac, allow, name: "n".into(), team: Some("t".into()), ..Key::default() }
+    }
+
+    fn lines<T: fmt::Debug>(edited: Edited<T>) -> String {
+        edited.expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn objects_are_made_changed_and_deleted_by_revision() {
+        let dir = tempfile::tempdir().expect("dir");
+        let compiled = compiled(dir.path());
+        let editor = Editor::new(&compiled);
+        assert_eq!(editor.list::<Team>("", 9).expect("none yet"), []);
+        assert_eq!(editor.create("t", &team("w")).expect("made").revision, 1);
+        assert!(matches!(editor.create("t", &team("w")), Err(Refused::Exists("team", _))));
+        let renamed = |seen| editor.change("t", seen, |team: &mut Team| team.concurrency_max = Some(3));
+        assert_eq!(renamed(Some(1)).expect("changed").revision, 2);
+        assert!(matches!(renamed(Some(1)), Err(Refused::Changed("team", _, 2))));
+        assert_eq!(renamed(None).expect("whatever it was").object, Team { concurrency_max: Some(3), ..team("w") });
+        assert!(matches!(editor.delete::<Team>("t", Some(1)), Err(Refused::Changed("team", _, 3))));
+        editor.delete::<Team>("t", Some(3)).expect("deleted");
+        assert!(matches!(editor.delete::<Team>("t", None), Err(Refused::Absent("team", _))));
+    }
+
+    #[test]
+    fn what_is_wrong_or_written_or_used_is_refused_and_nothing_changes() {
+        let dir = tempfile::tempdir().expect("dir");
+        let compiled = compiled(dir.path());
+        let editor = Editor::new(&compiled);
+        assert!(matches!(editor.create("w", &team("w")), Err(Refused::Written("team", _, _))));
+        assert!(matches!(editor.delete::<Customer>("w", None), Err(Refused::Written("customer", _, _))));
+        assert!(lines(editor.create("t", &team("x"))).contains("team `t`: customer: no customer is called `x`"));
+        assert!(lines(editor.create("T", &team("w"))).contains("this name cannot be used"));
+        assert!(lines(editor.create("k", &key("k"))).contains("key `k`: team: no team is called `t`"));
+        editor.create("c", &Customer::default()).expect("customer");
+        editor.create("t", &team("c")).expect("team");
+        editor.create("k", &key("k")).expect("key");
+        let wrong = |edit: fn(&mut Key)| lines(editor.change("k", None, edit));
+        assert!(wrong(|key| key.allow = vec!["b/*".into()]).contains("allow 1: no server is called `b`"));
+        assert!(wrong(|key| key.name.clear()).contains("this name cannot be used"));
+        assert!(wrong(|key| key.id = "other".into()).contains("the id is the key's name"));
+        assert!(lines(editor.delete::<Team>("t", None)).contains("is used by key `k`"));
+        assert!(lines(editor.delete::<Customer>("c", None)).contains("is used by team `t`"));
+        assert_eq!(
+            editor.get::<Key>("k").expect("read").map(|entry| (entry.object, entry.revision)),
+            Some((key("k"), 1))
+        );
+    }
+
+    #[test]
+    fn without_the_file_keys_are_still_revoked_and_deleted_and_nothing_else_is_changed() {
+        let dir = tempfile::tempdir().expect("dir");
+        let compiled = compiled(dir.path());
+        let editor = Editor::new(&compiled);
+        editor.create("t", &team("w")).expect("team");
+        editor.create("k", &key("k")).expect("key");
+        let editor = Editor::without_file(&compiled.settings.state);
+        assert!(editor.revoke("k").expect("revoked").object.revoked);
+        assert!(matches!(editor.change("k", None, |key: &mut Key| key.revoked = false), Err(Refused::NoFile)));
+        assert!(matches!(editor.create("x", &key("x")), Err(Refused::NoFile)));
+        editor.delete::<Key>("k", None).expect("deleted");
+        assert!(matches!(editor.revoke("k"), Err(Refused::Absent("key", _))));
+    }
+
+    #[test]
+    fn an_object_that_does_not_read_begins_anew_as_closed() {
+        let dir = tempfile::tempdir().expect("dir");
+        let compiled = compiled(dir.path());
+        let mut store = compiled.settings.state.store().expect("store");
+        let put = store.change(|tx| objects::put(tx, "customer", "c", "{\"later\":1}", Expected::Absent));
+        assert_eq!(put, Ok(Outcome::Done(1)));
+        let editor = Editor::new(&compiled);
+        assert_eq!(editor.list::<Customer>("", 9).expect("list")[0].object, Customer::closed());
+        assert!(editor.get::<Customer>("c").is_err());
+        let changed = editor.change("c", None, |customer: &mut Customer| customer.allow = Some(vec!["a/*".into()]));
+        assert_eq!(changed.expect("changed").object.prompts, Some(Vec::new()));
+        assert!(editor.get::<Customer>("c").expect("reads again").is_some());
     }
 }

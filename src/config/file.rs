@@ -30,9 +30,11 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<Anonymous>,
     /// Customers by name: 1 to 64 of `a-z`, `0-9` and `-`. Each bounds what all of its teams' keys may do together.
+    /// `tollgate customer new` keeps its own in the store instead.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub customers: BTreeMap<String, Customer>,
     /// Teams by name: 1 to 64 of `a-z`, `0-9` and `-`. Each bounds what all of its keys may do together.
+    /// `tollgate team new` keeps its own in the store instead.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub teams: BTreeMap<String, Team>,
     /// Limits of tools, whoever calls them.
@@ -41,7 +43,7 @@ pub struct Config {
     /// The MCP servers behind the gate, by name: 1 to 32 of `a-z`, `0-9` and `-`. The name prefixes their tools
     /// (`name__tool`). Lists are in the order written here.
     pub servers: BTreeMap<String, Server>,
-    /// Virtual keys kept in this file. `tollgate key new` keeps its own in the state directory instead.
+    /// Virtual keys kept in this file. `tollgate key new` keeps its own in the store instead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
 }
@@ -173,8 +175,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct State {
-    /// Directory of the keys made by `tollgate key new`, the last good tool lists and, unless set apart, the journal.
-    /// A relative path counts from this file's directory.
+    /// Directory of the store with all that the command line makes, the last good tool lists and, unless set apart, the
+    /// journal. A relative path counts from this file's directory.
     pub directory: String,
 }
 

@@ -220,11 +220,9 @@ mod tests {
     fn what_is_no_store_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join(STORE_FILE);
-        for (content, words) in [
-            (&b""[..], "is damaged (it is empty)"),
-            (&[0x5a; 8192], "is damaged"),
-            (b"SQLite format 3\0", "damaged"),
-        ] {
+        for (content, words) in
+            [(&b""[..], "is damaged (it is empty)"), (&[0x5a; 8192], "is damaged"), (b"SQLite format 3\0", "damaged")]
+        {
             fs::write(&path, content).expect("write");
             for error in [Store::open(dir.path()).map(drop), Store::look(dir.path()).map(drop)] {
                 let error = error.expect_err("no store");

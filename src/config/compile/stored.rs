@@ -47,10 +47,10 @@ impl Stored {
             Err(error) => {
                 report.miss_store(level, &error);
                 // What keeps the keys of the earlier file from being taken over is shown with its line.
-                if purpose == Purpose::Serve {
-                    if let Some(document) = earlier(state, report) {
-                        report.add(&document, KeysFile::read(&document).1);
-                    }
+                if purpose == Purpose::Serve
+                    && let Some(document) = earlier(state, report)
+                {
+                    report.add(&document, KeysFile::read(&document).1);
                 }
             }
         }
