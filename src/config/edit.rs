@@ -128,7 +128,7 @@ impl<'a> Editor<'a> {
         })
     }
 
-    /// Changes a stored object; where `seen` is given, only from that revision. One that does not read begins as closed.
+    /// Changes a stored object; where `seen` is given, only from that revision. One that does not read begins closed.
     ///
     /// # Errors
     /// Whatever is wrong with what came of it.

@@ -1,5 +1,5 @@
-//! The file in which earlier versions kept the keys made by the command line, read in parts: the tree of a whole one takes
-//! many times the room of its text.
+//! The file in which earlier versions kept the keys made by the command line, read in parts: the tree of a whole one
+//! takes many times the room of its text.
 
 use crate::config::document::{Document, Fault};
 use crate::config::file::Key;

@@ -88,8 +88,8 @@ impl Report {
         self.push(Level::Warning, what.into(), Some(help.into()), None, 0..0);
     }
 
-    /// Adds that the store could not be read: an error to a gate, which must know whom to refuse, and a warning to those
-    /// who only look.
+    /// Adds that the store could not be read: an error to a gate, which must know whom to refuse, and a warning to who
+    /// only looks.
     pub fn miss_store(&mut self, level: Level, error: &Error) {
         self.unread_store = Some(error.kind);
         let help = match level {
