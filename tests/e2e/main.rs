@@ -39,6 +39,7 @@ mod one_gate;
 mod pairs;
 mod peers;
 mod policy;
+mod profiled;
 mod resumption;
 mod store;
 mod streams;
