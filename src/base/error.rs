@@ -65,6 +65,8 @@ pub enum Kind {
     Unreachable,
     /// The server answered something that is not what it should be.
     BadAnswer,
+    /// The server wants a token that the gate does not have.
+    Credential,
     /// The call was cancelled.
     Cancelled,
     /// A bound of ours is reached; try later.
@@ -113,6 +115,7 @@ impl Kind {
             Self::Timeout => ("timeout", Upstream, -31108, 504, 1),
             Self::Unreachable => ("unreachable", Upstream, -31102, 502, 1),
             Self::BadAnswer => ("bad_answer", Upstream, -31103, 502, 1),
+            Self::Credential => ("credential", Upstream, -31104, 502, 1),
             Self::Cancelled => ("cancelled", Downstream, -31099, 499, 1),
             Self::Overloaded => ("overloaded", Internal, -31029, 503, 1),
             Self::Limited => ("limited", Downstream, -31028, 429, 1),

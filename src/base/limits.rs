@@ -241,6 +241,24 @@ pub const STOP_DRAIN_MS: u64 = 5_000;
 pub const LIST_DEBOUNCE_MS: u64 = 50;
 /// Shortest time between two listings of a server whose list keeps changing, in milliseconds.
 pub const LIST_SPACING_MS: u64 = 1_000;
+/// Longest document or answer read of an authorization server, in bytes.
+pub const OAUTH_BODY_MAX: usize = 256 * 1024;
+/// Longest token taken from one, in bytes.
+pub const OAUTH_TOKEN_MAX: usize = 12 * 1024;
+/// Most scopes in one set.
+pub const OAUTH_SCOPES_MAX: usize = 128;
+/// Time one request to an authorization server may take, in milliseconds.
+pub const OAUTH_REQUEST_MS: u64 = 10_000;
+/// Time a refused request of a server waits for another token, in milliseconds.
+pub const OAUTH_WAIT_MS: u64 = 20_000;
+/// Shortest time between two tokens of one server, in milliseconds: one that refuses each is not asked on.
+pub const OAUTH_SPACING_MS: u64 = 10_000;
+/// Time before its end at which a token is renewed, in milliseconds.
+pub const OAUTH_REFRESH_MARGIN_MS: u64 = 60_000;
+/// Time a person has to allow the gate, in milliseconds.
+pub const OAUTH_PERSON_MS: u64 = 10 * 60_000;
+/// Longest state file of one server's tokens, in bytes.
+pub const OAUTH_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Time one whole listing of a server may take, all pages, in milliseconds.
 pub const LIST_DEADLINE_MS: u64 = 60_000;
 /// Time the lists beside the tools may take, all pages of each, in milliseconds: a server that hangs in one of them
@@ -305,6 +323,8 @@ const _: () = assert!(TEMPLATE_MAX <= URI_MAX);
 const _: () = assert!(SIDE_LIST_DEADLINE_MS < LIST_DEADLINE_MS);
 const _: () = assert!(HEAD_DEADLINE_MS < IDLE_DEADLINE_MS);
 const _: () = assert!(SSE_EVENT_MAX <= RELAY_BYTES_MAX);
+const _: () = assert!(OAUTH_TOKEN_MAX < HEAD_MAX / 2, "a token must fit a head beside everything else");
+const _: () = assert!(OAUTH_REQUEST_MS < OAUTH_WAIT_MS && OAUTH_WAIT_MS < CALL_DEADLINE_MS);
 const _: () = assert!(EVENT_ID_MAX < HEAD_MAX / 4, "an event's id must fit a head beside everything else");
 const _: () =
     assert!(REPLAY_STREAM_BYTES_MAX <= REPLAY_KEY_BYTES_MAX && REPLAY_KEY_BYTES_MAX <= REPLAY_SHARD_BYTES_MAX);

@@ -10,6 +10,7 @@ mod http;
 mod incoming;
 pub mod leg;
 mod message;
+pub mod oauth;
 pub mod operation;
 mod patience;
 mod pending;
