@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage (clap's), 78 wrong configuration (`EX_CONFIG`).
 
 mod audit;
+mod authorize;
 mod bounds;
 mod check;
 mod completions;
@@ -64,6 +65,8 @@ pub enum Command {
     Team(level::TeamArgs),
     /// Make, list and change customers: what the teams of each may do together
     Customer(level::CustomerArgs),
+    /// Allow the gate at a server that wants OAuth: prints a page to open, and keeps the token
+    Authorize(authorize::AuthorizeArgs),
     /// Print the tools of the last good lists, or those that a key sees
     Tools(tools::ToolsArgs),
     /// Say why a key may use a tool, or why not; asks no server and changes nothing
@@ -105,6 +108,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Key(args) => key::run(args, &config),
         Command::Team(args) => level::run_team(args, &config),
         Command::Customer(args) => level::run_customer(args, &config),
+        Command::Authorize(args) => authorize::run(args, &config),
         Command::Tools(args) => tools::run(args, &config),
         Command::Explain(args) => explain::run(args, &config),
         Command::Policy(args) => policy::run(args, &config),

@@ -15,6 +15,7 @@ use crate::rt::{net, random};
 use crate::shard::messages::ToShard;
 use crate::shard::{self, ShardArgs};
 use crate::telemetry::{ServerTable, ShardMetrics};
+use crate::upstream::credential::Standing;
 use crate::upstream::discover::Report;
 use crate::upstream::leg::Verdict;
 use crate::wire::tls::ServerIdentity;
@@ -236,6 +237,10 @@ impl Fleet for Shards {
 
     fn learn(&self, server: &str, verdict: Verdict) {
         self.tell(|| ToShard::Learned(server.into(), verdict));
+    }
+
+    fn credential(&self, server: &str, standing: &Standing) {
+        self.tell(|| ToShard::Credential(server.into(), Box::new(standing.clone())));
     }
 
     fn present(&self, identity: &Arc<ServerConfig>) {

@@ -5,6 +5,7 @@
 
 use crate::base::limits;
 pub use crate::config::callers::{Anonymous, Customer, Key, Team, ToolLimit};
+pub use crate::config::oauth::{Grant, Oauth, TokenEndpointAuth};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -229,6 +230,9 @@ pub struct Server {
     /// PEM file of certificate authorities to trust for `url` instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
+    /// How the gate gets tokens for `url`, where that wants OAuth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<Oauth>,
     /// Program to start: an absolute path, or a name found in `PATH`. No shell is involved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
@@ -297,6 +301,7 @@ impl Default for Server {
             url: None,
             headers: BTreeMap::new(),
             ca_file: None,
+            oauth: None,
             command: None,
             args: Vec::new(),
             env: BTreeMap::new(),

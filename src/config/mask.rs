@@ -27,6 +27,9 @@ pub fn config(config: &Config) -> Config {
         server.env.values_mut().for_each(cover);
         server.url.iter_mut().for_each(|url| *url = cover_url(url));
         cover_args(&mut server.args);
+        if let Some(oauth) = &mut server.oauth {
+            oauth.client_secret.iter_mut().chain(&mut oauth.private_key).for_each(cover);
+        }
     }
     out.keys.iter_mut().for_each(|key| cover(&mut key.mac));
     out
@@ -89,12 +92,12 @@ pub(crate) fn text(document: &Document) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Values of every `headers` and `env` table, arguments and macs, whatever table they stand in.
+/// Values of every `headers` and `env` table, arguments, macs and OAuth secrets, whatever table they stand in.
 fn secret_values(node: &Node, secret: bool, spans: &mut Vec<Range<usize>>) {
     match &node.value {
         Value::Table(entries) => {
             for entry in entries {
-                let marked = ["headers", "env", "args", "mac"].contains(&&*entry.key);
+                let marked = ["headers", "env", "args", "mac", "client_secret", "private_key"].contains(&&*entry.key);
                 secret_values(&entry.node, secret || marked, spans);
             }
         }
@@ -123,7 +126,7 @@ fn suspicious_lines(text: &str) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::Server;
+    use crate::config::file::{Oauth, Server};
 
     #[test]
     fn literal_secrets_are_covered_and_references_are_not() {
@@ -134,10 +137,15 @@ mod tests {
         server.headers.insert("x".into(), "Bearer ${env:TOKEN}".into());
         server.args =
             ["--token", "canary", "--api-key=canary", "X-Api-Key: canary", "-v", "path"].map(Into::into).into();
+        server.oauth = Some(Oauth {
+            client_secret: Some("canary".into()),
+            private_key: Some("${env:KEY}".into()),
+            ..Oauth::default()
+        });
         written.servers.insert("a".into(), server);
         let text = toml::to_string(&config(&written)).expect("toml");
         assert!(!text.contains("canary"), "{text}");
-        assert!(text.contains("Bearer ${env:TOKEN}") && text.contains("path"), "{text}");
+        assert!(text.contains("Bearer ${env:TOKEN}") && text.contains("${env:KEY}") && text.contains("path"), "{text}");
         assert!(text.contains("https://********@h/p?k=********&r=${env:R}"), "{text}");
     }
 

@@ -3,6 +3,7 @@
 //! A [`document::Document`] is a file with places; [`file::Config`] is what it says; `compile` checks that and reads
 //! its references.
 
+mod accounts;
 mod callers;
 mod compile;
 mod diff;
@@ -14,6 +15,7 @@ pub mod import;
 mod keys_file;
 pub mod mask;
 pub mod notes;
+mod oauth;
 pub mod objects;
 pub mod reference;
 mod refused;
@@ -26,6 +28,7 @@ mod takeover;
 mod words;
 
 pub(crate) use compile::keys::time;
+pub(crate) use compile::servers::UNREAD;
 pub use compile::{Compiled, Purpose};
 pub use diff::Diff;
 pub use env::{Lenient, Lookup, Resolved, Unresolved};

@@ -201,13 +201,14 @@ impl StateDir {
     }
 }
 
-fn refuse_open(path: &Path) -> Result<()> {
+/// Refuses a file that others can read.
+pub(super) fn refuse_open(path: &Path) -> Result<()> {
     let meta = fs::metadata(path).map_err(|error| Error::from(error).at(&path.display().to_string()))?;
     match meta.permissions().mode() & 0o077 {
         0 => Ok(()),
         _ => Err(bad(
             path,
-            "can be read by others; run `chmod 600` on it, and make new keys if others used this machine",
+            "can be read by others; run `chmod 600` on it, and renew what it holds if others used this machine",
         )),
     }
 }

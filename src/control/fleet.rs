@@ -1,6 +1,7 @@
 //! What control tells the shards. The shards' mailboxes stand behind it: control and shards do not know each other.
 
 use crate::config::Snapshot;
+use crate::upstream::credential::Standing;
 use crate::upstream::leg::Verdict;
 use rustls::ServerConfig;
 use std::sync::Arc;
@@ -12,6 +13,9 @@ pub trait Fleet {
 
     /// Every shard learns what a server's home found out about it.
     fn learn(&self, server: &str, verdict: Verdict);
+
+    /// Every shard learns how the token of a server stands.
+    fn credential(&self, server: &str, standing: &Standing);
 
     /// Connections that come from now on are greeted with this identity.
     fn present(&self, identity: &Arc<ServerConfig>);

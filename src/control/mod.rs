@@ -7,6 +7,7 @@ mod fleet;
 mod health;
 mod lifecycle;
 mod lists;
+mod oauth;
 mod reload;
 
 pub use admin::{Readings, router};
@@ -14,22 +15,26 @@ pub use fleet::Fleet;
 pub use health::{Health, ShardState};
 pub use lifecycle::{Signals, notify_ready};
 pub use lists::Lists;
+pub use oauth::Visit;
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::Epoch;
 use crate::config::{Compiled, Snapshot};
 use crate::control::lifecycle::Ask;
+use crate::control::oauth::{Done, Keeper};
 use crate::telemetry::{ShardMetrics, events};
 use crate::upstream::discover::{News, Report};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 /// Time in which the reports of several servers become one snapshot.
 const GATHER: Duration = Duration::from_millis(20);
+/// Results of work on tokens that wait for control.
+const DONE_MAX: usize = 64;
 /// Time between looks at the shards' health, and feedings of the service manager's watchdog.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Time between looks whether the shards have the snapshot that settles the start.
@@ -41,6 +46,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(30);
 pub struct Control<F> {
     compiled: Compiled,
     lists: Lists,
+    tokens: Keeper,
+    /// What work on tokens came to.
+    done: Receiver<Done>,
     snapshot: Arc<Snapshot>,
     /// Snapshots that were in force before and may still be in use. Taking one apart takes long with many keys, so it
     /// is done here and not by whichever shard lets go of it last.
@@ -61,6 +69,7 @@ pub struct Control<F> {
 enum Turn {
     Asked(Ask),
     Reported(Report),
+    Done(Box<Done>),
     Gathered,
     MaySettle,
     Looked,
@@ -71,8 +80,10 @@ impl<F: Fleet> Control<F> {
     /// Takes over what the process started with.
     pub fn new(compiled: Compiled, lists: Lists, snapshot: Arc<Snapshot>, fleet: F, readings: Readings) -> Self {
         let silent = compiled.servers.iter().map(|server| server.name.clone()).collect();
+        let (tell, done) = mpsc::channel(DONE_MAX);
+        let tokens = Keeper::new(compiled.settings.state.clone(), tell);
         let (retired, due, settled, reread_at) = (Vec::new(), None, None, None);
-        Self { compiled, lists, snapshot, retired, fleet, readings, due, silent, settled, reread_at }
+        Self { compiled, lists, tokens, done, snapshot, retired, fleet, readings, due, silent, settled, reread_at }
     }
 
     /// Calls `settled` once, when every server was heard of and every shard knows their tools.
@@ -94,6 +105,7 @@ impl<F: Fleet> Control<F> {
     ) -> Result<()> {
         let mut ended = std::pin::pin!(ended);
         tokio::spawn(serve_admin(admin, self.readings.clone()));
+        self.tokens.follow(&self.compiled, &self.fleet);
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -101,6 +113,7 @@ impl<F: Fleet> Control<F> {
             let turn = tokio::select! {
                 ask = signals.next() => Turn::Asked(ask),
                 Some(report) = reports.recv() => Turn::Reported(report),
+                Some(done) = self.done.recv() => Turn::Done(done.into()),
                 () = gathered(due) => Turn::Gathered,
                 () = sleep(SETTLE_LOOK), if self.may_settle() => Turn::MaySettle,
                 _ = looks.tick() => Turn::Looked,
@@ -110,6 +123,7 @@ impl<F: Fleet> Control<F> {
                 Turn::Asked(Ask::Reload) => self.reload(),
                 Turn::Asked(Ask::Stop) => break,
                 Turn::Reported(report) => self.hear(report),
+                Turn::Done(done) => self.tokens.settle(*done, &self.fleet),
                 Turn::Gathered => self.publish(),
                 Turn::MaySettle => self.settle(),
                 Turn::Looked => self.look(),
@@ -121,8 +135,12 @@ impl<F: Fleet> Control<F> {
 
     /// Takes the news of one server.
     fn hear(&mut self, report: Report) {
+        if let News::Refused(refused) = &report.news {
+            return self.tokens.refused(&report.server, refused, &self.fleet);
+        }
         self.silent.remove(&report.server);
         let is_news = match report.news {
+            News::Refused(_) => false,
             News::Listed { verdict, about, list, failed } => {
                 let name = about.name.as_ref().map(|(name, version)| format!("{name} {version}"));
                 tracing::debug!(server = &*report.server, name, revision = about.revision.as_str(), "listed");
@@ -174,6 +192,7 @@ impl<F: Fleet> Control<F> {
         if self.readings.metrics.iter().any(lags) {
             self.fleet.publish(&self.snapshot);
         }
+        self.tokens.look(&self.fleet);
         if self.readings.health.alive() {
             lifecycle::feed_watchdog();
         }

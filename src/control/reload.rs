@@ -51,6 +51,7 @@ impl<F: Fleet> Control<F> {
         tracing::info!("reload: {diff}");
         self.compiled = compiled.on_listener_of(&self.compiled);
         self.lists.follow(&self.compiled);
+        self.tokens.follow(&self.compiled, &self.fleet);
         self.publish();
     }
 

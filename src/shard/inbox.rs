@@ -33,6 +33,7 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
                 streams::changed(shard);
             }
             ToShard::Learned(server, verdict) => shard.upstreams.learn(&server, verdict),
+            ToShard::Credential(server, standing) => shard.upstreams.credential(&server, *standing),
             ToShard::Identity(identity) => drop(shard.identity.replace(Some(identity))),
             ToShard::Forward(forward) => start_here(shard, *forward),
             ToShard::Resume(resume) => resume_here(shard, *resume),

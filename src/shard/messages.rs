@@ -10,6 +10,7 @@ use crate::mcp::refusal::Refusal;
 use crate::shard::interests::{News, Topic};
 use crate::shard::session::SessionKey;
 use crate::upstream::answer::{Answer, OwnedCall};
+use crate::upstream::credential::Standing;
 use crate::upstream::leg::Verdict;
 use crate::upstream::said::{Event, Reply};
 use crate::upstream::watched::Subject;
@@ -23,6 +24,8 @@ pub enum ToShard {
     Snapshot(Arc<Snapshot>),
     /// What the home shard of a server found out about it.
     Learned(Box<str>, Verdict),
+    /// How the token of a server stands.
+    Credential(Box<str>, Box<Standing>),
     /// The listener's TLS identity was read anew; connections that come from now on use it.
     Identity(Arc<ServerConfig>),
     /// Another shard asks this one, the server's home, to run a call.

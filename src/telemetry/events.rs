@@ -16,6 +16,16 @@ pub fn upstream_down(server: &str, error: &Error) {
     tracing::warn!(event = "upstream_down", server, kind, ?error.context, "server {server} is down");
 }
 
+/// A server has no token, or not one that is good for everything.
+pub fn token_trouble(server: &str, error: &Error) {
+    tracing::warn!(event = "token_trouble", server, ?error.context, "server {server} lacks a token");
+}
+
+/// A server has another token from now on.
+pub fn token_taken(server: &str) {
+    tracing::info!(event = "token_taken", server, "server {server} has another token");
+}
+
 /// A stdio server's process ended without being asked to.
 pub fn child_exited(server: &str, status: &str, restart_in_ms: u64) {
     tracing::warn!(event = "child_exited", server, status, restart_in_ms, "server {server} ended: {status}");

@@ -13,6 +13,7 @@ use crate::mcp::revision::Era;
 use crate::mcp::vendor;
 use crate::rt::time;
 use crate::upstream::answer::Outcome;
+use crate::upstream::credential::Refused;
 use crate::upstream::health::Backoff;
 use crate::upstream::leg::Verdict;
 use crate::upstream::probe::{About, ListPage};
@@ -50,6 +51,8 @@ pub enum News {
     },
     /// More is known of how to speak to it.
     Learned(Verdict),
+    /// It wants another token than it was sent.
+    Refused(Refused),
     /// It could not be listed; its last good list stays, marked as stale.
     Down(Error),
 }

@@ -1,6 +1,7 @@
 //! Rank 5: upstream servers, one transport a file.
 
 pub mod answer;
+pub mod credential;
 pub mod discover;
 mod elicited;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits;
 use crate::mcp::caps::Policy;
+use crate::upstream::oauth::{OauthSpec, canonical};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,6 +58,8 @@ pub struct HttpSpec {
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// How the gate gets tokens for it, if it wants any.
+    pub oauth: Option<Box<OauthSpec>>,
 }
 
 /// A stdio server. It comes from configuration only; no request ever carries a command line.
@@ -127,9 +130,24 @@ impl ServerSpec {
         }
     }
 
+    /// Where it is, and how the gate gets tokens for it; nothing where it wants none.
+    pub fn oauth(&self) -> Option<(&HttpSpec, &OauthSpec)> {
+        match &self.transport {
+            TransportSpec::Http(http) => http.oauth.as_deref().map(|oauth| (http, oauth)),
+            TransportSpec::Stdio(_) => None,
+        }
+    }
+
     /// Whether it is a child process of the gate.
     pub fn is_stdio(&self) -> bool {
         matches!(self.transport, TransportSpec::Stdio(_))
+    }
+}
+
+impl HttpSpec {
+    /// The URL that tokens are for: without its query, which may hold a secret of its own.
+    pub fn resource(&self) -> String {
+        canonical(&self.url).unwrap_or_default()
     }
 }
 
@@ -296,6 +314,7 @@ mod tests {
             url: "http://h/canary?key=canary".into(),
             headers: vec![("authorization".into(), "Bearer canary".into())],
             ca_file: None,
+            oauth: None,
         };
         let stdio = StdioSpec {
             command: "server".into(),

@@ -73,7 +73,7 @@ fn name(tool: &bytes::Bytes) -> String {
 }
 
 fn http(name: &str, url: &str) -> Arc<ServerSpec> {
-    let http = HttpSpec { url: url.into(), headers: vec![], ca_file: None };
+    let http = HttpSpec { url: url.into(), headers: vec![], ca_file: None, oauth: None };
     Arc::new(ServerSpec::new(name, TransportSpec::Http(http)))
 }
 
@@ -113,7 +113,7 @@ fn sides(shard: &Shard) -> Vec<(usize, usize, usize, Vec<ListKind>)> {
         News::Listed { list, failed, .. } => {
             Some((list.prompts.len(), list.resources.len(), list.templates.len(), failed.clone()))
         }
-        News::Down(_) | News::Learned(_) => None,
+        News::Down(_) | News::Learned(_) | News::Refused(_) => None,
     };
     shard.reports.borrow().iter().filter_map(side).collect()
 }

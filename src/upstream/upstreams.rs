@@ -8,6 +8,7 @@ use crate::mcp::revision::Era;
 use crate::rt::local::Notify;
 use crate::rt::{task, time};
 use crate::upstream::answer::{Answer, Outcome, ScopeKey, UpstreamCall};
+use crate::upstream::credential::{Credential, Standing};
 use crate::upstream::discover::{self, News, Report};
 use crate::upstream::health::Circuit;
 use crate::upstream::http::{HttpServer, Trust, Wire};
@@ -39,6 +40,16 @@ struct All {
     heard: Rc<Hears>,
     ids: Rc<Ids>,
     servers: RefCell<HashMap<Box<str>, Rc<Server>, foldhash::fast::RandomState>>,
+    credentials: RefCell<HashMap<Box<str>, Rc<Credential>>>,
+}
+
+impl All {
+    /// The token of a server, which outlives a server that a reload starts anew.
+    fn credential(&self, server: &str) -> Rc<Credential> {
+        let mut all = self.credentials.borrow_mut();
+        let made = || Rc::new(Credential::new(server, self.report.clone()));
+        all.entry(server.into()).or_insert_with(made).clone()
+    }
 }
 
 /// Takes what a server of this name says of what is wanted.
@@ -82,6 +93,7 @@ impl Upstreams {
             heard: Rc::new(heard),
             ids: Rc::default(),
             servers: RefCell::default(),
+            credentials: RefCell::default(),
         }))
     }
 
@@ -97,6 +109,7 @@ impl Upstreams {
             new.insert(spec.name.clone(), kept.unwrap_or_else(|| self.start(spec, home)));
         }
         self.0.servers.replace(new);
+        self.0.credentials.borrow_mut().retain(|name, _| specs.iter().any(|spec| spec.name == *name));
         for gone in old.into_values() {
             gone.stopped.set(true);
             task::spawn(async move { gone.stop().await });
@@ -107,6 +120,13 @@ impl Upstreams {
     pub fn learn(&self, server: &str, verdict: Verdict) {
         if let Ok(server) = self.server(server) {
             server.wiring.leg.learn(verdict);
+        }
+    }
+
+    /// Takes in how the token of a server stands. One whose home is here is listed with it at once.
+    pub fn credential(&self, server: &str, standing: Standing) {
+        if self.0.credential(server).learn(standing) {
+            self.relist(server);
         }
     }
 
@@ -242,7 +262,8 @@ impl Server {
         let seed = home_number(&spec.name, &ScopeKey::Shared);
         let transport = match &spec.transport {
             TransportSpec::Http(http) => {
-                let wire = Wire::new(http, all.client.clone(), &all.trust).map(Rc::new);
+                let credential = http.oauth.as_ref().map(|_| all.credential(&spec.name));
+                let wire = Wire::new(http, all.client.clone(), &all.trust, credential).map(Rc::new);
                 AnyTransport::Http(HttpServer::new(wiring.clone(), wire))
             }
             TransportSpec::Stdio(_) => AnyTransport::Stdio(StdioServer::new(wiring.clone(), seed)),

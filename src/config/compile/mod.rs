@@ -3,6 +3,7 @@
 pub(crate) mod keys;
 pub(crate) mod levels;
 mod listen;
+mod oauth;
 mod ranges;
 pub(crate) mod servers;
 mod stored;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Stands in for a value whose reference was left unread.
-const UNREAD: &str = "http://unread.invalid/";
+pub(crate) const UNREAD: &str = "http://unread.invalid/";
 
 /// Headers that the gate writes itself.
 const OWN_HEADERS: [&str; 10] = [
@@ -77,9 +77,9 @@ pub(crate) fn nearest_name(name: &str) -> String {
 }
 
 /// One server being compiled.
-struct One<'a> {
-    name: &'a str,
-    server: &'a Server,
+pub(super) struct One<'a> {
+    pub(super) name: &'a str,
+    pub(super) server: &'a Server,
     written: &'a Config,
     lookup: &'a Lookup,
 }
@@ -161,7 +161,7 @@ impl<'a> One<'a> {
         }
         let (fields, needs): (&[&str], _) = match (&self.server.url, &self.server.command) {
             (Some(_), None) => (&["args", "env", "cwd", "processes"], "command"),
-            (None, Some(_)) => (&["headers", "ca_file"], "url"),
+            (None, Some(_)) => (&["headers", "ca_file", "oauth"], "url"),
             _ => return,
         };
         for field in fields.iter().filter(|field| notes.document.has(&self.at(field))) {
@@ -173,18 +173,20 @@ impl<'a> One<'a> {
 
     fn http(&self, url: &str, notes: &mut Notes<'_>) -> Option<TransportSpec> {
         let headers = self.headers(notes);
+        let oauth = self.oauth(notes);
         let ca_file = self.server.ca_file.as_ref().map(|file| self.file(file, "ca_file", notes));
         let url = self.value(url, &self.at("url"), notes)?;
         match Target::parse(&url) {
             Ok(target) => self.check_clear_text(&target, notes),
             Err(error) => notes.error(&self.at("url"), error.context, "such as `https://mcp.example.com/mcp`"),
         }
-        Some(TransportSpec::Http(HttpSpec { url: url.into(), headers, ca_file }))
+        Some(TransportSpec::Http(HttpSpec { url: url.into(), headers, ca_file, oauth }))
     }
 
     fn check_clear_text(&self, target: &Target, notes: &mut Notes<'_>) {
         let local = &*target.host == "localhost" || target.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if !target.tls && !local && !self.server.headers.is_empty() {
+        let has_secrets = !self.server.headers.is_empty() || self.server.oauth.is_some();
+        if !target.tls && !local && has_secrets {
             let what = "the headers cross the network in clear text";
             notes.warning(&self.at("url"), what, "use `https://` unless that network is trusted");
         }
@@ -280,7 +282,7 @@ impl<'a> One<'a> {
     }
 
     /// A value with its references read. Those of a disabled server stay unread: what they name may not be there yet.
-    fn value(&self, written: &str, place: &[Step<'_>], notes: &mut Notes<'_>) -> Option<String> {
+    pub(super) fn value(&self, written: &str, place: &[Step<'_>], notes: &mut Notes<'_>) -> Option<String> {
         if !self.server.enabled {
             return Some(written.to_owned()).filter(|value| !crate::config::env::has_reference(value));
         }
@@ -329,7 +331,7 @@ impl<'a> One<'a> {
         ["servers".into(), self.name.into(), field.into()]
     }
 
-    fn below<'b>(&self, table: &'b str, key: &'b str) -> [Step<'b>; 4]
+    pub(super) fn below<'b>(&self, table: &'b str, key: &'b str) -> [Step<'b>; 4]
     where
         'a: 'b,
     {

@@ -150,7 +150,7 @@ impl Legacy<'_> {
         if let Ok(Tried::Answered(outcome)) = &tried {
             session.watched.answered(sink, outcome);
         }
-        let gone = tried.as_ref().is_err_and(|error| error.kind == Kind::Unreachable);
+        let gone = tried.as_ref().is_err_and(|error| matches!(error.kind, Kind::Unreachable | Kind::Credential));
         if tried.is_ok() || gone {
             given_up.forget();
         }

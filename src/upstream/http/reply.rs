@@ -125,7 +125,8 @@ impl Refusal {
                 (Kind::BadAnswer, Retry::Never, context)
             }
             _ if self.is_credential() => {
-                let context = format!("the server refuses our credential ({status}){told}; check its `headers`");
+                let context =
+                    format!("the server refuses our credential ({status}){told}; check its `headers`, or set `oauth`");
                 (Kind::BadAnswer, Retry::Never, context)
             }
             429 => {

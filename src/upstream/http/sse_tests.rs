@@ -77,7 +77,7 @@ fn answered(seen: &Seen, feed: &Feed, text: &str) -> Act {
 
 fn spec(fake: &Fake) -> ServerSpec {
     let headers = vec![("authorization".into(), "Bearer ours".into())];
-    let http = HttpSpec { url: fake.url.as_str().into(), headers, ca_file: None };
+    let http = HttpSpec { url: fake.url.as_str().into(), headers, ca_file: None, oauth: None };
     let short = Duration::from_millis(500);
     let asks = Policy { elicitation: false, ..Policy::default() };
     ServerSpec { probe_timeout: short, asks, ..ServerSpec::new("fake", TransportSpec::Http(http)) }
@@ -86,7 +86,7 @@ fn spec(fake: &Fake) -> ServerSpec {
 fn server(spec: ServerSpec) -> (Rc<HttpServer>, Rc<Wiring>) {
     let wiring = wiring(spec);
     let TransportSpec::Http(http) = &wiring.spec.transport else { panic!("an http spec") };
-    let wire = Wire::new(http, Client::new(), &Trust::default()).map(Rc::new);
+    let wire = Wire::new(http, Client::new(), &Trust::default(), None).map(Rc::new);
     (Rc::new(HttpServer::new(wiring.clone(), wire)), wiring)
 }
 

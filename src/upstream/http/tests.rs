@@ -24,7 +24,7 @@ use std::time::Duration;
 
 fn spec(fake: &Fake) -> ServerSpec {
     let headers = vec![("authorization".into(), "Bearer ours".into())];
-    let http = HttpSpec { url: fake.url.as_str().into(), headers, ca_file: None };
+    let http = HttpSpec { url: fake.url.as_str().into(), headers, ca_file: None, oauth: None };
     // One session for listing and calls.
     let asks = Policy { elicitation: false, ..Policy::default() };
     ServerSpec { asks, ..ServerSpec::new("fake", TransportSpec::Http(http)) }
@@ -33,7 +33,7 @@ fn spec(fake: &Fake) -> ServerSpec {
 fn server(spec: ServerSpec) -> (Rc<HttpServer>, Rc<Wiring>) {
     let wiring = wiring(spec);
     let TransportSpec::Http(http) = &wiring.spec.transport else { panic!("an http spec") };
-    let wire = Wire::new(http, Client::new(), &Trust::default()).map(Rc::new);
+    let wire = Wire::new(http, Client::new(), &Trust::default(), None).map(Rc::new);
     (Rc::new(HttpServer::new(wiring.clone(), wire)), wiring)
 }
 
@@ -512,7 +512,7 @@ fn outages_and_refused_credentials_are_no_evidence_of_an_era() {
         let (server, wiring) = server(spec(&Fake::start(|_| Act::Raw(Vec::new()))));
         assert!(server.open().await.is_err());
         assert_eq!(wiring.leg.known(), None);
-        let nobody = HttpSpec { url: "http://127.0.0.1:1/".into(), headers: vec![], ca_file: None };
+        let nobody = HttpSpec { url: "http://127.0.0.1:1/".into(), headers: vec![], ca_file: None, oauth: None };
         let (server, _) = self::server(ServerSpec::new("gone", TransportSpec::Http(nobody)));
         let error = server.open().await.expect_err("nobody listens");
         assert_eq!((error.kind, error.retry), (Kind::Unreachable, Retry::Safe));

@@ -2,11 +2,15 @@
 
 use crate::base::buf::Piece;
 use crate::base::clock::Instant;
-use crate::base::error::Result;
+use crate::base::error::{Error, Kind, Result, Side};
+use crate::base::limits::UPSTREAM_ERROR_MAX;
 use crate::mcp::revision::Revision;
+use crate::upstream::credential::{Credential, Standing};
+use crate::upstream::oauth::Challenge;
 use crate::upstream::spec::{HttpSpec, Target};
 use crate::wire::http::{Client, Connect, Dial, Endpoint, HeaderBlock, Method, Request, Response};
 use crate::wire::tls::{self, ClientConfig};
+use smallvec::SmallVec;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,6 +49,10 @@ pub(in crate::upstream) struct Wire {
     target: Target,
     bare: Rc<Prepared>,
     modern: Modern,
+    /// Where its token comes from, if it wants one.
+    credential: Option<Rc<Credential>>,
+    /// What its tokens are for.
+    resource: Box<str>,
 }
 
 /// What requests of the modern era carry: their revision, and with calls their method.
@@ -58,7 +66,12 @@ impl Wire {
     ///
     /// # Errors
     /// `Kind::Config`: the URL, a header or `ca_file` cannot be used.
-    pub(in crate::upstream) fn new(spec: &HttpSpec, client: Client, trust: &Trust) -> Result<Self> {
+    pub(in crate::upstream) fn new(
+        spec: &HttpSpec,
+        client: Client,
+        trust: &Trust,
+        credential: Option<Rc<Credential>>,
+    ) -> Result<Self> {
         let target = Target::parse(&spec.url)?;
         let tls = target.tls.then(|| trust.of(spec)).transpose()?;
         let endpoint = Endpoint::new(&target.host, target.port, tls);
@@ -66,7 +79,8 @@ impl Wire {
         let revision = ("MCP-Protocol-Version", Revision::NEWEST_MODERN.as_str());
         let modern =
             Modern { any: prepare(spec, &[revision])?, call: prepare(spec, &[revision, ("Mcp-Method", CALL)])? };
-        Ok(Self { client, spec: spec.clone(), endpoint, target, bare, modern })
+        let resource = spec.resource().into();
+        Ok(Self { client, spec: spec.clone(), endpoint, target, bare, modern, credential, resource })
     }
 
     /// The URL it goes to.
@@ -149,8 +163,48 @@ impl Wire {
     }
 
     async fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Answered> {
-        self.client.send(&self.endpoint, request, deadline).await
+        match &self.credential {
+            None => self.client.send(&self.endpoint, request, deadline).await,
+            // Boxed, as few servers want tokens and each request would carry the room for it.
+            Some(credential) => Box::pin(self.send_with(credential, request, deadline)).await,
+        }
     }
+
+    /// Sends with the token of now, and once more with another where the server refuses that: it has then executed
+    /// nothing.
+    async fn send_with(&self, credential: &Credential, request: &Request<'_>, deadline: Instant) -> Result<Answered> {
+        let url = &self.resource;
+        let used = credential.current(url)?;
+        let mut answer = self.send_as(&used, request, deadline).await?;
+        let Some(challenge) = refusal(&answer) else { return Ok(answer) };
+        // Read to its end, so that the connection can be used again. What it says is in its head.
+        let _ = answer.collect(UPSTREAM_ERROR_MAX).await;
+        let renewed = credential.renew(url, &used, challenge).await?;
+        let answer = self.send_as(&renewed, request, deadline).await?;
+        match refusal(&answer) {
+            None => Ok(answer),
+            Some(_) => {
+                let context = "the server refuses the token that it was just given; try again later";
+                Err(Error::new(Kind::Credential, context).side(Side::Upstream))
+            }
+        }
+    }
+
+    async fn send_as(&self, standing: &Standing, request: &Request<'_>, deadline: Instant) -> Result<Answered> {
+        let mut headers: SmallVec<[(&str, &str); 8]> = SmallVec::from_slice(request.headers);
+        headers.extend(standing.header.as_ref().map(|header| ("authorization", header.reveal())));
+        self.client.send(&self.endpoint, &Request { headers: &headers, ..request.clone() }, deadline).await
+    }
+}
+
+/// What a server demands that refused a request for its token: with any 401, and with a 403 that says so.
+fn refusal(answer: &Answered) -> Option<Challenge> {
+    if !matches!(answer.status(), 401 | 403) {
+        return None;
+    }
+    let headers = answer.head().all_headers().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+    let challenge = Challenge::read(headers.map(|(_, value)| value));
+    (answer.status() == 401 || challenge.insufficient).then_some(challenge)
 }
 
 fn prepare(spec: &HttpSpec, more: &[(&str, &str)]) -> Result<Prepared> {
