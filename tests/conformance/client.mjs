@@ -15,11 +15,50 @@ const { Client, StreamableHTTPClientTransport } = require('@modelcontextprotocol
 /** How long the gate may take to list a server that has tools. */
 const LISTED_MS = 3000;
 const upstream = process.argv.at(-1);
-const version = process.env.MCP_CONFORMANCE_PROTOCOL_VERSION ?? '2026-07-28';
-const { toolCalls = [] } = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT || '{}');
+// The stable version of the suite names none.
+const version = process.env.MCP_CONFORMANCE_PROTOCOL_VERSION ?? '2025-11-25';
+const scenario = process.env.MCP_CONFORMANCE_SCENARIO ?? '';
+const { toolCalls = [], ...context } = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT || '{}');
 const binary = process.env.TOLLGATE_BINARY ?? fileURLToPath(new URL('../../target/debug/tollgate', import.meta.url));
 // What the server may ask of clients, once the gate has a word in it.
 const policy = process.env.TOLLGATE_SERVER_POLICY ?? '';
+
+/** The one client metadata document that the suite knows. */
+const DOCUMENT = 'https://conformance-test.local/client-metadata.json';
+
+/** The `oauth` table for a scenario about tokens, from what the suite says of the gate's registration. */
+function oauthTable() {
+    if (!scenario.startsWith('auth/')) return '';
+    const fields = { client_id: context.client_id, client_secret: context.client_secret, issuer: context.issuer };
+    fields.private_key = context.private_key_pem;
+    if (scenario.startsWith('auth/client-credentials-')) fields.grant = 'client_credentials';
+    // Elsewhere the gate registers itself.
+    if (scenario === 'auth/basic-cimd') fields.client_metadata_url = DOCUMENT;
+    const written = Object.entries(fields).filter(([, value]) => value !== undefined);
+    return ['[servers.mock.oauth]', ...written.map(([name, value]) => `${name} = ${JSON.stringify(value)}`)].join('\n');
+}
+
+/** Most times that the person allows the gate: one who is asked again and again gives up. */
+const VISITS_MAX = 4;
+let [visits, read] = [0, 0];
+
+/** Whether the gate has said, since the person last looked, that it wants to be allowed. */
+const wantsPerson = () => /token_trouble[^\n]*tollgate authorize mock/.test(gate.log().slice(read));
+
+/** Allows the gate at its server, and waits until it has taken the token up. */
+async function authorize() {
+    read = gate.log().length;
+    visits += 1;
+    if (visits > VISITS_MAX || !(await gate.authorize())) throw new Error('the gate could not be authorized');
+    for (const until = Date.now() + LISTED_MS; Date.now() < until; ) {
+        const taken = gate.log().slice(read).indexOf('token_taken');
+        if (taken >= 0) {
+            read += taken;
+            return;
+        }
+        await new Promise((done) => setTimeout(done, 20));
+    }
+}
 
 async function connect(url) {
     const mode = version === '2026-07-28' ? { pin: version } : 'legacy';
@@ -46,7 +85,21 @@ async function attempt(what, work) {
     }
 }
 
-/** Waits until the gate knows the server's tools, if it has some; the SDK's client would answer from its cache. */
+/** A request that may tell the gate that it needs to be allowed more. */
+async function attemptAllowed(what, work) {
+    return attempt(what, async () => {
+        try {
+            return await work();
+        } catch (error) {
+            if (!error.message.includes('tollgate authorize mock')) throw error;
+            await authorize();
+            return await work();
+        }
+    });
+}
+
+/** Waits until the gate knows the server's tools, if it has some, and allows it there whenever it asks for that. The
+ * SDK's client would answer from its cache. */
 async function untilListed(url) {
     const _meta = {
         'io.modelcontextprotocol/protocolVersion': '2026-07-28',
@@ -62,9 +115,13 @@ async function untilListed(url) {
         },
         body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list', params: { _meta } }),
     };
-    for (const until = Date.now() + LISTED_MS; Date.now() < until; ) {
+    for (let until = Date.now() + LISTED_MS; Date.now() < until; ) {
         const { result } = await (await fetch(url, ask)).json();
         if (result?.tools.length > 0) return;
+        if (wantsPerson()) {
+            await authorize();
+            until = Date.now() + LISTED_MS;
+        }
         await new Promise((done) => setTimeout(done, 50));
     }
 }
@@ -75,7 +132,7 @@ async function drive(client) {
     const planned = toolCalls.length > 0
         ? toolCalls
         : tools.map((tool) => ({ name: tool.name, arguments: argumentsFor(tool, tools) }));
-    for (const call of planned) await attempt(call.name, () => client.callTool(call, options));
+    for (const call of planned) await attemptAllowed(call.name, () => client.callTool(call, options));
     const { prompts, resources } = client.getServerCapabilities() ?? {};
     const listed = prompts && (await attempt('prompts/list', () => client.listPrompts()));
     for (const { name } of listed?.prompts ?? []) await attempt(name, () => client.getPrompt({ name }, options));
@@ -83,7 +140,7 @@ async function drive(client) {
     for (const { uri } of found?.resources ?? []) await attempt(uri, () => client.readResource({ uri }, options));
 }
 
-const gate = await startGate(binary, `url = ${JSON.stringify(upstream)}\n${policy}`);
+const gate = await startGate(binary, `url = ${JSON.stringify(upstream)}\n${policy}\n${oauthTable()}`);
 try {
     await untilListed(gate.url);
     const client = await connect(gate.url);

@@ -1,4 +1,5 @@
-// A gate with a folder of its own in front of one server, for as long as one scenario takes.
+// A gate with a folder of its own in front of one server, for as long as one scenario takes, and the person who allows
+// it at that server.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,7 +28,24 @@ async function isReady(port) {
     }
 }
 
-/** Starts the gate; `server` is the body of its server's table. Gives the unprefixed URL and the way to stop. */
+/** Opens the page that `tollgate authorize` prints, as a browser would. True where the gate then has its token. */
+async function authorize(binary, config) {
+    const child = spawn(binary, ['authorize', 'mock', '--config', config], { stdio: ['ignore', 'pipe', 2] });
+    const ended = new Promise((done) => child.on('exit', done));
+    child.stdout.setEncoding('utf8').on('data', async (text) => {
+        try {
+            const page = await fetch(text.trim(), { redirect: 'manual' });
+            await fetch(page.headers.get('location'));
+        } catch (error) {
+            console.error(`the page ${text.trim()}: ${error.message}`);
+            child.kill('SIGTERM');
+        }
+    });
+    return (await ended) === 0;
+}
+
+/** Starts the gate; `server` is the body of its server's table. Gives the unprefixed URL, what it logs, the way to
+ * allow it at its server, and the way to stop. */
 export async function startGate(binary, server) {
     const folder = mkdtempSync(join(tmpdir(), 'tollgate-front-'));
     const [listen, admin] = [await freePort(), await freePort()];
@@ -41,9 +59,12 @@ export async function startGate(binary, server) {
         `[servers.mock]\n${server}`,
     ];
     writeFileSync(join(folder, 'tollgate.toml'), tables.join('\n'));
-    const child = spawn(binary, ['serve', '--config', join(folder, 'tollgate.toml')], {
-        cwd: folder,
-        stdio: ['ignore', 2, 2],
+    const config = join(folder, 'tollgate.toml');
+    const child = spawn(binary, ['serve', '--config', config], { cwd: folder, stdio: ['ignore', 2, 'pipe'] });
+    let log = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+        log += text;
+        process.stderr.write(text);
     });
     const ended = new Promise((done) => child.on('exit', done));
     const stop = async () => {
@@ -60,5 +81,6 @@ export async function startGate(binary, server) {
         }
         await new Promise((done) => setTimeout(done, 20));
     }
-    return { url: `http://localhost:${listen}/mcp/mock`, stop };
+    const url = `http://localhost:${listen}/mcp/mock`;
+    return { url, log: () => log, authorize: () => authorize(binary, config), stop };
 }

@@ -67,10 +67,12 @@ export const runServer = (set, url) =>
 /** The names of a set's client scenarios, scored or not. */
 async function listClient(set) {
     const [name, options] = SUITES[set];
-    const { stdout, stderr } = await run(name, ['list', '--client', ...options], 60_000);
+    const which = set === 'stable' ? [] : options;
+    const { stdout, stderr } = await run(name, ['list', '--client', ...which], 60_000);
     const [, scored = ''] = stdout.split('Client scenarios');
     const found = [
-        ...scored.split('Run and reported')[0].matchAll(/^ +- ([\w/-]+)$/gm),
+        // The stable version writes beside each the revisions that have it.
+        ...scored.split('Run and reported')[0].matchAll(/^ +- ([\w/-]+)(?: \[[\w,-]+\])?$/gm),
         ...stdout.matchAll(/^ +- ([\w/-]+) \[client\]$/gm),
     ];
     if (found.length === 0) throw new Error(`the suite lists no client scenarios:\n${stdout}\n${stderr}`);
@@ -93,7 +95,8 @@ export async function runClient(set, isLeftOut) {
 const runOne = (set, scenario) =>
     inFolder(async (output) => {
         const [name] = SUITES[set];
-        const args = ['client', '--command', CLIENT, '--scenario', scenario, '--spec-version', set, '--force'];
+        const at = set === 'stable' ? [] : ['--spec-version', set, '--force'];
+        const args = ['client', '--command', CLIENT, '--scenario', scenario, ...at];
         const { stdout, stderr } = await run(name, [...args, '-o', output], 120_000);
         const checks = readChecks(output, '').get(scenario);
         if (process.env.CONFORMANCE_VERBOSE) console.log(stdout, stderr);

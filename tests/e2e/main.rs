@@ -34,6 +34,8 @@ mod limits;
 mod lists;
 mod many_tools;
 mod mcp;
+mod oauth;
+mod oauth_fake;
 mod older;
 mod one_gate;
 mod pairs;
