@@ -1,8 +1,8 @@
 //! Reads entry bodies: checked access to the rkyv bytes, then plain borrowed values.
 
 use super::entry::{
-    ArchivedBoot, ArchivedDenied, ArchivedEnded, ArchivedEra, ArchivedIntent, ArchivedRecovered, ArchivedStatus, Boot,
-    Denied, Ended, Entry, EntryKind, Era, Intent, Outcome, Recovered, SCHEMA, Status,
+    Admin, ArchivedAdmin, ArchivedBoot, ArchivedDenied, ArchivedEnded, ArchivedEra, ArchivedIntent, ArchivedRecovered,
+    ArchivedStatus, Boot, Denied, Ended, Entry, EntryKind, Era, Intent, Outcome, Recovered, SCHEMA, Status,
 };
 use crate::base::error::{Error, Kind, Result};
 use rkyv::rancor;
@@ -19,6 +19,7 @@ pub(crate) fn decode(kind: u16, schema: u16, body: &[u8]) -> Result<Entry<'_>> {
         Some(EntryKind::Denied) => access::<ArchivedDenied<'_>>(body)
             .map(|b| Entry::Denied(Denied { call: intent(&b.call), reason: &b.reason })),
         Some(EntryKind::Recovered) => access::<ArchivedRecovered>(body).map(|b| Entry::Recovered(recovered(b))),
+        Some(EntryKind::Admin) => access::<ArchivedAdmin<'_>>(body).map(|b| Entry::Admin(admin(b))),
         None => Err(Error::new(Kind::Journal, format!("kind {kind} is not known to this program"))),
     }
 }
@@ -73,6 +74,11 @@ fn ended<'a>(from: &'a ArchivedEnded<'_>) -> Ended<'a> {
         total_ns: outcome.total_ns.to_native(),
     };
     Ended { intent: from.intent.to_native(), outcome }
+}
+
+fn admin<'a>(from: &'a ArchivedAdmin<'_>) -> Admin<'a> {
+    let status = from.status.to_native();
+    Admin { who: &from.who, role: &from.role, action: &from.action, object: &from.object, status }
 }
 
 fn recovered(from: &ArchivedRecovered) -> Recovered {

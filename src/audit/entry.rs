@@ -58,11 +58,13 @@ pub enum EntryKind {
     Denied = 4,
     /// What an earlier crash left was found again.
     Recovered = 5,
+    /// Somebody changed something through the admin API, or tried to.
+    Admin = 6,
 }
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Boot, Self::Intent, Self::Outcome, Self::Denied, Self::Recovered];
+    pub const ALL: [Self; 6] = [Self::Boot, Self::Intent, Self::Outcome, Self::Denied, Self::Recovered, Self::Admin];
 
     /// The kind of a number in a frame.
     pub fn from_number(number: u16) -> Option<Self> {
@@ -71,7 +73,7 @@ impl EntryKind {
 
     /// The kind's name in listings and filters.
     pub fn name(self) -> &'static str {
-        ["boot", "intent", "outcome", "denied", "recovered"][self as usize - 1]
+        ["boot", "intent", "outcome", "denied", "recovered", "admin"][self as usize - 1]
     }
 }
 
@@ -241,6 +243,48 @@ pub struct Recovered {
     pub torn_digest: Digest,
 }
 
+/// Somebody changed something through the admin API, or tried to.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+pub struct Admin<'a> {
+    /// Who: `user:0` for a user of this machine, `token:name` for an admin token.
+    #[rkyv(with = InlineAsBox)]
+    pub who: &'a str,
+    /// The role it has.
+    #[rkyv(with = InlineAsBox)]
+    pub role: &'a str,
+    /// What was asked for: method and route.
+    #[rkyv(with = InlineAsBox)]
+    pub action: &'a str,
+    /// Of what: the path as it was sent.
+    #[rkyv(with = InlineAsBox)]
+    pub object: &'a str,
+    /// The HTTP status answered.
+    pub status: u16,
+}
+
+/// An [`Admin`] entry that owns what it says, for the way to the shard that writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// As [`Admin::who`].
+    pub who: Box<str>,
+    /// As [`Admin::role`].
+    pub role: &'static str,
+    /// As [`Admin::action`].
+    pub action: Box<str>,
+    /// As [`Admin::object`].
+    pub object: Box<str>,
+    /// As [`Admin::status`].
+    pub status: u16,
+}
+
+impl Act {
+    /// The entry it is.
+    pub fn entry(&self) -> Admin<'_> {
+        let Self { who, role, action, object, status } = self;
+        Admin { who, role, action, object, status: *status }
+    }
+}
+
 /// One entry, borrowed from the bytes it was read from.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(untagged)]
@@ -255,6 +299,8 @@ pub enum Entry<'a> {
     Denied(Denied<'a>),
     /// See [`Recovered`].
     Recovered(Recovered),
+    /// See [`Admin`].
+    Admin(Admin<'a>),
 }
 
 impl Entry<'_> {
@@ -266,6 +312,7 @@ impl Entry<'_> {
             Self::Outcome(_) => EntryKind::Outcome,
             Self::Denied(_) => EntryKind::Denied,
             Self::Recovered(_) => EntryKind::Recovered,
+            Self::Admin(_) => EntryKind::Admin,
         }
     }
 
@@ -280,6 +327,7 @@ impl Entry<'_> {
                 encode(&Denied { call: cut_intent(&denied.call), reason }, out)
             }
             Self::Recovered(recovered) => encode(recovered, out),
+            Self::Admin(admin) => encode(&cut_admin(admin), out),
         }
     }
 }
@@ -304,6 +352,17 @@ fn cut_intent<'a>(intent: &Intent<'a>) -> Intent<'a> {
         tool: cut(intent.tool, limits::JOURNAL_TEXT_MAX),
         verdict: cut(intent.verdict, info),
         ..*intent
+    }
+}
+
+fn cut_admin<'a>(admin: &Admin<'a>) -> Admin<'a> {
+    let (info, text) = (limits::CLIENT_INFO_MAX, limits::JOURNAL_TEXT_MAX);
+    Admin {
+        who: cut(admin.who, info),
+        role: cut(admin.role, info),
+        action: cut(admin.action, info),
+        object: cut(admin.object, text),
+        status: admin.status,
     }
 }
 
@@ -393,6 +452,7 @@ pub(crate) mod tests {
             ending(Seq(4), &some_outcome()),
             Entry::Denied(Denied { call: some_intent(), reason: "no grant" }),
             Entry::Recovered(recovered),
+            Entry::Admin(Admin { who: "user:0", role: "admin", action: "POST /v1/x", object: "/v1/x", status: 200 }),
         ];
         for entry in &entries {
             let body = through(entry);

@@ -213,6 +213,15 @@ impl Journal {
         self.append(&Entry::Denied(denied.clone()), reserve)
     }
 
+    /// Records what somebody did through the admin API.
+    ///
+    /// # Errors
+    /// As [`Journal::intent`]; what was done stands all the same.
+    pub fn admin(&self, admin: &entry::Admin<'_>) -> Result<Seq> {
+        let reserve = self.writer.borrow().outstanding * limits::JOURNAL_OUTCOME_BYTES;
+        self.append(&Entry::Admin(admin.clone()), reserve)
+    }
+
     /// Waits until an intent would fit, at most `JOURNAL_ROOM_MS`. Append without waiting for anything else between.
     ///
     /// # Errors

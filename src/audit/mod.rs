@@ -31,7 +31,8 @@ mod writer;
 
 pub use drain::Commit;
 pub use entry::{
-    Boot, Denied, Digest, Digester, Ended, Entry, EntryKind, Era, Intent, Outcome, Recovered, Status, digest,
+    Act, Admin, Boot, Denied, Digest, Digester, Ended, Entry, EntryKind, Era, Intent, Outcome, Recovered, Status,
+    digest,
 };
 pub use frame::LogId;
 pub use journal::{Journal, JournalSpec, JournalStats};

@@ -98,6 +98,13 @@ fn fields(entry: &Entry<'_>, put: &mut dyn FnMut(&str, &str)) {
             put("intent", &ended.intent.to_string());
             outcome_fields(&ended.outcome, put);
         }
+        Entry::Admin(admin) => {
+            put("who", admin.who);
+            put("role", admin.role);
+            put("action", admin.action);
+            put("object", admin.object);
+            put("status", &admin.status.to_string());
+        }
         Entry::Recovered(recovered) => {
             put("from", &recovered.from_seq.to_string());
             put("count", &recovered.count.to_string());

@@ -69,6 +69,8 @@ pub enum Kind {
     Credential,
     /// The call was cancelled.
     Cancelled,
+    /// The operator ended the call: its key was revoked, or its tool or server was switched off.
+    Stopped,
     /// A bound of ours is reached; try later.
     Overloaded,
     /// A limit that the operator set for this caller, tool or server is reached.
@@ -117,6 +119,7 @@ impl Kind {
             Self::BadAnswer => ("bad_answer", Upstream, -31103, 502, 1),
             Self::Credential => ("credential", Upstream, -31104, 502, 1),
             Self::Cancelled => ("cancelled", Downstream, -31099, 499, 1),
+            Self::Stopped => ("stopped", Downstream, -31098, 403, 1),
             Self::Overloaded => ("overloaded", Internal, -31029, 503, 1),
             Self::Limited => ("limited", Downstream, -31028, 429, 1),
             Self::Journal => ("journal", Internal, -31030, 503, 1),

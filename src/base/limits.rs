@@ -303,6 +303,14 @@ pub const KEYS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const KEY_NAME_MAX: usize = 128;
 /// Most virtual keys one gate knows.
 pub const KEYS_MAX: usize = 100_000;
+/// Most tokens for the admin API.
+pub const ADMIN_TOKENS_MAX: usize = 256;
+/// Longest body of a request to the admin API, in bytes.
+pub const ADMIN_BODY_MAX: usize = 256 * 1024;
+/// Most entries of one page of a list of the admin API.
+pub const ADMIN_PAGE_MAX: usize = 1_000;
+/// Most keys, tools and servers that are switched off apart from the configuration.
+pub const SWITCHES_MAX: usize = KEYS_MAX;
 /// Most allow patterns of one key.
 pub const PATTERNS_PER_KEY_MAX: usize = 256;
 /// Longest name of a customer, a team or a limit.

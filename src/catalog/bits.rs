@@ -26,6 +26,11 @@ impl Bits {
         self.0.iter_mut().zip(&other.0).for_each(|(own, more)| *own |= more);
     }
 
+    /// Takes out what another set of the same room has.
+    pub(super) fn take(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(own, gone)| *own &= !gone);
+    }
+
     /// Keeps what another set of the same room has too.
     pub(super) fn keep(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(own, both)| *own &= both);
@@ -50,5 +55,7 @@ mod tests {
         assert!(!Bits::default().has(0));
         other.keep(&bits);
         assert_eq!((other.has(69), other.has(0)), (true, false));
+        other.take(&bits);
+        assert_eq!(other.count(), 0);
     }
 }

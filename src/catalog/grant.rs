@@ -1,7 +1,7 @@
 //! What somebody may see: sets of tools, prompts, resources and servers of one catalogue, as bits.
 
 use super::bits::Bits;
-use super::{Catalog, Ceiling, Door, ListKind, Narrowing, Pattern, Rights, Sort};
+use super::{Catalog, Ceiling, Door, ListKind, Narrowing, Off, Pattern, Rights, Sort};
 use crate::base::ids::{GrantId, PromptId, ResourceId, ServerId, TemplateId, ToolId};
 use crate::invariant;
 use foldhash::{HashMap, HashMapExt};
@@ -49,6 +49,14 @@ impl Grant {
         for kind in lists_of(sort) {
             self.seen[*kind as usize].keep(&most.seen[*kind as usize]);
         }
+    }
+
+    /// What is left of it while something is switched off.
+    fn without(&self, off: &Off) -> Self {
+        let mut left = self.clone();
+        left.seen.iter_mut().zip(&off.seen).for_each(|(own, gone)| own.take(gone));
+        left.servers_of.iter_mut().chain([&mut left.servers]).for_each(|own| own.take(&off.servers));
+        left
     }
 
     /// Whether this tool may be seen and called.
@@ -243,6 +251,12 @@ impl Grants {
         self.all.push(grant.clone());
         self.ids.insert(grant, id);
         id
+    }
+
+    /// The same grants under the same ids, with what is left of each while something is switched off.
+    #[must_use]
+    pub fn without(&self, off: &Off) -> Self {
+        Self { all: self.all.iter().map(|grant| grant.without(off)).collect(), ids: HashMap::new() }
     }
 
     /// The grant of an id that [`Self::intern`] gave.

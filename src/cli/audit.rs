@@ -98,6 +98,7 @@ pub enum KindName {
     Outcome,
     Denied,
     Recovered,
+    Admin,
 }
 
 impl KindName {
@@ -108,6 +109,7 @@ impl KindName {
             Self::Outcome => EntryKind::Outcome,
             Self::Denied => EntryKind::Denied,
             Self::Recovered => EntryKind::Recovered,
+            Self::Admin => EntryKind::Admin,
         }
     }
 }

@@ -2,14 +2,16 @@
 
 use crate::base::clock::{Clock, WallTime};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::KeyId;
 use crate::base::limits::KEYS_MAX;
 use crate::cli::bounds::{BoundFlags, Field, Source, tell_the_gate};
 use crate::cli::known::no_key;
-use crate::cli::{Failure, output};
+use crate::cli::{Failure, output, switch};
 use crate::config::edit::{self, Editor, Entry};
 use crate::config::file::Key;
 use crate::config::state::StateDir;
 use crate::config::{Compiled, Purpose, mask};
+use crate::policy::Switch;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -43,7 +45,7 @@ enum KeyCommand {
     },
     /// Change a key in the store: what is given takes the place of what was
     Set(SetArgs),
-    /// Refuse a key from now on
+    /// Refuse a key from now on and cancel its calls under way; on every shard at once
     Revoke {
         /// The key's public half: what stands between `tg_` and the next `_`
         id: String,
@@ -113,7 +115,7 @@ pub(crate) fn run(args: &KeyArgs, config: &Path) -> std::result::Result<(), Fail
         KeyCommand::List { json } => list(&Compiled::load(config, Purpose::Look)?, *json),
         KeyCommand::Show { id, json } => show(id, &Compiled::load(config, Purpose::Look)?, *json),
         KeyCommand::Set(args) => set(args, &Compiled::load(config, Purpose::Look)?),
-        KeyCommand::Revoke { id, json } => beside(config, |editor, state| revoke(id, editor, state, *json)),
+        KeyCommand::Revoke { id, json } => revoke(id, *json, config),
         KeyCommand::Delete { id, revision, json } => beside(config, |editor, state| {
             editor.delete::<Key>(id, *revision)?;
             let told = tell_the_gate(state);
@@ -192,14 +194,15 @@ fn beside(
     }
 }
 
-fn revoke(id: &str, editor: &Editor<'_>, state: &StateDir, json: bool) -> std::result::Result<(), Failure> {
-    let revoked = editor.revoke(id)?;
-    let told = tell_the_gate(state);
-    if json {
-        return output::print_json(&shown(&revoked.object, "revoked", source(&revoked)));
-    }
-    output::complain(&format!("key {id} ({}) is revoked{told}\n", output::tame(&revoked.object.name)));
-    Ok(())
+/// Revokes a key, whatever else is wrong with the configuration file. A gate that runs does it itself, at once.
+fn revoke(id: &str, json: bool, config: &Path) -> std::result::Result<(), Failure> {
+    let key = Switch::Key(KeyId::parse(id).ok_or_else(|| no_key(id))?);
+    let done = switch::order(&key, true, config)?;
+    let changed = match &done {
+        Some(done) => done.changed,
+        None => switch::revoke_stored(id, config)?,
+    };
+    switch::tell(&key, true, (changed, done), json)
 }
 
 fn source<T>(entry: &Entry<T>) -> Source {
@@ -225,7 +228,7 @@ fn all(compiled: &Compiled) -> Result<Vec<(Key, Source)>> {
 fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
     let keys = all(compiled)?;
     let usable: HashSet<&str> = compiled.keys.iter().map(|key| key.id.as_str()).collect();
-    let word = |key: &Key| if usable.contains(&*key.id) { standing(key) } else { "unusable" };
+    let word = |key: &Key| if usable.contains(&*key.id) { standing(key, compiled) } else { "unusable" };
     if json {
         return output::print_json(&keys.iter().map(|(key, source)| shown(key, word(key), *source)).collect());
     }
@@ -268,12 +271,17 @@ fn shown(key: &Key, state: &str, source: Source) -> Value {
 fn word(key: &Key, compiled: &Compiled) -> &'static str {
     let is_usable = compiled.keys.iter().any(|usable| usable.id.as_str() == key.id);
     // One that was changed just now may be usable now.
-    if is_usable || compiled.written.keys.iter().all(|own| own.id != key.id) { standing(key) } else { "unusable" }
+    if is_usable || compiled.written.keys.iter().all(|own| own.id != key.id) {
+        standing(key, compiled)
+    } else {
+        "unusable"
+    }
 }
 
-fn standing(key: &Key) -> &'static str {
+fn standing(key: &Key, compiled: &Compiled) -> &'static str {
+    let is_off = KeyId::parse(&key.id).is_some_and(|id| compiled.switches.keys.contains(&id));
     match key {
-        key if key.revoked => "revoked",
+        key if key.revoked || is_off => "revoked",
         key if key
             .expires
             .as_ref()
@@ -369,9 +377,8 @@ mod tests {
         let changed = all(&compiled()).expect("keys").remove(0);
         assert_eq!((changed.0.name.as_str(), changed.0.rates.len(), changed.1), ("m", 0, Source::Store(2)));
         std::fs::write(&config, format!("x = 1\n{good}")).expect("write");
-        let revoked = |id: &str| beside(&config, |editor, state| revoke(id, editor, state, false));
-        revoked(&key.id).expect("revoked");
-        assert!(revoked("nobody").is_err());
+        revoke(&key.id, true, &config).expect("revoked");
+        assert!(revoke("nobody", true, &config).is_err());
         std::fs::write(&config, good).expect("write");
         assert_eq!(word(&all(&compiled()).expect("keys")[0].0, &compiled()), "revoked");
     }

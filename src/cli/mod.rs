@@ -2,10 +2,12 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage (clap's), 78 wrong configuration (`EX_CONFIG`).
 
+mod admin;
 mod audit;
 mod authorize;
 mod bounds;
 mod check;
+mod client;
 mod completions;
 mod connect;
 mod demo;
@@ -21,6 +23,7 @@ mod output;
 mod policy;
 mod schema;
 mod serve;
+mod switch;
 mod tools;
 
 pub use failure::Failure;
@@ -67,6 +70,12 @@ pub enum Command {
     Customer(level::CustomerArgs),
     /// Allow the gate at a server that wants OAuth: prints a page to open, and keeps the token
     Authorize(authorize::AuthorizeArgs),
+    /// Switch a tool off, at once and everywhere, and on again
+    Tool(switch::ToolArgs),
+    /// Switch a server off, at once and everywhere, and on again
+    Server(switch::ServerArgs),
+    /// Make tokens for the admin API
+    Admin(admin::AdminArgs),
     /// Print the tools of the last good lists, or those that a key sees
     Tools(tools::ToolsArgs),
     /// Say why a key may use a tool, or why not; asks no server and changes nothing
@@ -109,6 +118,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Team(args) => level::run_team(args, &config),
         Command::Customer(args) => level::run_customer(args, &config),
         Command::Authorize(args) => authorize::run(args, &config),
+        Command::Tool(args) => switch::run_tool(args, &config),
+        Command::Server(args) => switch::run_server(args, &config),
+        Command::Admin(args) => admin::run(args, &config),
         Command::Tools(args) => tools::run(args, &config),
         Command::Explain(args) => explain::run(args, &config),
         Command::Policy(args) => policy::run(args, &config),

@@ -1,13 +1,13 @@
 //! `tollgate serve`: starts the shards, runs control on this thread, and waits for the end.
 
-use crate::audit::{Journal, JournalSpec, Store};
+use crate::audit::{Act, Journal, JournalSpec, Store};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{Epoch, ShardId};
 use crate::base::limits::{MAILBOX_MAX, RING_ENTRIES};
 use crate::cli::Failure;
 use crate::config::settings::Settings;
 use crate::config::{Compiled, Purpose, Snapshot};
-use crate::control::{Control, Fleet, Health, Lists, Readings, ShardState, Signals, notify_ready};
+use crate::control::{Control, Fleet, Health, Lists, Readings, ShardState, Signals, listen_admin, notify_ready};
 use crate::rt::mailbox::{Parcel, Sender, mailbox};
 use crate::rt::probe::probe;
 use crate::rt::shard::{Driver, ShardSpec, allow_open_files, choose, cores, spawn_shard};
@@ -82,6 +82,7 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
     let _held = settings.state.hold()?;
     let admin =
         TcpListener::bind(settings.admin).await.map_err(|e| cannot_listen("admin.address", settings.admin, &e))?;
+    let socket = listen_admin(&settings.state)?;
     let (reports, inbox) = mpsc::channel(REPORTS_MAX);
     let mut start = Start::new(&compiled, reports)?;
     settings.state.write_pid()?;
@@ -94,7 +95,8 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
     let Start { lists, snapshot, fleet, readings, .. } = start;
     let control = Control::new(compiled, lists, snapshot, fleet, readings);
     let control = control.when_settled(move || settled(&serving));
-    let outcome = control.run(admin, signals, inbox, ended).await;
+    let outcome = control.run((admin, socket), signals, inbox, ended).await;
+    let _ = std::fs::remove_file(settings.state.admin_socket());
     settings.state.remove_pid();
     outcome
 }
@@ -245,6 +247,14 @@ impl Fleet for Shards {
 
     fn present(&self, identity: &Arc<ServerConfig>) {
         self.tell(|| ToShard::Identity(identity.clone()));
+    }
+
+    fn record(&self, act: Act) {
+        let who = act.who.clone();
+        let sent = self.0.first().map(|mailbox| mailbox.try_send(ToShard::Act(act.into())));
+        if !matches!(sent, Some(Ok(()))) {
+            tracing::error!(who = &*who, "a change by the admin API is not recorded: the shard's mailbox is full");
+        }
     }
 
     fn drain(&self) {

@@ -43,6 +43,9 @@ impl Diff {
         diff.servers(old, new);
         diff.keys(old, new);
         diff.settings(&old.settings, &new.settings);
+        if old.admin_tokens != new.admin_tokens {
+            diff.settings.push("admin_tokens");
+        }
         diff
     }
 

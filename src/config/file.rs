@@ -4,6 +4,7 @@
 //! reference page and the effective configuration that `tollgate check` prints all come from these types.
 
 use crate::base::limits;
+pub use crate::config::admins::AdminToken;
 pub use crate::config::callers::{Anonymous, Customer, Key, Team, ToolLimit};
 pub use crate::config::oauth::{Grant, Oauth, TokenEndpointAuth};
 use schemars::JsonSchema;
@@ -17,8 +18,11 @@ use std::fmt;
 pub struct Config {
     /// Where clients connect.
     pub listen: Listen,
-    /// Where health and metrics are served.
+    /// Where health, metrics and, on loopback, the admin API are served.
     pub admin: Admin,
+    /// Tokens for the admin API over TCP. The socket in the state directory needs none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub admin_tokens: Vec<AdminToken>,
     /// Threads and the way they talk to the kernel.
     pub runtime: Runtime,
     /// Bounds that an operator may change.
@@ -91,7 +95,8 @@ pub struct Tls {
     pub key: String,
 }
 
-/// Where health (`/livez`, `/readyz`) and metrics (`/metrics`) are served.
+/// Where health (`/livez`, `/readyz`) and metrics (`/metrics`) are served and, on a loopback address, the admin API to
+/// holders of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {

@@ -4,6 +4,7 @@
 //! its references.
 
 mod accounts;
+mod admins;
 mod callers;
 mod compile;
 mod diff;
@@ -24,9 +25,11 @@ pub mod schema;
 pub mod settings;
 mod snapshot;
 pub mod state;
+mod switched;
 mod takeover;
 mod words;
 
+pub use admins::{AdminHolder, Role};
 pub(crate) use compile::keys::time;
 pub(crate) use compile::servers::UNREAD;
 pub use compile::{Compiled, Purpose};

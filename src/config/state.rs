@@ -46,6 +46,11 @@ impl StateDir {
         self.0.join("tollgate.pid")
     }
 
+    /// The socket of the admin API of the gate that runs on this directory.
+    pub fn admin_socket(&self) -> PathBuf {
+        self.0.join("admin.sock")
+    }
+
     /// The last good tool lists, one file a server.
     pub fn lists_dir(&self) -> PathBuf {
         self.0.join("lists")

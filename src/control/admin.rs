@@ -22,7 +22,7 @@ pub struct Readings {
 }
 
 /// The routes `/livez`, `/readyz` (alias `/healthz`) and `/metrics`.
-pub fn router(readings: Readings) -> Router {
+pub(super) fn router(readings: Readings) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))

@@ -1,5 +1,6 @@
 //! What control tells the shards. The shards' mailboxes stand behind it: control and shards do not know each other.
 
+use crate::audit::Act;
 use crate::config::Snapshot;
 use crate::upstream::credential::Standing;
 use crate::upstream::leg::Verdict;
@@ -19,6 +20,9 @@ pub trait Fleet {
 
     /// Connections that come from now on are greeted with this identity.
     fn present(&self, identity: &Arc<ServerConfig>);
+
+    /// A shard records what somebody did through the admin API.
+    fn record(&self, act: Act);
 
     /// Every shard takes no more requests, finishes what is under way and stops.
     fn drain(&self);

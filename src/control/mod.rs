@@ -3,31 +3,38 @@
 //! It owns what is in force and hands it to the shards whole. Nothing a client does waits for it.
 
 mod admin;
+mod api;
 mod fleet;
 mod health;
 mod lifecycle;
 mod lists;
 mod oauth;
+mod orders;
 mod reload;
+mod socket;
+mod works;
 
-pub use admin::{Readings, router};
+pub use admin::Readings;
 pub use fleet::Fleet;
 pub use health::{Health, ShardState};
 pub use lifecycle::{Signals, notify_ready};
 pub use lists::Lists;
 pub use oauth::Visit;
+pub use orders::{Applied, Desk, View};
+pub use socket::listen as listen_admin;
 
 use crate::base::error::{Error, Kind, Result};
-use crate::base::ids::Epoch;
 use crate::config::{Compiled, Snapshot};
 use crate::control::lifecycle::Ask;
-use crate::control::oauth::{Done, Keeper};
+use crate::control::oauth::Keeper;
+use crate::control::orders::{Order, Orders};
+use crate::control::works::{Done, Works};
 use crate::telemetry::{ShardMetrics, events};
 use crate::upstream::discover::{News, Report};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
@@ -44,17 +51,20 @@ const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 /// The control thread's state.
 pub struct Control<F> {
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
     lists: Lists,
     tokens: Keeper,
     /// What work on tokens came to.
-    done: Receiver<Done>,
+    obtained: Receiver<oauth::Done>,
     snapshot: Arc<Snapshot>,
     /// Snapshots that were in force before and may still be in use. Taking one apart takes long with many keys, so it
     /// is done here and not by whichever shard lets go of it last.
     retired: Vec<Arc<Snapshot>>,
     fleet: F,
     readings: Readings,
+    desk: Desk,
+    orders: Orders,
+    works: Works,
     /// When the reports gathered so far become a snapshot.
     due: Option<Instant>,
     /// Servers that have not been heard of yet.
@@ -68,8 +78,10 @@ pub struct Control<F> {
 /// What the control thread turns to next.
 enum Turn {
     Asked(Ask),
+    Ordered(Order),
+    Worked(Done),
     Reported(Report),
-    Done(Box<Done>),
+    Obtained(Box<oauth::Done>),
     Gathered,
     MaySettle,
     Looked,
@@ -80,10 +92,28 @@ impl<F: Fleet> Control<F> {
     /// Takes over what the process started with.
     pub fn new(compiled: Compiled, lists: Lists, snapshot: Arc<Snapshot>, fleet: F, readings: Readings) -> Self {
         let silent = compiled.servers.iter().map(|server| server.name.clone()).collect();
-        let (tell, done) = mpsc::channel(DONE_MAX);
+        let (tell, obtained) = mpsc::channel(DONE_MAX);
         let tokens = Keeper::new(compiled.settings.state.clone(), tell);
-        let (retired, due, settled, reread_at) = (Vec::new(), None, None, None);
-        Self { compiled, lists, tokens, done, snapshot, retired, fleet, readings, due, silent, settled, reread_at }
+        let compiled = Arc::new(compiled);
+        let view = View { snapshot: snapshot.clone(), compiled: compiled.clone() };
+        let (desk, orders) = orders::desk(view, readings.clone());
+        Self {
+            compiled,
+            lists,
+            tokens,
+            obtained,
+            snapshot,
+            retired: Vec::new(),
+            fleet,
+            readings,
+            desk,
+            orders,
+            works: Works::default(),
+            due: None,
+            silent,
+            settled: None,
+            reread_at: None,
+        }
     }
 
     /// Calls `settled` once, when every server was heard of and every shard knows their tools.
@@ -98,13 +128,14 @@ impl<F: Fleet> Control<F> {
     /// Where the shards do not end in time; what was under way is then cut.
     pub async fn run(
         mut self,
-        admin: TcpListener,
+        (admin, socket): (TcpListener, UnixListener),
         mut signals: Signals,
         mut reports: Receiver<Report>,
         ended: impl Future<Output = ()>,
     ) -> Result<()> {
         let mut ended = std::pin::pin!(ended);
-        tokio::spawn(serve_admin(admin, self.readings.clone()));
+        tokio::spawn(api::serve(admin, self.desk.clone()));
+        tokio::spawn(api::serve_local(socket, self.desk.clone()));
         self.tokens.follow(&self.compiled, &self.fleet);
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -112,19 +143,23 @@ impl<F: Fleet> Control<F> {
             let due = self.due;
             let turn = tokio::select! {
                 ask = signals.next() => Turn::Asked(ask),
+                Some(order) = self.orders.inbox.recv() => Turn::Ordered(order),
+                done = self.works.done() => Turn::Worked(done),
                 Some(report) = reports.recv() => Turn::Reported(report),
-                Some(done) = self.done.recv() => Turn::Done(done.into()),
+                Some(done) = self.obtained.recv() => Turn::Obtained(done.into()),
                 () = gathered(due) => Turn::Gathered,
                 () = sleep(SETTLE_LOOK), if self.may_settle() => Turn::MaySettle,
                 _ = looks.tick() => Turn::Looked,
                 () = &mut ended => Turn::Ended,
             };
             match turn {
-                Turn::Asked(Ask::Reload) => self.reload(),
+                Turn::Asked(Ask::Reload) => self.reload(None),
+                Turn::Worked(done) => self.go_on(done),
+                Turn::Ordered(order) => self.obey(order),
                 Turn::Asked(Ask::Stop) => break,
                 Turn::Reported(report) => self.hear(report),
-                Turn::Done(done) => self.tokens.settle(*done, &self.fleet),
-                Turn::Gathered => self.publish(),
+                Turn::Obtained(done) => self.tokens.settle(*done, &self.fleet),
+                Turn::Gathered => drop(self.publish()),
                 Turn::MaySettle => self.settle(),
                 Turn::Looked => self.look(),
                 Turn::Ended => return Err(Error::new(Kind::Internal, "the shards stopped by themselves; see the log")),
@@ -161,20 +196,16 @@ impl<F: Fleet> Control<F> {
         }
     }
 
-    /// Builds the next snapshot and hands it to the shards.
-    fn publish(&mut self) {
-        self.due = None;
-        let epoch = Epoch(self.snapshot.epoch.0 + 1);
-        let next = Snapshot::build(&self.compiled, self.lists.known(), epoch, Some(&self.snapshot));
-        report_dropped(&self.snapshot, &next);
+    /// Hands the shards another snapshot.
+    fn replace(&mut self, next: Snapshot) {
         self.retired.push(std::mem::replace(&mut self.snapshot, Arc::new(next)));
-        let (catalog, keys) = (&self.snapshot.catalog, self.snapshot.keys.entries().len());
-        events::snapshot_swapped(epoch, self.snapshot.servers.len(), catalog.tools().len(), keys);
         self.fleet.publish(&self.snapshot);
+        let view = View { snapshot: self.snapshot.clone(), compiled: self.compiled.clone() };
+        self.orders.view.send_replace(Arc::new(view));
     }
 
     fn may_settle(&self) -> bool {
-        self.settled.is_some() && self.silent.is_empty() && self.due.is_none()
+        self.settled.is_some() && self.silent.is_empty() && self.due.is_none() && !self.works.is_busy()
     }
 
     /// Tells that everything is settled once every shard has the snapshot.
@@ -215,12 +246,6 @@ async fn gathered(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
-    }
-}
-
-async fn serve_admin(listener: TcpListener, readings: Readings) {
-    if let Err(error) = axum::serve(listener, router(readings)).await {
-        tracing::error!(%error, "the admin listener ended");
     }
 }
 

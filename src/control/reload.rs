@@ -1,9 +1,11 @@
-//! Reload: compile the file anew, look what changed, swap. A file with errors changes nothing.
+//! Takes over a configuration that was read anew, and tries a store again that could not be read.
 
-use crate::config::{Compiled, Diff, Purpose, Report};
+use crate::config::Compiled;
+use crate::control::works::Loaded;
 use crate::control::{Control, Fleet};
 use crate::telemetry::events;
 use crate::wire::tls::ServerIdentity;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -11,63 +13,33 @@ use tokio::time::Instant;
 const REREAD_EVERY: Duration = Duration::from_secs(10);
 
 impl<F: Fleet> Control<F> {
-    /// Reads the configuration and the stored objects anew.
-    pub(super) fn reload(&mut self) {
-        match Compiled::load(&self.compiled.path, Purpose::Serve) {
-            Ok(compiled) => self.apply(compiled),
-            Err(report) => {
-                self.refuse(&report);
-                // A key is revoked at once, whatever state the configuration file is in.
-                if report.unread_store().is_none() {
-                    self.apply_stored();
-                }
-            }
-        }
-        self.renew_identity();
-    }
-
     /// Tries a store again that could not be read: what was changed in it, a revoked key above all, is to be in force
     /// without anybody asking again.
     pub(super) fn reread_store(&mut self) {
         if self.reread_at.is_some_and(|at| at <= Instant::now()) {
-            self.reload();
+            self.reread_at = None;
+            self.reload(None);
         }
     }
 
-    fn apply_stored(&mut self) {
-        match self.compiled.with_stored() {
-            Ok(compiled) => self.apply(compiled),
-            Err(report) => self.refuse(&report),
-        }
-    }
-
-    fn apply(&mut self, mut compiled: Compiled) {
-        self.reread_at = None;
-        self.readings.health.store_is_read(true);
-        for line in std::mem::take(&mut compiled.warnings).lines() {
-            tracing::warn!("{line}");
-        }
-        let diff = Diff::between(&self.compiled, &compiled);
-        tracing::info!("reload: {diff}");
-        self.compiled = compiled.on_listener_of(&self.compiled);
+    /// What the next snapshot is built from.
+    pub(super) fn take_over(&mut self, compiled: Compiled) {
+        self.compiled = Arc::new(compiled.on_listener_of(&self.compiled));
         self.lists.follow(&self.compiled);
         self.tokens.follow(&self.compiled, &self.fleet);
-        self.publish();
     }
 
-    fn refuse(&mut self, report: &Report) {
-        for line in report.lines() {
-            tracing::error!("reload refused: {line}");
-        }
-        if report.unread_store().is_some() {
-            self.reread_at = Some(Instant::now() + REREAD_EVERY);
-            self.readings.health.store_is_read(false);
+    /// Sees to it that a store that could not be read is tried again.
+    pub(super) fn note_store(&mut self, loaded: &Loaded) {
+        self.readings.health.store_is_read(!loaded.store_unread);
+        self.reread_at = loaded.store_unread.then(|| Instant::now() + REREAD_EVERY);
+        if loaded.store_unread {
             tracing::error!("the gate goes on with what it read last, and tries the store again in {REREAD_EVERY:?}");
         }
     }
 
     /// Certificates are renewed under the same name, so the files are read whether or not the configuration changed.
-    fn renew_identity(&self) {
+    pub(super) fn renew_identity(&self) {
         let Some(paths) = &self.compiled.settings.listen.tls else { return };
         match ServerIdentity::load(&paths.cert, &paths.key) {
             Ok(identity) => self.fleet.present(&identity.config()),

@@ -109,11 +109,11 @@ impl Anonymous {
 }
 
 /// All keys of one snapshot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyRing {
     pepper: Pepper,
     /// Sorted by id.
-    entries: Vec<KeyEntry>,
+    entries: Arc<[KeyEntry]>,
     /// What a request needs to know of each.
     slots: Slots,
     anonymous: Option<Anonymous>,
@@ -135,7 +135,14 @@ impl KeyRing {
             return Err(Error::new(Kind::Config, "the key id \"anonymous\" is reserved: make a key with another"));
         }
         let slots = Slots::new(&entries, pepper.digest(b"nobody"));
-        Ok(Self { pepper, entries, slots, anonymous })
+        Ok(Self { pepper, entries: entries.into(), slots, anonymous })
+    }
+
+    /// The same keys, where these are revoked too. All else is shared: one copy of the slots, whatever is revoked.
+    #[must_use]
+    pub fn revoking(&self, ids: impl IntoIterator<Item = KeyId>) -> Self {
+        let slots = self.slots.revoking(ids.into_iter().map(number));
+        Self { slots, ..self.clone() }
     }
 
     /// All keys, by id.
@@ -195,7 +202,7 @@ impl KeyRing {
         self.standing(id, now).ok_or_else(|| match self.key(id) {
             None if id == KeyId::ANONYMOUS => Refusal::Missing,
             None => Refusal::Unknown,
-            Some(key) if key.revoked => Refusal::Revoked,
+            Some(_) if self.slots.of(number(id)).revoked => Refusal::Revoked,
             Some(_) => Refusal::Expired,
         })
     }

@@ -115,6 +115,11 @@ impl<'a> LimitsBuilder<'a> {
 }
 
 impl Limits {
+    /// All of them, in no order.
+    pub fn meters(&self) -> impl Iterator<Item = &Arc<Meter>> {
+        self.known.values()
+    }
+
     /// Counts a call at every meter in its way, or at none.
     ///
     /// # Errors

@@ -184,6 +184,15 @@ impl Meter {
         &self.allowance
     }
 
+    /// How many calls each rate would still let through now, by the places of the rates.
+    pub fn left(&self, now: Instant) -> Vec<u64> {
+        let left = |(cell, rate): (&Arc<AtomicU64>, &Rate)| {
+            let used = cell.load(Ordering::Relaxed).saturating_sub(now.0).div_ceil(rate.pace().max(1));
+            rate.count.saturating_sub(used)
+        };
+        self.arrivals.iter().zip(&self.allowance.rates).map(left).collect()
+    }
+
     /// How many calls are under way, where that is limited.
     pub fn under_way(&self) -> u32 {
         self.under_way.load(Ordering::Relaxed)

@@ -9,6 +9,7 @@ mod limits;
 mod meter;
 mod pepper;
 mod slots;
+mod switches;
 mod token;
 mod tree;
 
@@ -20,5 +21,6 @@ pub use key::{Anonymous, KeyEntry, KeyRing, Principal, Refusal, VirtualKey};
 pub use limits::{ChainId, Charged, Limits, LimitsBuilder, Permit, Refused};
 pub use meter::{Allowance, Bound, Exceeded, Level, Meter, Period, Rate};
 pub use pepper::Pepper;
+pub use switches::{Stopped, Switch, Switches};
 pub use token::{Credential, Mac, Presented, Token};
 pub use tree::{Customer, Team};

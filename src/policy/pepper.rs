@@ -7,6 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// The secret under which tokens are digested, so that a stolen key file alone opens nothing. A digest costs the blocks
 /// of its text and two more; a library's context, made and wiped for each, costs more than those.
+#[derive(Clone)]
 pub struct Pepper {
     inner: State,
     outer: State,

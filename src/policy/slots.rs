@@ -13,6 +13,7 @@ use crate::base::ids::GrantId;
 use crate::invariant;
 use std::cmp::Reverse;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 /// What is known of one key; of nobody where its id is [`NOBODY`].
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +43,14 @@ const IDS_PER_BUCKET: usize = 4;
 const TAKEN_PER_FREE: usize = 4;
 
 /// The slots of all keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slots {
     seed: u64,
     /// What sends the ids of each bucket to their places.
-    displacements: Box<[u16]>,
-    slots: Box<[Slot]>,
+    displacements: Arc<[u16]>,
+    slots: Arc<[Slot]>,
     /// By the places of slots: the meters of those that have any.
-    chains: Box<[Option<ChainId>]>,
+    chains: Arc<[Option<ChainId>]>,
 }
 
 impl Slots {
@@ -59,8 +60,9 @@ impl Slots {
         let nobody = Slot { id: NOBODY, mac: stand_in, expires, grant, revoked: false, metered: false };
         let slots = vec![nobody; 1 + entries.len() + entries.len() / TAKEN_PER_FREE];
         let displacements = vec![0; entries.len() / IDS_PER_BUCKET + 1];
-        let chains = vec![None; slots.len()].into();
-        let mut table = Self { seed: 0, displacements: displacements.into(), slots: slots.into(), chains };
+        let chains = vec![None; slots.len()];
+        let (displacements, slots, chains) = (displacements.into(), slots.into(), chains.into());
+        let mut table = Self { seed: 0, displacements, slots, chains };
         let seed = (0..).find(|seed| table.settle(*seed, entries));
         table.seed = invariant!(seed, "ids that differ have places that differ under some seed");
         for entry in entries {
@@ -69,9 +71,21 @@ impl Slots {
             let (revoked, metered) = (key.revoked, entry.chain.is_some());
             let slot = Slot { id, mac: key.mac, expires, grant: entry.grant, revoked, metered };
             let place = table.place(id);
-            (table.slots[place], table.chains[place]) = (slot, entry.chain);
+            Arc::make_mut(&mut table.slots)[place] = slot;
+            Arc::make_mut(&mut table.chains)[place] = entry.chain;
         }
         table
+    }
+
+    /// The same slots, where these ids are revoked too. One copy of 64 bytes a key: a few milliseconds for 100,000.
+    pub(super) fn revoking(&self, ids: impl Iterator<Item = u128>) -> Self {
+        let mut slots: Arc<[Slot]> = self.slots.iter().copied().collect();
+        let own = Arc::make_mut(&mut slots);
+        for id in ids {
+            let slot = &mut own[self.place(id)];
+            slot.revoked |= slot.id == id;
+        }
+        Self { slots, ..self.clone() }
     }
 
     /// The meters of a key that is here.
@@ -101,7 +115,7 @@ impl Slots {
         let mut taken = vec![false; self.slots.len()];
         order.into_iter().all(|bucket| {
             let displacement = (0..=u16::MAX).find(|by| take_all(&mut taken, &buckets[bucket], *by));
-            self.displacements[bucket] = displacement.unwrap_or_default();
+            Arc::make_mut(&mut self.displacements)[bucket] = displacement.unwrap_or_default();
             displacement.is_some()
         })
     }
@@ -142,7 +156,6 @@ mod tests {
     use crate::base::ids::KeyId;
     use crate::policy::VirtualKey;
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     fn entry(id: &str, grant: u32) -> KeyEntry {
         let (id, mac) = (KeyId::parse(id).unwrap(), Mac([1; 32]));
@@ -167,6 +180,16 @@ mod tests {
         for count in [0, 1, 2, 3, 4, 5, 8, 100, 20_000] {
             check(&(0..count).map(|number| format!("k{number}")).collect());
         }
+    }
+
+    #[test]
+    fn what_is_revoked_later_is_revoked_alone() {
+        let entries: Vec<_> = (0..100).map(|at| entry(&format!("k{at}"), at)).collect();
+        let slots = Slots::new(&entries, Mac([9; 32]));
+        let id = |at: usize| number(entries[at].key.id);
+        let later = slots.revoking([id(7), number(KeyId::parse("absent").unwrap())].into_iter());
+        let revoked = |slots: &Slots| (0..100).filter(|at| slots.of(id(*at)).revoked).collect::<Vec<_>>();
+        assert_eq!((revoked(&slots), revoked(&later)), (vec![], vec![7]));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::base::ids::KeyId;
 use crate::rt;
 use crate::wire::http::{Found, Header};
 use std::fmt;
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, Zeroizing};
 
 const PREFIX: &[u8; 3] = b"tg_";
@@ -180,6 +181,11 @@ impl Mac {
             *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
         }
         Some(Self(mac))
+    }
+
+    /// Whether two are the same, in constant time.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 
     /// 64 lower-case hex digits.

@@ -13,10 +13,12 @@ use crate::catalog::Tool;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision;
 use crate::mcp::vendor::{self, Carried, Declared};
-use crate::policy::{Asked, Charged, Permit, Reason, Verdict, unknown_tool};
+use crate::policy::{Asked, Charged, Permit, Reason, Switches, Verdict, unknown_tool};
+use crate::shard::Shard;
 use crate::shard::converse;
 use crate::shard::exchange::Exchange;
 use crate::shard::session::SessionKey;
+use crate::shard::under_way::{Entered, Of};
 use crate::shard::wanted::{self, Admitted, Target, Wanted};
 use crate::telemetry::{CallOutcome, ServerSlot};
 use crate::upstream::answer::{self, Answer, CallMeta, UpstreamCall};
@@ -27,6 +29,7 @@ use crate::wire::rpc;
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 
 /// JSON-RPC code of a resource that is not there, in the legacy era alone.
 const LEGACY_NOT_FOUND: i32 = -32002;
@@ -113,7 +116,9 @@ pub(crate) async fn perform(
     cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
     let slot = exchange.in_force.slot(admitted.server);
-    let _under_way = permit(exchange, call, admitted)?;
+    let shard = exchange.shard.clone();
+    let under_way = enter(exchange, &shard, call, admitted)?;
+    let _permit = permit(exchange, call, admitted)?;
     let seq = match record_intent(exchange, call, admitted).await {
         Ok(seq) => seq,
         Err(error) => {
@@ -122,7 +127,7 @@ pub(crate) async fn perform(
         }
     };
     exchange.shard.metrics.calls(slot).in_flight.inc();
-    let answer = execute(exchange, call, admitted, sink, cancelled).await;
+    let answer = execute(exchange, call, admitted, sink, (cancelled, &under_way)).await;
     exchange.shard.metrics.calls(slot).in_flight.dec();
     exchange.stamps.end(Phase::Call);
     record_outcome(exchange, slot, seq, &answer)?;
@@ -141,7 +146,8 @@ fn admit_tool(
     let known = admission.tool.map(|id| catalog.tool(id));
     match admission.verdict {
         Verdict::Deny(reason) => {
-            record_denial(exchange, call, known, reason.name())?;
+            let is_off = reason == Reason::NotGranted && known.is_some_and(|tool| is_off(exchange, tool));
+            record_denial(exchange, call, known, if is_off { Switches::REASON } else { reason.name() })?;
             Err(unknown_tool(name))
         }
         Verdict::Allow(id) => match mirrored(catalog.tool(id)) {
@@ -152,6 +158,27 @@ fn admit_tool(
             }
         },
     }
+}
+
+/// Whether a tool is switched off: a principal's grants then lack it.
+fn is_off(exchange: &Exchange, tool: &Tool) -> bool {
+    let server = exchange.catalog().server_name(tool.server);
+    exchange.snapshot().switches.stops(server, Some(tool.name())).is_some()
+}
+
+/// Enters a call that was admitted among those that the operator can end. One may have been admitted under a snapshot
+/// that is no longer in force: what has been switched off since is looked at here.
+fn enter<'a>(exchange: &Exchange, shard: &'a Shard, call: &Call<'_>, admitted: &Admitted) -> Result<Entered<'a>> {
+    let (in_force, key) = (exchange.in_force.clone(), exchange.principal.key);
+    let of = Of { in_force, key, server: admitted.server, tool: admitted.tool_id() };
+    let now = shard.in_force.borrow();
+    let is_late = !Rc::ptr_eq(&now, &exchange.in_force);
+    if let Some(stopped) = is_late.then(|| of.stopped_by(&now.snapshot)).flatten() {
+        let tool = admitted.tool(exchange.catalog());
+        denied(exchange, call, Some(admitted.server), tool, Switches::REASON)?;
+        return Err(stopped.answer());
+    }
+    Ok(shard.under_way.enter(of))
 }
 
 /// Counts the call at every meter in its way. A refusal is recorded.
@@ -199,7 +226,7 @@ async fn execute(
     call: &Call<'_>,
     admitted: &Admitted,
     sink: &Sink,
-    cancelled: Pin<&mut impl Future<Output = ()>>,
+    (cancelled, under_way): (Pin<&mut impl Future<Output = ()>>, &Entered<'_>),
 ) -> Result<Answer> {
     let spec = exchange.snapshot().server(admitted.server).ok_or_else(unserved)?;
     let offered = || exchange.catalog().server(admitted.server).and_then(|server| server.extensions.as_deref());
@@ -215,9 +242,10 @@ async fn execute(
     };
     let server = exchange.shard.upstream(&exchange.in_force, admitted.server, &spec.name)?;
     let running = pin!(converse::call(&exchange.shard, &server, &upstream, call.caller.revision, sink));
-    match select(running, cancelled).await {
+    match select(running, select(cancelled, pin!(under_way.stopped()))).await {
         Either::Left((answer, _)) => answer,
-        Either::Right(((), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),
+        Either::Right((Either::Left(((), _)), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),
+        Either::Right((Either::Right((stopped, _)), _)) => Err(stopped.answer()),
     }
 }
 

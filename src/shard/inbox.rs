@@ -1,5 +1,6 @@
 //! What a shard does with the messages in its mailbox.
 
+use crate::audit::Act;
 use crate::base::error::Result;
 use crate::base::ids::{ServerId, ShardId};
 use crate::base::limits::MAILBOX_MAX;
@@ -54,18 +55,22 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::PostTaken(number, taken) => shard.event_sessions.taken(number, *taken),
             ToShard::Pull(ticket, pull) => reread::serve(shard, ticket, *pull),
             ToShard::Pulled(number, pulled) => shard.pulls.pulled(number, *pulled),
+            ToShard::Act(act) => record(shard, &act),
             ToShard::Drain => return,
         }
     }
 }
 
 impl Shard {
-    /// Takes a new snapshot: servers are started and stopped.
+    /// Takes a new snapshot: servers are started and stopped, and calls under way end that it no longer lets be made.
     pub(crate) fn adopt(&self, snapshot: Arc<Snapshot>) {
-        self.metrics.epoch.set(snapshot.epoch.0);
         self.upstreams.apply(&snapshot.servers, |name| self.home_of(name, &ScopeKey::Shared) == self.id);
         self.fanout.renew(&self.upstreams);
+        let epoch = snapshot.epoch.0;
         *self.in_force.borrow_mut() = Rc::new(InForce::new(snapshot, &self.table, &self.upstreams));
+        self.under_way.look(&self.in_force().snapshot);
+        // Last: whoever reads it may rely on all of this.
+        self.metrics.epoch.set(epoch);
     }
 
     /// Notes that a session has ended; its streams and its requests under way end with it.
@@ -113,6 +118,12 @@ impl Shard {
             Some(upstream) => Ok(upstream.clone()),
             None => self.upstreams.find(name),
         }
+    }
+}
+
+fn record(shard: &Shard, act: &Act) {
+    if let Err(error) = shard.journal.admin(&act.entry()) {
+        tracing::error!(who = &*act.who, action = &*act.action, %error, "a change by the admin API is not recorded");
     }
 }
 

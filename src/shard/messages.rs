@@ -1,5 +1,6 @@
 //! What comes into a shard's mailbox: from the control thread, and from other shards.
 
+use crate::audit::Act;
 use crate::base::buf::Piece;
 use crate::base::error::Result;
 use crate::base::ids::{KeyId, ShardId};
@@ -68,6 +69,8 @@ pub enum ToShard {
     Pull(Ticket, Box<Pull>),
     /// The answer to the shard that asked so with this number.
     Pulled(u64, Box<Pulled>),
+    /// Somebody did something through the admin API; this shard records it.
+    Act(Box<Act>),
     /// Take no more connections, finish what is under way, then stop.
     Drain,
 }

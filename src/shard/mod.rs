@@ -14,6 +14,7 @@
 //! | `relay.rs` | an answer, plain or as a stream of events |
 //! | `replay.rs`, `replays.rs`, `teller.rs`, `reread.rs` | what legacy streams said, kept for clients that come back |
 //! | `forward.rs`, `messages.rs` | calls and notices that cross shards |
+//! | `under_way.rs` | calls under way, so that the operator can end them |
 //! | `session.rs`, `streams.rs` | what is kept of sessions and open streams |
 //! | `event_sessions.rs` | sessions over HTTP+SSE, which live where their stream is |
 //! | `interests.rs`, `fanout.rs` | which resources streams want to hear about, and word of them |
@@ -44,6 +45,7 @@ pub mod session;
 mod start;
 mod streams;
 mod teller;
+mod under_way;
 mod wanted;
 
 pub use start::{ShardArgs, run};
@@ -63,6 +65,7 @@ use crate::shard::replays::Replays;
 use crate::shard::reread::Pulls;
 use crate::shard::session::{EndedSessions, InFlight, LogLevels};
 use crate::shard::streams::Streams;
+use crate::shard::under_way::UnderWay;
 use crate::telemetry::{ServerSlot, ServerTable, ShardMetrics};
 use crate::upstream::upstreams::{Upstream, Upstreams};
 use crate::wire::http::HttpLimits;
@@ -85,6 +88,7 @@ pub struct Shard {
     model: Model,
     ended: EndedSessions,
     in_flight: InFlight,
+    under_way: UnderWay,
     asked: Asked,
     parks: Parks,
     log_levels: LogLevels,

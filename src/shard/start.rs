@@ -108,6 +108,7 @@ async fn open(args: ShardArgs) -> Result<(Rc<Shard>, TcpListener, Receiver<ToSha
         busy: Cell::new(0),
         ended: Default::default(),
         in_flight: Default::default(),
+        under_way: Default::default(),
         asked: Default::default(),
         parks: Default::default(),
         log_levels: Default::default(),

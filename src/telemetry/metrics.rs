@@ -174,7 +174,7 @@ impl From<Kind> for CallOutcome {
             Kind::Timeout => Self::Timeout,
             Kind::Unreachable => Self::Unreachable,
             Kind::BadAnswer => Self::BadAnswer,
-            Kind::Cancelled => Self::Cancelled,
+            Kind::Cancelled | Kind::Stopped => Self::Cancelled,
             Kind::Overloaded => Self::Overloaded,
             Kind::Journal => Self::Journal,
             _ => Self::Error,

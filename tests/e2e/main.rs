@@ -13,6 +13,8 @@
 #[allow(dead_code, unreachable_pub, reason = "shared with the unit tests, which use other parts")]
 mod catalogue;
 
+mod admin;
+mod admin_api;
 mod bad_input;
 mod bridged;
 mod caching;
@@ -30,6 +32,7 @@ mod gate;
 mod http;
 mod inputs;
 mod keys;
+mod kill_switch;
 mod limits;
 mod lists;
 mod many_tools;

@@ -52,14 +52,16 @@ fn key_ids(home: &Home) -> Vec<String> {
 #[test]
 fn a_locked_store_leaves_in_force_what_was_read_and_is_tried_again() {
     let home = Home::new("");
-    let (token, other) = (home.new_key("k", &["*/*"]), home.new_key("o", &["*/*"]));
+    let [token, other, gone] = ["k", "o", "g"].map(|name| home.new_key(name, &["*/*"]));
     let gate = home.start();
     let client = Client::new(home.listen).with_key(&token);
     assert!(is_served(&client) && health(&home).contains("[+] store is read"));
     let holder = Connection::open(file(&home)).unwrap();
     holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
     gate.signal("HUP");
-    let (text, code) = told(&home, &["key", "revoke", &id_of(&token)]);
+    home.run_well(&["key", "revoke", &id_of(&gone)]);
+    assert!(!is_served(&Client::new(home.listen).with_key(&gone)), "the kill switch does not wait for the store");
+    let (text, code) = told(&home, &["key", "delete", &id_of(&token)]);
     assert!(code == Some(1) && text.contains("locked by another program"), "{code:?} {text}");
     eventually("it is said", SOON, || health(&home).contains("[!] store is read"));
     assert!(home.log_tail().contains("goes on with what it read last"), "{}", home.log_tail());

@@ -38,7 +38,7 @@ impl<'a> Case<'a> {
         let grounds = Grounds {
             catalog: &snapshot.catalog,
             keys: &snapshot.keys,
-            grants: &snapshot.grants,
+            grants: &snapshot.granted,
             limits: &snapshot.limits,
             anonymous: known.compiled.anonymous.as_ref(),
         };

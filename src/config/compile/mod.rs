@@ -12,6 +12,7 @@ mod tests;
 
 use crate::base::error::Kind;
 use crate::catalog::Rights;
+use crate::config::admins::{self, AdminHolder};
 use crate::config::document::Document;
 use crate::config::env::{Lenient, Lookup};
 use crate::config::file::{Config, State};
@@ -20,7 +21,7 @@ use crate::config::objects::Objects;
 use crate::config::report::Report;
 use crate::config::settings::Settings;
 use crate::config::state::{PEPPER_LEN, StateDir};
-use crate::policy::VirtualKey;
+use crate::policy::{Switches, VirtualKey};
 use crate::rt::disk;
 use crate::rt::random;
 use crate::upstream::spec::ServerSpec;
@@ -66,6 +67,10 @@ pub struct Compiled {
     pub anonymous: Option<Rights>,
     /// What bounds a call above and beside the key.
     pub(crate) levels: Arc<levels::Levels>,
+    /// What is switched off, whatever the rest says.
+    pub switches: Arc<Switches>,
+    /// Who may use the admin API over TCP.
+    pub admin_tokens: Vec<AdminHolder>,
     /// What somebody should look at.
     pub warnings: Report,
     pub(crate) pepper: Pepper,
@@ -118,10 +123,13 @@ impl Compiled {
         ranges::check(&mut notes);
         let settings = listen::settings(&written, lookup, &mut notes);
         let servers = servers::compile(&written, lookup, &mut notes);
+        let admin_tokens = admins::compile(&written, &mut notes);
         let anonymous = keys::anonymous(&written, &mut notes);
         warn_of_open_secrets(path, &written, &mut notes);
-        let Callers { levels, keys, stored } =
+        let Callers { levels, mut keys, stored } =
             Callers::compile(&written, (&document, index), (&settings.state, purpose), &mut report);
+        let switches = switches(&settings.state, purpose, &mut report);
+        keys.iter_mut().for_each(|key| key.revoked |= switches.keys.contains(&key.id));
         let pepper = pepper(&settings.state, purpose, &mut report);
         report.sort();
         if report.has_errors() {
@@ -129,7 +137,21 @@ impl Compiled {
         }
         let servers = servers.into_iter().map(Arc::new).collect();
         let (path, settings, levels) = (path.into(), Arc::new(settings), Arc::new(levels));
-        Ok(Self { path, written, settings, servers, keys, anonymous, levels, warnings: report, pepper, stored })
+        let warnings = report;
+        Ok(Self {
+            path,
+            written,
+            settings,
+            servers,
+            keys,
+            anonymous,
+            levels,
+            switches,
+            admin_tokens,
+            warnings,
+            pepper,
+            stored,
+        })
     }
 
     /// The same configuration with the stored objects read anew: a key can be revoked while the configuration file is
@@ -146,7 +168,8 @@ impl Compiled {
         if report.has_errors() {
             return Err(report);
         }
-        Ok(Self { keys, levels: Arc::new(levels), stored, warnings: report, ..self.clone() })
+        let switches = self.settings.state.switches().map_or_else(|_| self.switches.clone(), Arc::new);
+        Ok(Self { keys, levels: Arc::new(levels), switches, stored, warnings: report, ..self.clone() })
     }
 
     /// The state directory of a configuration file, also where other parts of the file are wrong; nothing where the
@@ -209,6 +232,19 @@ impl Callers {
         let keys = own.into_iter().map(|placed| placed.key).chain(theirs).collect();
         Self { levels, keys, stored: objects }
     }
+}
+
+/// What is switched off. A gate that served without knowing would let through what was stopped.
+fn switches(state: &StateDir, purpose: Purpose, report: &mut Report) -> Arc<Switches> {
+    match state.switches() {
+        Ok(switches) => return switches.into(),
+        Err(error) if purpose != Purpose::Serve && error.kind == Kind::Io => {
+            let what = format!("what is switched off cannot be read: {error}");
+            report.warning(what, "run as the gate's user to see it");
+        }
+        Err(error) => report.error(format!("what is switched off cannot be told: {error}"), "see `state.directory`"),
+    }
+    Arc::default()
 }
 
 /// The pepper; a random one nobody knows where it may not be made or read.
