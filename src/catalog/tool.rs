@@ -25,6 +25,7 @@ pub struct Tool {
     unprefixed_len: u8,
     /// Whether it has header parameters at all.
     mirrors: bool,
+    destructive: bool,
     rest: Box<Rest>,
 }
 
@@ -54,6 +55,8 @@ impl Tool {
             exposed_len: len(&exposed),
             unprefixed_len: len(&unprefixed),
             mirrors: !header_params.is_empty(),
+            destructive: node.member("annotations").and_then(|hints| hints.member("destructiveHint"))
+                == Some(&Node::Bool(true)),
             rest: Box::new(Rest { header_params, forms: Forms::new(&node, &definition), definition }),
         })
     }
@@ -85,6 +88,12 @@ impl Tool {
     /// Arguments that modern clients mirror into `Mcp-Param-*` headers.
     pub fn header_params(&self) -> &HeaderParams {
         if self.mirrors { &self.rest.header_params } else { &HeaderParams::NONE }
+    }
+
+    /// Whether its server says, in so many words, that it may destroy something (`annotations.destructiveHint`). MCP
+    /// takes a hint that is absent for `true`; that would be most tools, so it counts for nothing here.
+    pub fn is_destructive(&self) -> bool {
+        self.destructive
     }
 
     pub(super) fn forms(&self) -> &Forms {
@@ -131,6 +140,21 @@ mod tests {
         let schema = r#"{"type":"object","properties":{"x":{"type":"string","x-mcp-header":"R"}}}"#;
         let mirrored = parse(&format!(r#"{{"name":"é","inputSchema":{schema}}}"#)).unwrap();
         assert_eq!((mirrored.name(), mirrored.header_params().len()), ("é", 1));
+    }
+
+    #[test]
+    fn only_a_hint_that_is_there_makes_a_tool_destructive() {
+        for (annotations, destructive) in [
+            ("", false),
+            (r#","annotations":{}"#, false),
+            (r#","annotations":{"destructiveHint":false}"#, false),
+            (r#","annotations":{"destructiveHint":"true"}"#, false),
+            (r#","annotations":{"readOnlyHint":true}"#, false),
+            (r#","annotations":{"destructiveHint":true}"#, true),
+        ] {
+            let tool = parse(&format!(r#"{{"name":"a","inputSchema":{{"type":"object"}}{annotations}}}"#)).unwrap();
+            assert_eq!(tool.is_destructive(), destructive, "{annotations}");
+        }
     }
 
     #[test]
