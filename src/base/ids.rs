@@ -88,6 +88,49 @@ impl fmt::Debug for KeyId {
     }
 }
 
+/// The name of one approval: 16 letters of lower-case base32, too many to guess one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ApprovalId([u8; 16]);
+
+impl ApprovalId {
+    /// Makes an id of secret random bytes: five bits of each.
+    pub fn from_entropy(entropy: [u8; 16]) -> Self {
+        Self(entropy.map(|byte| b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(byte & 31)]))
+    }
+
+    /// Reads an id; nothing if it is not of the exact shape.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; 16] = text.as_bytes().try_into().ok()?;
+        bytes.iter().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(b)).then_some(Self(bytes))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("")
+    }
+}
+
+impl fmt::Display for ApprovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ApprovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApprovalId({})", self.as_str())
+    }
+}
+
+/// Where an entry stands: in which shard's journal, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The shard.
+    pub shard: ShardId,
+    /// The entry.
+    pub seq: Seq,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +138,11 @@ mod tests {
     #[test]
     fn key_id_takes_only_its_alphabet() {
         assert_eq!(KeyId::parse("anonymous"), Some(KeyId::ANONYMOUS));
+        let id = ApprovalId::from_entropy([255; 16]);
+        assert_eq!((id.as_str(), ApprovalId::parse(id.as_str())), ("7777777777777777", Some(id)));
+        for bad in ["", "777777777777777", "77777777777777777", "7777777777777771", "777777777777777A"] {
+            assert_eq!(ApprovalId::parse(bad), None, "{bad}");
+        }
         for bad in ["", "Upper", "has_underscore", "seventeen-letters", "12345678901234567", "é"] {
             assert_eq!(KeyId::parse(bad), None, "{bad}");
         }

@@ -317,7 +317,34 @@ pub const PATTERNS_PER_KEY_MAX: usize = 256;
 pub const LEVEL_NAME_MAX: usize = 64;
 /// Most customers, teams, and limits of tools, each.
 pub const LEVELS_MAX: usize = 10_000;
+/// Calls that wait for an approval, of all keys.
+pub const APPROVALS_PENDING_MAX: usize = 1_024;
+/// Those of one key among them.
+pub const APPROVALS_PENDING_PER_KEY_MAX: usize = 32;
+/// Longest arguments of a call that may wait for an approval, in bytes: they are kept for whoever decides.
+pub const APPROVAL_ARGUMENTS_MAX: usize = 256 * 1024;
+/// Default life of an approval, from the call it is asked for to its use, in seconds. Configurable.
+pub const APPROVAL_TTL_S: u64 = 10 * 60;
+/// Time a call that is made again waits for a decision before it is told that there is none yet, in milliseconds.
+pub const APPROVAL_WAIT_MS: u64 = 15_000;
+/// Time between two looks for decisions while any is waited for, in milliseconds.
+pub const APPROVAL_LOOK_MS: u64 = 100;
+/// Time after which the recording of a decision is asked for again, in milliseconds.
+pub const APPROVAL_RECORD_MS: u64 = 5_000;
+/// Requests of shards about approvals waiting for control, and requests waiting for a decision, each.
+pub const APPROVAL_REQUESTS_MAX: usize = 4_096;
+/// Longest reason somebody gives for a decision, in bytes.
+pub const APPROVAL_REASON_MAX: usize = 256;
+/// Time an approval that has ended stays in lists, without its arguments, in milliseconds.
+pub const APPROVAL_KEPT_MS: u64 = 7 * 24 * 60 * 60_000;
+/// Most rules of which tools need an approval.
+pub const APPROVAL_RULES_MAX: usize = 1_024;
+/// Longest address of a page where approvals are decided, in bytes.
+pub const APPROVAL_PAGE_URL_MAX: usize = 1_024;
 
+const _: () = assert!(APPROVALS_PENDING_PER_KEY_MAX < APPROVALS_PENDING_MAX);
+const _: () = assert!(APPROVAL_WAIT_MS < IDLE_DEADLINE_MS, "a client does not give its connection up meanwhile");
+const _: () = assert!(APPROVAL_REASON_MAX <= JOURNAL_TEXT_MAX);
 const _: () = assert!(REQUEST_LINE_MAX < HEAD_MAX);
 const _: () = assert!(SESSION_ID_MAX < HEAD_MAX / 4, "a session id must fit a head beside everything else");
 const _: () = assert!(TASK_ID_MAX < HEAD_MAX / 4, "a task id is repeated in a header");

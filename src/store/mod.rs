@@ -4,6 +4,7 @@
 //! Each change is on the disk before it is answered. Nothing here ever deletes or replaces a store that is there: what
 //! cannot be read is an error that says what to do. SQL is kept to what PostgreSQL understands too.
 
+pub mod approvals;
 mod migrate;
 pub mod objects;
 
