@@ -1,8 +1,9 @@
 //! Reads entry bodies: checked access to the rkyv bytes, then plain borrowed values.
 
 use super::entry::{
-    Admin, ArchivedAdmin, ArchivedBoot, ArchivedDenied, ArchivedEnded, ArchivedEra, ArchivedIntent, ArchivedRecovered,
-    ArchivedStatus, Boot, Denied, Ended, Entry, EntryKind, Era, Intent, Outcome, Recovered, SCHEMA, Status,
+    Admin, ArchivedAdmin, ArchivedBoot, ArchivedDecided, ArchivedDenied, ArchivedEnded, ArchivedEra, ArchivedHeld,
+    ArchivedIntent, ArchivedRecovered, ArchivedStatus, Boot, Decided, Denied, Ended, Entry, EntryKind, Era, Held,
+    Intent, Outcome, Recovered, SCHEMA, Status,
 };
 use crate::base::error::{Error, Kind, Result};
 use rkyv::rancor;
@@ -20,6 +21,11 @@ pub(crate) fn decode(kind: u16, schema: u16, body: &[u8]) -> Result<Entry<'_>> {
             .map(|b| Entry::Denied(Denied { call: intent(&b.call), reason: &b.reason })),
         Some(EntryKind::Recovered) => access::<ArchivedRecovered>(body).map(|b| Entry::Recovered(recovered(b))),
         Some(EntryKind::Admin) => access::<ArchivedAdmin<'_>>(body).map(|b| Entry::Admin(admin(b))),
+        Some(EntryKind::Held) => access::<ArchivedHeld<'_>>(body).map(|b| {
+            let (approval, expires_ms) = (&*b.approval, b.expires_ms.to_native());
+            Entry::Held(Held { call: intent(&b.call), approval, expires_ms })
+        }),
+        Some(EntryKind::Decided) => access::<ArchivedDecided<'_>>(body).map(|b| Entry::Decided(decided(b))),
         None => Err(Error::new(Kind::Journal, format!("kind {kind} is not known to this program"))),
     }
 }
@@ -79,6 +85,17 @@ fn ended<'a>(from: &'a ArchivedEnded<'_>) -> Ended<'a> {
 fn admin<'a>(from: &'a ArchivedAdmin<'_>) -> Admin<'a> {
     let status = from.status.to_native();
     Admin { who: &from.who, role: &from.role, action: &from.action, object: &from.object, status }
+}
+
+fn decided<'a>(from: &'a ArchivedDecided<'_>) -> Decided<'a> {
+    Decided {
+        approval: &from.approval,
+        held: from.held.to_native(),
+        held_shard: from.held_shard.to_native(),
+        decision: &from.decision,
+        by: &from.by,
+        reason: &from.reason,
+    }
 }
 
 fn recovered(from: &ArchivedRecovered) -> Recovered {

@@ -60,11 +60,24 @@ pub enum EntryKind {
     Recovered = 5,
     /// Somebody changed something through the admin API, or tried to.
     Admin = 6,
+    /// A call was held for an approval.
+    Held = 7,
+    /// What became of an approval that was asked for.
+    Decided = 8,
 }
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [Self::Boot, Self::Intent, Self::Outcome, Self::Denied, Self::Recovered, Self::Admin];
+    pub const ALL: [Self; 8] = [
+        Self::Boot,
+        Self::Intent,
+        Self::Outcome,
+        Self::Denied,
+        Self::Recovered,
+        Self::Admin,
+        Self::Held,
+        Self::Decided,
+    ];
 
     /// The kind of a number in a frame.
     pub fn from_number(number: u16) -> Option<Self> {
@@ -73,7 +86,7 @@ impl EntryKind {
 
     /// The kind's name in listings and filters.
     pub fn name(self) -> &'static str {
-        ["boot", "intent", "outcome", "denied", "recovered", "admin"][self as usize - 1]
+        ["boot", "intent", "outcome", "denied", "recovered", "admin", "held", "decided"][self as usize - 1]
     }
 }
 
@@ -159,9 +172,9 @@ pub struct Intent<'a> {
     pub trace_id: [u8; 16],
     /// Epoch of the snapshot that decided.
     pub epoch: u64,
-    /// Sequence of the entry this call came from (a script, a model's request); 0 if none. Reserved.
+    /// Sequence of the entry this call came from: of the decision that approved it; 0 if none.
     pub parent: u64,
-    /// Shard of `parent`. Reserved.
+    /// Shard of `parent`.
     pub parent_shard: u16,
 }
 
@@ -223,6 +236,40 @@ pub struct Denied<'a> {
     #[serde(flatten)]
     pub call: Intent<'a>,
     /// Why, in the words of policy: never shown to the client.
+    #[rkyv(with = InlineAsBox)]
+    pub reason: &'a str,
+}
+
+/// A call was held; nothing went upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+pub struct Held<'a> {
+    /// The call.
+    #[serde(flatten)]
+    pub call: Intent<'a>,
+    /// The approval that it waits for.
+    #[rkyv(with = InlineAsBox)]
+    pub approval: &'a str,
+    /// When that ends, in milliseconds since 1970.
+    pub expires_ms: u64,
+}
+
+/// What became of an approval that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
+pub struct Decided<'a> {
+    /// The approval.
+    #[rkyv(with = InlineAsBox)]
+    pub approval: &'a str,
+    /// Sequence of the entry of the call that it was first asked for.
+    pub held: u64,
+    /// Shard of `held`.
+    pub held_shard: u16,
+    /// `approved`, `denied` or `expired`.
+    #[rkyv(with = InlineAsBox)]
+    pub decision: &'a str,
+    /// Who decided; empty where nobody did.
+    #[rkyv(with = InlineAsBox)]
+    pub by: &'a str,
+    /// Why, in the words of whoever decided.
     #[rkyv(with = InlineAsBox)]
     pub reason: &'a str,
 }
@@ -301,6 +348,10 @@ pub enum Entry<'a> {
     Recovered(Recovered),
     /// See [`Admin`].
     Admin(Admin<'a>),
+    /// See [`Held`].
+    Held(Held<'a>),
+    /// See [`Decided`].
+    Decided(Decided<'a>),
 }
 
 impl Entry<'_> {
@@ -313,6 +364,8 @@ impl Entry<'_> {
             Self::Denied(_) => EntryKind::Denied,
             Self::Recovered(_) => EntryKind::Recovered,
             Self::Admin(_) => EntryKind::Admin,
+            Self::Held(_) => EntryKind::Held,
+            Self::Decided(_) => EntryKind::Decided,
         }
     }
 
@@ -328,6 +381,11 @@ impl Entry<'_> {
             }
             Self::Recovered(recovered) => encode(recovered, out),
             Self::Admin(admin) => encode(&cut_admin(admin), out),
+            Self::Held(held) => encode(&Held { call: cut_intent(&held.call), ..*held }, out),
+            Self::Decided(decided) => {
+                let [by, reason] = [decided.by, decided.reason].map(|text| cut(text, limits::JOURNAL_TEXT_MAX));
+                encode(&Decided { by, reason, ..*decided }, out)
+            }
         }
     }
 }

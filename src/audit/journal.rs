@@ -1,6 +1,6 @@
 //! The writer of one shard: entries go into the ring at once, by copying; the drain task makes them durable.
 
-use super::entry::{self, Boot, Denied, Entry, Intent, Outcome};
+use super::entry::{self, Boot, Decided, Denied, Entry, Held, Intent, Outcome};
 use super::open::{fresh_ring, open_files, own_ring, remove_ring};
 use super::recover::{self, Resume};
 use super::ring::{RING_HEAD, Ring};
@@ -209,8 +209,29 @@ impl Journal {
     /// # Errors
     /// As [`Journal::intent`]; the refusal stands all the same.
     pub fn denied(&self, denied: &Denied<'_>) -> Result<Seq> {
+        self.aside(&Entry::Denied(denied.clone()))
+    }
+
+    /// Records that a call was held for an approval.
+    ///
+    /// # Errors
+    /// As [`Journal::intent`]; the call must not be answered then.
+    pub fn held(&self, held: &Held<'_>) -> Result<Seq> {
+        self.aside(&Entry::Held(held.clone()))
+    }
+
+    /// Records what became of an approval.
+    ///
+    /// # Errors
+    /// As [`Journal::intent`]; no call may be made with the approval then.
+    pub fn decided(&self, decided: &Decided<'_>) -> Result<Seq> {
+        self.aside(&Entry::Decided(decided.clone()))
+    }
+
+    /// An entry that no outcome follows; the room of those that will is left alone.
+    fn aside(&self, entry: &Entry<'_>) -> Result<Seq> {
         let reserve = self.writer.borrow().outstanding * limits::JOURNAL_OUTCOME_BYTES;
-        self.append(&Entry::Denied(denied.clone()), reserve)
+        self.append(entry, reserve)
     }
 
     /// Records what somebody did through the admin API.

@@ -31,8 +31,8 @@ mod writer;
 
 pub use drain::Commit;
 pub use entry::{
-    Act, Admin, Boot, Denied, Digest, Digester, Ended, Entry, EntryKind, Era, Intent, Outcome, Recovered, Status,
-    digest,
+    Act, Admin, Boot, Decided, Denied, Digest, Digester, Ended, Entry, EntryKind, Era, Held, Intent, Outcome,
+    Recovered, Status, digest,
 };
 pub use frame::LogId;
 pub use journal::{Journal, JournalSpec, JournalStats};

@@ -1,7 +1,7 @@
 //! Records as text for terminals and as JSON lines. Whatever came from outside is shown with control, bidirectional
 //! and invisible characters escaped, so that an entry can neither move the cursor nor look like another.
 
-use super::entry::{Denied, Entry, Intent, Outcome, hex_text};
+use super::entry::{Decided, Denied, Entry, Held, Intent, Outcome, hex_text};
 use super::read::Record;
 use crate::base::phase::Phase;
 use std::fmt::Write as _;
@@ -40,7 +40,11 @@ fn value(text: &str) -> String {
 
 /// The time of a record in UTC with milliseconds.
 fn time(record: &Record) -> String {
-    let ms = i64::try_from(record.time().0).unwrap_or(i64::MAX);
+    stamp(record.time().0)
+}
+
+fn stamp(wall_ms: u64) -> String {
+    let ms = i64::try_from(wall_ms).unwrap_or(i64::MAX);
     let stamp = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
     format!("{stamp:.3}")
 }
@@ -93,6 +97,18 @@ fn fields(entry: &Entry<'_>, put: &mut dyn FnMut(&str, &str)) {
         Entry::Denied(Denied { call, reason }) => {
             put("reason", reason);
             call_fields(call, put);
+        }
+        Entry::Held(Held { call, approval, expires_ms }) => {
+            put("approval", approval);
+            put("expires", &stamp(*expires_ms));
+            call_fields(call, put);
+        }
+        Entry::Decided(Decided { approval, held, held_shard, decision, by, reason }) => {
+            put("approval", approval);
+            put("decision", decision);
+            put("by", by);
+            put("reason", reason);
+            put("held", &format!("s{held_shard}#{held}"));
         }
         Entry::Outcome(ended) => {
             put("intent", &ended.intent.to_string());

@@ -93,6 +93,30 @@ fn a_ring_is_recovered_whole_into_segments_that_have_become_smaller() {
 }
 
 #[test]
+fn a_held_call_and_its_decision_read_back_as_they_were_written() {
+    let root = tempfile::tempdir().unwrap();
+    let journal = Journal::open(spec(root.path())).unwrap();
+    let (long, approval) = ("r".repeat(400), "abcdefghijklmnop");
+    let held = Held { call: Intent { verdict: "hold", ..some_intent() }, approval, expires_ms: 1_790_000_000_000 };
+    let seq = journal.held(&held).unwrap();
+    let decided = Decided { approval, held: seq.0, held_shard: 0, decision: "denied", by: "cli:eve", reason: &long };
+    let decision = journal.decided(&decided).unwrap();
+    journal.intent(&Intent { parent: decision.0, ..some_intent() }).unwrap();
+    drop(journal);
+    assert_eq!(kinds(root.path()), ["boot", "held", "decided", "intent"]);
+    let mut log = place(root.path()).read(SHARD).unwrap();
+    let mut entries = std::iter::from_fn(|| log.next().unwrap()).skip(1);
+    let [first, second, third] = std::array::from_fn(|_| entries.next().unwrap());
+    assert_eq!(first.entry().unwrap(), Entry::Held(held));
+    assert_eq!(second.entry().unwrap(), Entry::Decided(Decided { reason: &long[..256], ..decided }));
+    for words in ["held approval=abcdefghijklmnop expires=2026-09-21T14:13:20.000Z verdict=hold", " tool="] {
+        assert!(render::line(&first).contains(words), "{}", render::line(&first));
+    }
+    assert!(render::line(&second).contains("decided approval=abcdefghijklmnop decision=denied by=cli:eve reason=rr"));
+    assert!(render::json(&third).contains(&format!("\"parent\":{}", decision.0)));
+}
+
+#[test]
 fn a_clean_end_recovers_nothing() {
     let root = tempfile::tempdir().unwrap();
     write_log(root.path(), 1);

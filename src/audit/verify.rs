@@ -88,7 +88,7 @@ impl Check {
                 }
             }
             Entry::Denied(_) => self.report.denied += 1,
-            Entry::Recovered(_) | Entry::Admin(_) => {}
+            Entry::Recovered(_) | Entry::Admin(_) | Entry::Held(_) | Entry::Decided(_) => {}
         }
         Ok(())
     }

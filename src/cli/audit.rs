@@ -87,6 +87,9 @@ pub struct Filter {
     /// Only calls of this tool (its exposed name)
     #[arg(long, value_name = "NAME")]
     pub tool: Option<String>,
+    /// Only entries that name this approval
+    #[arg(long, value_name = "ID")]
+    pub approval: Option<String>,
 }
 
 /// An entry's kind on the command line.
@@ -99,6 +102,8 @@ pub enum KindName {
     Denied,
     Recovered,
     Admin,
+    Held,
+    Decided,
 }
 
 impl KindName {
@@ -110,6 +115,8 @@ impl KindName {
             Self::Denied => EntryKind::Denied,
             Self::Recovered => EntryKind::Recovered,
             Self::Admin => EntryKind::Admin,
+            Self::Held => EntryKind::Held,
+            Self::Decided => EntryKind::Decided,
         }
     }
 }
@@ -120,6 +127,7 @@ impl Filter {
         let call = match &entry {
             Entry::Intent(intent) => Some(intent),
             Entry::Denied(denied) => Some(&denied.call),
+            Entry::Held(held) => Some(&held.call),
             _ => None,
         };
         let is = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|w| found == Some(w));
@@ -127,10 +135,20 @@ impl Filter {
             && is(&self.key, call.map(|call| call.key))
             && is(&self.server, call.map(|call| call.server))
             && is(&self.tool, call.map(|call| call.tool))
+            && is(&self.approval, approval_of(&entry))
     }
 
     fn is_empty(&self) -> bool {
-        self.kind.is_none() && self.key.is_none() && self.server.is_none() && self.tool.is_none()
+        self.kind.is_none() && [&self.key, &self.server, &self.tool, &self.approval].into_iter().all(Option::is_none)
+    }
+}
+
+/// The approval that an entry names.
+fn approval_of<'a>(entry: &Entry<'a>) -> Option<&'a str> {
+    match entry {
+        Entry::Held(held) => Some(held.approval),
+        Entry::Decided(decided) => Some(decided.approval),
+        _ => None,
     }
 }
 

@@ -26,7 +26,7 @@ pub use key::{Anonymous, KeyEntry, KeyRing, Principal, Refusal, VirtualKey};
 pub use limits::{ChainId, Charged, Limits, LimitsBuilder, Permit, Refused};
 pub use meter::{Allowance, Bound, Exceeded, Level, Meter, Period, Rate};
 pub use pepper::Pepper;
-pub use switches::{Stopped, Switch, Switches};
 pub use plea::{Decision, Hold, Pending, Plea, Standing, Wish};
+pub use switches::{Stopped, Switch, Switches};
 pub use token::{Credential, Mac, Presented, Token};
 pub use tree::{Customer, Team};
