@@ -29,6 +29,8 @@ pub struct Diff {
     pub anonymous: bool,
     /// Whether teams, customers or limits of tools and servers have changed.
     pub levels: bool,
+    /// Whether the rules of approvals have changed.
+    pub approvals: bool,
     /// Settings that apply from now on.
     pub settings: Vec<&'static str>,
     /// Settings that apply only after a restart.
@@ -39,7 +41,8 @@ impl Diff {
     /// What changes when `new` takes the place of `old`.
     pub fn between(old: &Compiled, new: &Compiled) -> Self {
         let (anonymous, levels) = (old.anonymous != new.anonymous, old.levels != new.levels);
-        let mut diff = Self { anonymous, levels, ..Self::default() };
+        let approvals = old.approvals != new.approvals;
+        let mut diff = Self { anonymous, levels, approvals, ..Self::default() };
         diff.servers(old, new);
         diff.keys(old, new);
         diff.settings(&old.settings, &new.settings);
@@ -83,6 +86,7 @@ impl Diff {
             ("listen.allowed_hosts", old.listen.hosts != new.listen.hosts),
             ("listen.allowed_origins", old.listen.origins != new.listen.origins),
             ("listen.tls", old.listen.tls.is_some() && new.listen.tls.is_some() && old.listen.tls != new.listen.tls),
+            ("approval.page_url", old.approval_page != new.approval_page),
             ("limits", old.limits != new.limits),
         ];
         let restart = [
@@ -133,6 +137,7 @@ impl fmt::Display for Diff {
             ("keys changed", ids(&self.keys_changed)),
             ("anonymous", if self.anonymous { "changed".into() } else { String::new() }),
             ("teams and limits", if self.levels { "changed".into() } else { String::new() }),
+            ("approvals", if self.approvals { "changed".into() } else { String::new() }),
             ("settings changed", self.settings.join(", ")),
             ("needs a restart", self.restart.join(", ")),
         ];

@@ -5,6 +5,7 @@
 
 use crate::base::limits;
 pub use crate::config::admins::AdminToken;
+pub use crate::config::approval::{Approval, ApprovalRule, Need};
 pub use crate::config::callers::{Anonymous, Customer, Key, Team, ToolLimit};
 pub use crate::config::oauth::{Grant, Oauth, TokenEndpointAuth};
 use schemars::JsonSchema;
@@ -45,6 +46,8 @@ pub struct Config {
     /// Limits of tools, whoever calls them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_limits: Vec<ToolLimit>,
+    /// Which tool calls are held until somebody approves them.
+    pub approval: Approval,
     /// The MCP servers behind the gate, by name: 1 to 32 of `a-z`, `0-9` and `-`. The name prefixes their tools
     /// (`name__tool`). Lists are in the order written here.
     pub servers: BTreeMap<String, Server>,

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admins;
+mod approval;
 mod callers;
 mod compile;
 mod diff;

@@ -21,6 +21,8 @@ pub struct Settings {
     pub state: StateDir,
     /// The journal's places and times.
     pub journal: JournalSettings,
+    /// Page where approvals are decided; `{id}` in it stands for the approval's.
+    pub approval_page: Option<Box<str>>,
 }
 
 /// The data listener.

@@ -12,7 +12,8 @@ use crate::config::compile::Compiled;
 use crate::config::settings::Settings;
 use crate::mcp::vendor;
 use crate::policy::{
-    Allowance, Anonymous, KeyEntry, KeyRing, Level, Limits, LimitsBuilder, Pepper, Stopped, Switches, Team, VirtualKey,
+    Allowance, Anonymous, Approvals, KeyEntry, KeyRing, Level, Limits, LimitsBuilder, Pepper, Stopped, Switches, Team,
+    VirtualKey,
 };
 use crate::upstream::spec::ServerSpec;
 use std::collections::{BTreeMap, HashMap};
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub limits: Arc<Limits>,
     /// What is switched off.
     pub switches: Arc<Switches>,
+    /// Which tools need an approval.
+    pub approvals: Arc<Approvals>,
     views: Arc<Views>,
     /// What the catalogue was built from, to tell whether the next snapshot can share it.
     sources: Arc<Vec<ServerList>>,
@@ -80,6 +83,7 @@ impl Snapshot {
             grants: granted.clone(),
             granted,
             switches: Arc::default(),
+            approvals: Arc::new(Approvals::compile(&compiled.approvals, &catalog)),
             catalog,
             sources,
         };

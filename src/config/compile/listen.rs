@@ -21,7 +21,8 @@ pub(crate) fn settings(written: &Config, lookup: &Lookup, notes: &mut Notes<'_>)
     let journal = journal(&written.journal, &state, lookup, notes);
     let listen = listen(&written.listen, lookup, notes);
     let admin = admin(written, listen.address, notes);
-    Settings { listen, admin, runtime: runtime(written), limits: limits(written), state, journal }
+    let approval_page = super::approval::page(written, notes);
+    Settings { listen, admin, runtime: runtime(written), limits: limits(written), state, journal, approval_page }
 }
 
 fn listen(written: &Listen, lookup: &Lookup, notes: &mut Notes<'_>) -> ListenSettings {

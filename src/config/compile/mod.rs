@@ -1,5 +1,6 @@
 //! As written → checked: references read, every value looked at, all findings at once.
 
+mod approval;
 pub(crate) mod keys;
 pub(crate) mod levels;
 mod listen;
@@ -21,7 +22,7 @@ use crate::config::objects::Objects;
 use crate::config::report::Report;
 use crate::config::settings::Settings;
 use crate::config::state::{PEPPER_LEN, StateDir};
-use crate::policy::{Switches, VirtualKey};
+use crate::policy::{ApprovalRules, Switches, VirtualKey};
 use crate::rt::disk;
 use crate::rt::random;
 use crate::upstream::spec::ServerSpec;
@@ -71,6 +72,8 @@ pub struct Compiled {
     pub switches: Arc<Switches>,
     /// Who may use the admin API over TCP.
     pub admin_tokens: Vec<AdminHolder>,
+    /// Which tools need an approval.
+    pub approvals: Arc<ApprovalRules>,
     /// What somebody should look at.
     pub warnings: Report,
     pub(crate) pepper: Pepper,
@@ -125,6 +128,7 @@ impl Compiled {
         let servers = servers::compile(&written, lookup, &mut notes);
         let admin_tokens = admins::compile(&written, &mut notes);
         let anonymous = keys::anonymous(&written, &mut notes);
+        let approvals = Arc::new(approval::compile(&written, &mut notes));
         warn_of_open_secrets(path, &written, &mut notes);
         let Callers { levels, mut keys, stored } =
             Callers::compile(&written, (&document, index), (&settings.state, purpose), &mut report);
@@ -148,6 +152,7 @@ impl Compiled {
             levels,
             switches,
             admin_tokens,
+            approvals,
             warnings,
             pepper,
             stored,
