@@ -13,7 +13,7 @@ use tollgate::catalog::{Catalog, Door, Grant, Grants, ListKind, Pattern, ServerL
 use tollgate::mcp::list::{self, Around};
 use tollgate::mcp::model::Model;
 use tollgate::mcp::revision::Era;
-use tollgate::policy::{Asked, Verdict};
+use tollgate::policy::{Approvals, Asked, Verdict};
 
 /// What one snapshot knows of tools, for a key that may call those of every other server.
 pub(crate) struct Tools {
@@ -22,6 +22,7 @@ pub(crate) struct Tools {
     everything: GrantId,
     half: Grant,
     views: Views,
+    approvals: Approvals,
     model: Model,
     /// Every tool's name as clients send it, in the catalogue's order.
     names: Vec<String>,
@@ -45,7 +46,8 @@ impl Tools {
         let everything = grants.intern(everything);
         let names = catalog.tools().iter().map(|tool| tool.exposed().to_owned()).collect();
         let views = Views::new(&grants);
-        let tools = Self { catalog, grants, everything, half, views, model: Model::new("1.0.0", None), names };
+        let (approvals, model) = (Approvals::default(), Model::new("1.0.0", None));
+        let tools = Self { catalog, grants, everything, half, views, approvals, model, names };
         tools.answer();
         tools
     }
@@ -53,7 +55,7 @@ impl Tools {
     /// Asks for every tool of the catalogue by its name; how many of them may be called.
     pub(crate) fn decide_all(&self) -> usize {
         let allowed = |name: &&String| {
-            let asked = Asked { name, door: Door::All, grant: &self.half, narrowing: None };
+            let asked = Asked { name, door: Door::All, grant: &self.half, narrowing: None, approvals: &self.approvals };
             matches!(asked.admit(&self.catalog).verdict, Verdict::Allow(_))
         };
         self.names.iter().filter(allowed).count()

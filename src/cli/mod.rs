@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage (clap's), 78 wrong configuration (`EX_CONFIG`).
 
 mod admin;
+mod approval;
 mod audit;
 mod authorize;
 mod bounds;
@@ -76,6 +77,8 @@ pub enum Command {
     Server(switch::ServerArgs),
     /// Make tokens for the admin API
     Admin(admin::AdminArgs),
+    /// List, show, approve and deny calls that wait for an approval
+    Approval(approval::ApprovalArgs),
     /// Print the tools of the last good lists, or those that a key sees
     Tools(tools::ToolsArgs),
     /// Say why a key may use a tool, or why not; asks no server and changes nothing
@@ -121,6 +124,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Tool(args) => switch::run_tool(args, &config),
         Command::Server(args) => switch::run_server(args, &config),
         Command::Admin(args) => admin::run(args, &config),
+        Command::Approval(args) => approval::run(args, &config),
         Command::Tools(args) => tools::run(args, &config),
         Command::Explain(args) => explain::run(args, &config),
         Command::Policy(args) => policy::run(args, &config),

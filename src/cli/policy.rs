@@ -29,7 +29,7 @@ pub struct PolicyArgs {
 
 #[derive(Debug, Subcommand)]
 enum PolicyCommand {
-    /// Hold the configuration against tests: `[[test]]` with name, key, tool, and expect = "allow" or "deny"
+    /// Hold the configuration against tests: `[[test]]` with name, key, tool, and expect = "allow", "hold" or "deny"
     Test {
         /// Files of tests
         #[arg(required = true, value_name = "FILE")]
@@ -60,6 +60,7 @@ struct Test {
 #[serde(rename_all = "lowercase")]
 enum Expected {
     Allow,
+    Hold,
     Deny,
 }
 
@@ -169,7 +170,7 @@ fn check<'a>(test: &'a Test, at: (usize, usize), notes: &mut Notes<'_>) -> Optio
         notes.error(&field("name"), what, "give it one of `tool`, `prompt` and `resource`");
     }
     if test.expect.is_none() {
-        notes.error(&field("name"), "the test expects nothing", "write `expect = \"allow\"` or `expect = \"deny\"`");
+        notes.error(&field("name"), "the test expects nothing", "write `expect = \"allow\"`, `\"hold\"` or `\"deny\"`");
     }
     if let Some(reason) = &test.reason {
         check_reason(reason, test.expect, &field("reason"), notes);
@@ -186,7 +187,7 @@ fn check_reason(reason: &str, expected: Option<Expected>, place: &[Step<'_>], no
             None => format!("known here: {}", REASONS.join(", ")),
         };
         notes.error(place, "nothing is denied for this reason", help);
-    } else if expected == Some(Expected::Allow) {
+    } else if expected.is_some_and(|expected| expected != Expected::Deny) {
         notes.error(place, "what is allowed has no reason", "remove it, or expect `deny`");
     }
 }
@@ -194,14 +195,15 @@ fn check_reason(reason: &str, expected: Option<Expected>, place: &[Step<'_>], no
 impl Checked<'_> {
     fn holds(&self, case: &Case<'_>) -> bool {
         match (self.expected, case.explanation.denied) {
-            (Expected::Allow, denied) => denied.is_none(),
+            (Expected::Allow, _) => case.explanation.verdict() == "allow",
+            (Expected::Hold, _) => case.explanation.verdict() == "hold",
             (Expected::Deny, denied) => denied.is_some_and(|found| self.reason.is_none_or(|reason| reason == found)),
         }
     }
 
     /// Warns of a denial that holds because nothing is there: a name written wrong would never be found out.
     fn note_if_hollow(&self, case: &Case<'_>, notes: &mut Notes<'_>) {
-        if self.expected == Expected::Allow || self.reason.is_some() {
+        if self.expected != Expected::Deny || self.reason.is_some() {
             return;
         }
         let noun = self.about.0.noun();
@@ -222,6 +224,7 @@ impl Checked<'_> {
         let line = document.line(&[Step::Key("test"), Step::Index(self.at.1), Step::Key("name")]);
         let expected = match (self.expected, self.reason) {
             (Expected::Allow, _) => "allow".to_owned(),
+            (Expected::Hold, _) => "hold".to_owned(),
             (Expected::Deny, None) => "deny".to_owned(),
             (Expected::Deny, Some(reason)) => format!("deny ({reason})"),
         };
@@ -240,9 +243,10 @@ mod tests {
 
     const CONFIG: &str = "state.directory = \"s\"\n[servers.a]\nurl = \"http://127.0.0.1\"\n[[keys]]\nid = \"k\"\n\
                           mac = \"a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0\"\n\
-                          allow = [\"a/read\"]\n";
+                          allow = [\"a/read\", \"a/wipe\"]\n";
     const LIST: &str = r#"{"server":"a","era":"modern","fetched_at_ms":1,"tools":[
-        {"name":"read","inputSchema":{"type":"object"}},{"name":"write","inputSchema":{"type":"object"}}]}"#;
+        {"name":"read","inputSchema":{"type":"object"}},{"name":"write","inputSchema":{"type":"object"}},
+        {"name":"wipe","inputSchema":{"type":"object"},"annotations":{"destructiveHint":true}}]}"#;
 
     /// What comes of these tests: what was printed with the warnings, or the findings.
     fn outcome(tests: &str) -> Result<(String, usize, Vec<String>), String> {
@@ -271,29 +275,31 @@ mod tests {
     fn tests_pass_or_are_told_with_their_place() {
         let good = [
             "tool = \"a__read\"\nexpect = \"allow\"",
+            "tool = \"a/wipe\"\nexpect = \"hold\"",
             "tool = \"a/write\"\nexpect = \"deny\"\nreason = \"not_granted\"",
             "tool = \"a__no\"\nexpect = \"deny\"\nreason = \"unknown_tool\"",
             "prompt = \"a/p\"\nexpect = \"deny\"\nreason = \"not_granted\"",
         ];
         let all: String = good.iter().map(|more| one(more)).collect();
-        assert_eq!(outcome(&all), Ok(("4 passed, 0 failed\n".into(), 0, vec![])));
+        assert_eq!(outcome(&all), Ok(("5 passed, 0 failed\n".into(), 0, vec![])));
         let bad = format!(
             "{}{}{}",
             one("tool = \"a__write\"\nexpect = \"allow\""),
             one("tool = \"a__write\"\nexpect = \"deny\"\nreason = \"expired\""),
             one("tool = \"a__read\"\nexpect = \"deny\""),
-        );
+        ) + &one("tool = \"a__wipe\"\nexpect = \"allow\"");
         let (text, failed, _) = outcome(&bad).unwrap();
-        assert_eq!(failed, 3);
+        assert_eq!(failed, 4);
         for words in [
             "FAILED p.toml:2: n: expected allow, found deny (not_granted)\n    deny (not_granted): key k may not see",
             "    grant  no pattern in `allow` covers it",
             "FAILED p.toml:7: n: expected deny (expired), found deny (not_granted)\n",
             "FAILED p.toml:13: n: expected deny, found allow\n",
+            "FAILED p.toml:18: n: expected allow, found hold\n",
         ] {
             assert!(text.contains(words), "`{words}` is not in {text}");
         }
-        assert!(text.ends_with("\n0 passed, 3 failed\n"), "{text}");
+        assert!(text.ends_with("\n0 passed, 4 failed\n"), "{text}");
     }
 
     #[test]

@@ -3,11 +3,14 @@
 use crate::audit::{Act, Journal, JournalSpec, Store};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{Epoch, ShardId};
-use crate::base::limits::{MAILBOX_MAX, RING_ENTRIES};
+use crate::base::limits::{APPROVAL_REQUESTS_MAX, MAILBOX_MAX, RING_ENTRIES};
 use crate::cli::Failure;
 use crate::config::settings::Settings;
 use crate::config::{Compiled, Purpose, Snapshot};
-use crate::control::{Control, Fleet, Health, Lists, Readings, ShardState, Signals, listen_admin, notify_ready};
+use crate::control::{
+    Approvals, Control, Fleet, Health, Lists, Readings, ShardState, Signals, listen_admin, notify_ready,
+};
+use crate::policy::{Decision, Plea, Standing};
 use crate::rt::mailbox::{Parcel, Sender, mailbox};
 use crate::rt::probe::probe;
 use crate::rt::shard::{Driver, ShardSpec, allow_open_files, choose, cores, spawn_shard};
@@ -15,7 +18,7 @@ use crate::rt::{net, random};
 use crate::shard::messages::ToShard;
 use crate::shard::{self, ShardArgs};
 use crate::telemetry::{ServerTable, ShardMetrics};
-use crate::upstream::credential::Standing;
+use crate::upstream::credential;
 use crate::upstream::discover::Report;
 use crate::upstream::leg::Verdict;
 use crate::wire::tls::ServerIdentity;
@@ -83,8 +86,9 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
     let admin =
         TcpListener::bind(settings.admin).await.map_err(|e| cannot_listen("admin.address", settings.admin, &e))?;
     let socket = listen_admin(&settings.state)?;
-    let (reports, inbox) = mpsc::channel(REPORTS_MAX);
-    let mut start = Start::new(&compiled, reports)?;
+    let ((reports, news), (plead, pleas)) = (mpsc::channel(REPORTS_MAX), mpsc::channel(APPROVAL_REQUESTS_MAX));
+    let approvals = Approvals::open(&settings.state)?;
+    let mut start = Start::new(&compiled, reports, plead)?;
     settings.state.write_pid()?;
     wait_until_free(settings.listen.address).await?;
     let listen = start.shards(&settings)?;
@@ -93,9 +97,9 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
     notify_ready("serving");
     let ended = ended(std::mem::take(&mut start.threads));
     let Start { lists, snapshot, fleet, readings, .. } = start;
-    let control = Control::new(compiled, lists, snapshot, fleet, readings);
+    let control = Control::new(compiled, lists, snapshot, (fleet, readings), approvals);
     let control = control.when_settled(move || settled(&serving));
-    let outcome = control.run((admin, socket), signals, inbox, ended).await;
+    let outcome = control.run((admin, socket), signals, (news, pleas), ended).await;
     let _ = std::fs::remove_file(settings.state.admin_socket());
     settings.state.remove_pid();
     outcome
@@ -114,12 +118,13 @@ struct Start {
     sealing: [u8; 32],
     identity: Option<Arc<ServerConfig>>,
     reports: mpsc::Sender<Report>,
+    plead: mpsc::Sender<Plea>,
     store: Arc<Store>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Start {
-    fn new(compiled: &Compiled, reports: mpsc::Sender<Report>) -> Result<Self> {
+    fn new(compiled: &Compiled, reports: mpsc::Sender<Report>, plead: mpsc::Sender<Plea>) -> Result<Self> {
         let settings = &compiled.settings;
         let driver = driver(settings)?;
         let cores = cores()?;
@@ -154,6 +159,7 @@ impl Start {
             sealing,
             identity,
             reports,
+            plead,
             store,
             threads,
         })
@@ -190,7 +196,7 @@ impl Start {
     }
 
     fn args(&self, settings: &Settings, id: ShardId, listen: SocketAddr, mailbox: Parcel<ToShard>) -> ShardArgs {
-        let (health, reports) = (self.readings.health.clone(), self.reports.clone());
+        let (health, reports, pleas) = (self.readings.health.clone(), self.reports.clone(), self.plead.clone());
         ShardArgs {
             id,
             listen,
@@ -207,6 +213,7 @@ impl Start {
                     tracing::warn!("news of a server were lost: control lags behind");
                 }
             }),
+            plead: Arc::new(move |plea| pleas.try_send(plea).is_ok()),
             beat: Arc::new(move |id, records| {
                 health.enter(id, if records { ShardState::Serving } else { ShardState::Poisoned });
             }),
@@ -230,6 +237,14 @@ impl Shards {
             }
         }
     }
+
+    /// A full mailbox loses the message: whoever waits for it gives up in time, and control records again.
+    fn tell_one(&self, shard: ShardId, message: ToShard) {
+        let sent = self.0.get(usize::from(shard.0)).map(|mailbox| mailbox.try_send(message));
+        if !matches!(sent, Some(Ok(()))) {
+            tracing::error!(shard = shard.0, "word about an approval was lost: the shard's mailbox is full");
+        }
+    }
 }
 
 impl Fleet for Shards {
@@ -241,7 +256,7 @@ impl Fleet for Shards {
         self.tell(|| ToShard::Learned(server.into(), verdict));
     }
 
-    fn credential(&self, server: &str, standing: &Standing) {
+    fn credential(&self, server: &str, standing: &credential::Standing) {
         self.tell(|| ToShard::Credential(server.into(), Box::new(standing.clone())));
     }
 
@@ -249,12 +264,20 @@ impl Fleet for Shards {
         self.tell(|| ToShard::Identity(identity.clone()));
     }
 
-    fn record(&self, act: Act) {
+    fn record_act(&self, act: Act) {
         let who = act.who.clone();
         let sent = self.0.first().map(|mailbox| mailbox.try_send(ToShard::Act(act.into())));
         if !matches!(sent, Some(Ok(()))) {
             tracing::error!(who = &*who, "a change by the admin API is not recorded: the shard's mailbox is full");
         }
+    }
+
+    fn stand(&self, shard: ShardId, number: u64, standing: Standing) {
+        self.tell_one(shard, ToShard::Standing(number, Box::new(standing)));
+    }
+
+    fn record_decision(&self, shard: ShardId, decision: Decision) {
+        self.tell_one(shard, ToShard::Decided(Box::new(decision)));
     }
 
     fn drain(&self) {

@@ -4,6 +4,7 @@
 
 mod admin;
 mod api;
+mod approvals;
 mod fleet;
 mod health;
 mod lifecycle;
@@ -15,6 +16,7 @@ mod socket;
 mod works;
 
 pub use admin::Readings;
+pub use approvals::Approvals;
 pub use fleet::Fleet;
 pub use health::{Health, ShardState};
 pub use lifecycle::{Signals, notify_ready};
@@ -29,6 +31,7 @@ use crate::control::lifecycle::Ask;
 use crate::control::oauth::Keeper;
 use crate::control::orders::{Order, Orders};
 use crate::control::works::{Done, Works};
+use crate::policy::Plea;
 use crate::telemetry::{ShardMetrics, events};
 use crate::upstream::discover::{News, Report};
 use std::collections::{BTreeSet, HashSet};
@@ -65,6 +68,7 @@ pub struct Control<F> {
     desk: Desk,
     orders: Orders,
     works: Works,
+    approvals: Approvals,
     /// When the reports gathered so far become a snapshot.
     due: Option<Instant>,
     /// Servers that have not been heard of yet.
@@ -82,6 +86,8 @@ enum Turn {
     Worked(Done),
     Reported(Report),
     Obtained(Box<oauth::Done>),
+    Pleaded(Plea),
+    MayBeDecided,
     Gathered,
     MaySettle,
     Looked,
@@ -90,7 +96,13 @@ enum Turn {
 
 impl<F: Fleet> Control<F> {
     /// Takes over what the process started with.
-    pub fn new(compiled: Compiled, lists: Lists, snapshot: Arc<Snapshot>, fleet: F, readings: Readings) -> Self {
+    pub fn new(
+        compiled: Compiled,
+        lists: Lists,
+        snapshot: Arc<Snapshot>,
+        (fleet, readings): (F, Readings),
+        approvals: Approvals,
+    ) -> Self {
         let silent = compiled.servers.iter().map(|server| server.name.clone()).collect();
         let (tell, obtained) = mpsc::channel(DONE_MAX);
         let tokens = Keeper::new(compiled.settings.state.clone(), tell);
@@ -109,6 +121,7 @@ impl<F: Fleet> Control<F> {
             desk,
             orders,
             works: Works::default(),
+            approvals,
             due: None,
             silent,
             settled: None,
@@ -130,7 +143,7 @@ impl<F: Fleet> Control<F> {
         mut self,
         (admin, socket): (TcpListener, UnixListener),
         mut signals: Signals,
-        mut reports: Receiver<Report>,
+        (mut reports, mut pleas): (Receiver<Report>, Receiver<Plea>),
         ended: impl Future<Output = ()>,
     ) -> Result<()> {
         let mut ended = std::pin::pin!(ended);
@@ -140,13 +153,15 @@ impl<F: Fleet> Control<F> {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            let due = self.due;
+            let (due, decided) = (self.due, self.approvals.due());
             let turn = tokio::select! {
                 ask = signals.next() => Turn::Asked(ask),
                 Some(order) = self.orders.inbox.recv() => Turn::Ordered(order),
                 done = self.works.done() => Turn::Worked(done),
                 Some(report) = reports.recv() => Turn::Reported(report),
                 Some(done) = self.obtained.recv() => Turn::Obtained(done.into()),
+                Some(plea) = pleas.recv() => Turn::Pleaded(plea),
+                () = gathered(decided) => Turn::MayBeDecided,
                 () = gathered(due) => Turn::Gathered,
                 () = sleep(SETTLE_LOOK), if self.may_settle() => Turn::MaySettle,
                 _ = looks.tick() => Turn::Looked,
@@ -160,6 +175,8 @@ impl<F: Fleet> Control<F> {
                 Turn::Reported(report) => self.hear(report),
                 Turn::Obtained(done) => self.tokens.settle(*done, &self.fleet),
                 Turn::Gathered => drop(self.publish()),
+                Turn::Pleaded(plea) => self.plead(plea),
+                Turn::MayBeDecided => self.look_at_approvals(),
                 Turn::MaySettle => self.settle(),
                 Turn::Looked => self.look(),
                 Turn::Ended => return Err(Error::new(Kind::Internal, "the shards stopped by themselves; see the log")),

@@ -161,7 +161,7 @@ impl<F: Fleet> Control<F> {
         match order {
             Order::Switch(switch, off, reply) => drop(reply.send(self.switch(&switch, off))),
             Order::Reload(reply) => self.reload(Some(reply)),
-            Order::Record(act) => self.fleet.record(act),
+            Order::Record(act) => self.fleet.record_act(act),
         }
     }
 

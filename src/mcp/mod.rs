@@ -6,6 +6,7 @@
 //! | `inbound.rs` | what a POST is: modern, `initialize`, or a message of a session |
 //! | `question.rs` | what servers ask of clients, and the answers, in both eras |
 //! | `input.rs` | calls that need input: what is asked, and the request that comes again |
+//! | `approval.rs` | what a client is told of a call that waits for an approval |
 //! | `state.rs` | the sealed state of a call that waits for input |
 //! | `legacy.rs` | what a message of a legacy session asks for |
 //! | `refusal.rs` | what a refused message is answered: status, code, id |
@@ -26,6 +27,7 @@
 //! | `progress.rs` | which notifications of a call reach its client, under which token |
 //! | `trace.rs` | W3C trace context |
 
+pub mod approval;
 pub mod bridge;
 pub mod call;
 pub mod caps;

@@ -76,7 +76,7 @@ impl<'a> Folder<'a> {
     pub fn opened(&self, sealing: &Sealing, raw: &[u8], now: WallTime) -> Option<Box<[u8]>> {
         match state::open(sealing, &rpc::string(raw)?, &self.0, now).ok()? {
             Held::Inner(own) => Some(rpc::quoted(&own).into()),
-            Held::Park { .. } => None,
+            Held::Park { .. } | Held::Approval(_) | Held::Approved { .. } => None,
         }
     }
 }

@@ -7,18 +7,20 @@ use super::input::invalid_state;
 use super::seal::{Purpose, Reader, Sealing, Writer, sealed_len};
 use crate::base::clock::WallTime;
 use crate::base::error::Result;
-use crate::base::ids::{KeyId, ShardId};
+use crate::base::ids::{ApprovalId, KeyId, ShardId};
 use crate::base::limits::{REQUEST_STATE_MAX, SERVER_NAME_MAX, UPSTREAM_STATE_MAX};
 use sha2::{Digest as _, Sha256};
 
-/// Plain bytes before what is held: key, server, digest, expiry, kind.
-const HEAD_LEN: usize = 17 + 1 + SERVER_NAME_MAX + 16 + 8 + 1;
+/// Plain bytes before what is held: key, server, digest, expiry, kind, approval and round.
+const HEAD_LEN: usize = 17 + 1 + SERVER_NAME_MAX + 16 + 8 + 1 + 16 + 4;
 
 const _: () = assert!(sealed_len(HEAD_LEN + UPSTREAM_STATE_MAX) <= REQUEST_STATE_MAX);
 const _: () = assert!(SERVER_NAME_MAX <= u8::MAX as usize);
 
 const INNER: u8 = 0;
 const PARK: u8 = 1;
+const APPROVAL: u8 = 2;
+const APPROVED: u8 = 3;
 
 /// Which request it is, told again when it comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,32 @@ pub enum Held {
         /// Its number there.
         park: u64,
     },
+    /// A call that waits for an approval. It says which, and nothing of whether it was given.
+    Approval(ApprovalId),
+    /// The state that a modern server gave for a call that was made with an approval.
+    Approved {
+        /// How it was made, and goes on.
+        cleared: Cleared,
+        /// The server's state.
+        inner: Box<str>,
+    },
+}
+
+/// The approval that a call is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleared {
+    /// Which approval.
+    pub approval: ApprovalId,
+    /// How often it was used before for this call: with each answer of the client to its server once more.
+    pub round: u32,
+}
+
+impl Cleared {
+    /// The next round of the same call.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { round: self.round + 1, ..self }
+    }
 }
 
 /// The digest of a request: method, name or URI, raw arguments. The revision wants a retry to be the same request, and
@@ -61,10 +89,16 @@ pub fn digest(method: &str, name: &str, arguments: Option<&[u8]>) -> [u8; 16] {
 /// Seals a state that is good until `expires`: at most `REQUEST_STATE_MAX` characters, as what is held comes from
 /// `input.rs`, which bounds it.
 pub fn seal(sealing: &Sealing, asked: &Asked<'_>, expires: WallTime, held: &Held) -> String {
-    let mut out = Writer::new(HEAD_LEN + if let Held::Inner(inner) = held { inner.len() } else { 10 });
+    let inner = if let Held::Inner(inner) | Held::Approved { inner, .. } = held { inner.len() } else { 10 };
+    let mut out = Writer::new(HEAD_LEN + inner);
     out.text(asked.key.as_str()).text(asked.server).bytes(&asked.digest).bytes(&expires.0.to_le_bytes());
     match held {
         Held::Inner(inner) => out.bytes(&[INNER]).bytes(inner.as_bytes()),
+        Held::Approval(id) => out.bytes(&[APPROVAL]).bytes(id.as_str().as_bytes()),
+        Held::Approved { cleared: Cleared { approval, round }, inner } => {
+            out.bytes(&[APPROVED]).bytes(approval.as_str().as_bytes());
+            out.bytes(&round.to_le_bytes()).bytes(inner.as_bytes())
+        }
         Held::Park { shard, park } => out.bytes(&[PARK]).bytes(&shard.0.to_le_bytes()).bytes(&park.to_le_bytes()),
     };
     sealing.seal(Purpose::RequestState, out.finish())
@@ -90,8 +124,18 @@ fn decode(plain: &[u8], asked: &Asked<'_>, now: WallTime) -> Option<Held> {
             let shard = ShardId(u16::from_le_bytes(state.bytes()?));
             Some(Held::Park { shard, park: u64::from_le_bytes(state.bytes()?) })
         }
+        [APPROVAL] => Some(Held::Approval(approval(&mut state)?)),
+        [APPROVED] => {
+            let (approval, round) = (approval(&mut state)?, u32::from_le_bytes(state.bytes()?));
+            let inner = std::str::from_utf8(state.rest()).ok()?.into();
+            Some(Held::Approved { cleared: Cleared { approval, round }, inner })
+        }
         _ => None,
     }
+}
+
+fn approval(state: &mut Reader<'_>) -> Option<ApprovalId> {
+    ApprovalId::parse(std::str::from_utf8(&state.bytes::<16>()?).ok()?)
 }
 
 #[cfg(test)]
@@ -110,11 +154,16 @@ mod tests {
     #[test]
     fn what_was_sealed_opens_for_the_same_request() {
         let sealing = Sealing::new(&[1; 32]);
+        let approval = ApprovalId::from_entropy([9; 16]);
+        let cleared = Cleared { approval, round: 2 }.next();
+        assert_eq!(cleared.round, 3);
         for held in [
             Held::Inner("".into()),
             Held::Inner("s\u{0}✓".into()),
             Held::Inner("x".repeat(UPSTREAM_STATE_MAX).into()),
             Held::Park { shard: ShardId(7), park: u64::MAX },
+            Held::Approval(approval),
+            Held::Approved { cleared, inner: "x".repeat(UPSTREAM_STATE_MAX).into() },
         ] {
             let text = seal(&sealing, &asked(), EXPIRES, &held);
             assert!(text.len() <= REQUEST_STATE_MAX);

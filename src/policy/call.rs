@@ -1,5 +1,6 @@
 //! The pure part of a call: from the name a client sent to the tool it may use, the same for every door.
 
+use super::approval::Approvals;
 use super::decide::{Question, Verdict, decide};
 use crate::base::error::{Error, Kind};
 use crate::base::ids::ToolId;
@@ -19,6 +20,8 @@ pub struct Asked<'a> {
     pub grant: &'a Grant,
     /// What the request asked to be narrowed to, if it did.
     pub narrowing: Option<&'a Narrowing>,
+    /// Which tools need an approval.
+    pub approvals: &'a Approvals,
 }
 
 /// What came of it.
@@ -34,8 +37,8 @@ impl Asked<'_> {
     /// Resolves the name and decides.
     pub fn admit(&self, catalog: &Catalog) -> Admission {
         let tool = catalog.resolve(self.door, self.name, self.grant);
-        let (grant, narrowing, door) = (self.grant, self.narrowing, self.door);
-        let verdict = decide(&Question { catalog, grant, narrowing, door, tool });
+        let &Self { grant, narrowing, door, approvals, .. } = self;
+        let verdict = decide(&Question { catalog, grant, narrowing, door, tool, approvals });
         Admission { tool, verdict }
     }
 }
@@ -48,7 +51,7 @@ pub fn unknown_tool(name: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Reason;
+    use super::super::{ApprovalRule, ApprovalRules, Reason};
     use super::*;
     use crate::base::ids::ServerId;
     use crate::catalog::{Pattern, plain};
@@ -57,7 +60,12 @@ mod tests {
         let catalog = plain(&[("a", &["read", "write"]), ("b", &["read"])]);
         let grant = Grant::compile(&[Pattern::parse("a/*").unwrap()], &catalog);
         let narrowing = Narrowing::parse(header).unwrap();
-        Asked { name, door, grant: &grant, narrowing: narrowing.as_ref() }.admit(&catalog).verdict
+        let rule = ApprovalRule { tools: [Pattern::parse("*/write").unwrap()].into(), required: true, expires_s: None };
+        let rules = ApprovalRules { rules: [rule].into(), ..ApprovalRules::default() };
+        let approvals = Approvals::compile(&rules, &catalog);
+        Asked { name, door, grant: &grant, narrowing: narrowing.as_ref(), approvals: &approvals }
+            .admit(&catalog)
+            .verdict
     }
 
     #[test]
@@ -71,7 +79,8 @@ mod tests {
             ("read", door, None, deny(Reason::NotGranted)),
             ("absent", Door::All, None, deny(Reason::UnknownTool)),
             ("a__read", Door::All, Some("a/write"), deny(Reason::Narrowed)),
-            ("a__write", Door::All, Some("a/write"), Verdict::Allow(ToolId(1))),
+            ("a__write", Door::All, Some("a/write"), Verdict::Hold(ToolId(1))),
+            ("a__write", Door::All, Some("a/read"), deny(Reason::Narrowed)),
             ("b__read", Door::All, Some("b/*"), deny(Reason::NotGranted)),
             ("a__read", Door::All, Some(""), deny(Reason::Narrowed)),
         ];

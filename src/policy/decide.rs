@@ -1,5 +1,6 @@
 //! The one decision, asked by every door: may this principal call this tool now. The order of the checks is fixed.
 
+use super::approval::Approvals;
 use crate::base::ids::ToolId;
 use crate::catalog::{Catalog, Door, Grant, Narrowing};
 
@@ -16,6 +17,8 @@ pub struct Question<'a> {
     pub door: Door,
     /// The tool the name stands for; nothing if it stands for none.
     pub tool: Option<ToolId>,
+    /// Which tools need an approval.
+    pub approvals: &'a Approvals,
 }
 
 /// The outcome of a decision.
@@ -23,6 +26,8 @@ pub struct Question<'a> {
 pub enum Verdict {
     /// The tool may be called.
     Allow(ToolId),
+    /// It may, with an approval of this very call.
+    Hold(ToolId),
     /// It may not.
     Deny(Reason),
 }
@@ -49,7 +54,7 @@ impl Reason {
     }
 }
 
-/// Decides. First the grant, then the request's own narrowing.
+/// Decides. First the grant, then the request's own narrowing, then whether it needs an approval.
 pub fn decide(question: &Question<'_>) -> Verdict {
     let Some(tool) = question.tool else { return Verdict::Deny(Reason::UnknownTool) };
     if !question.grant.allows(tool) {
@@ -59,5 +64,8 @@ pub fn decide(question: &Question<'_>) -> Verdict {
     if !question.narrowing.is_none_or(asked_for) {
         return Verdict::Deny(Reason::Narrowed);
     }
-    Verdict::Allow(tool)
+    match question.approvals.need(tool) {
+        None => Verdict::Allow(tool),
+        Some(_) => Verdict::Hold(tool),
+    }
 }

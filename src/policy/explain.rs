@@ -1,6 +1,7 @@
 //! Why somebody may use something or not: what the decision itself says, and beside it everything that led there.
 //! Nothing here decides; a test of `cli::explain` holds that what is told always agrees with the decision.
 
+use super::approval::{Approvals, Need};
 use super::call::Asked;
 use super::decide::{Reason, Verdict};
 use super::key::{KeyRing, Refusal};
@@ -24,6 +25,8 @@ pub struct Grounds<'a> {
     pub grants: &'a Grants,
     /// The meters in the way of calls.
     pub limits: &'a Limits,
+    /// Which tools need an approval.
+    pub approvals: &'a Approvals,
     /// What requests without a key may use, where they are taken.
     pub anonymous: Option<&'a Rights>,
 }
@@ -53,6 +56,8 @@ impl Subject<'_> {
 pub struct Explanation<'a> {
     /// The reason in records; nothing where it is allowed.
     pub denied: Option<&'static str>,
+    /// The approval that it needs, where it is a tool that does.
+    pub need: Option<Need>,
     /// Why the key itself is not taken, if it is not.
     pub refusal: Option<Refusal>,
     /// What the name stands for.
@@ -63,6 +68,17 @@ pub struct Explanation<'a> {
     pub limits: Vec<&'a Arc<Meter>>,
     /// The first of them that lets nothing through at all.
     pub closed: Option<Refused>,
+}
+
+impl Explanation<'_> {
+    /// The verdict's name: `allow`, `hold`, `deny`.
+    pub fn verdict(&self) -> &'static str {
+        match (self.denied, self.need) {
+            (Some(_), _) => "deny",
+            (None, Some(_)) => "hold",
+            (None, None) => "allow",
+        }
+    }
 }
 
 /// What a name stands for.
@@ -132,8 +148,9 @@ impl<'a> Grounds<'a> {
             Sort::Prompts => self.prompt(subject, grant),
             Sort::Resources => self.resource(subject, grant),
         };
-        let (mut limits, mut closed, mut spoken_of) = (Vec::new(), None, subject.claimed);
+        let (mut limits, mut closed, mut spoken_of, mut need) = (Vec::new(), None, subject.claimed, None);
         if let Found::One(thing) = &found {
+            need = thing.tool.and_then(|tool| self.approvals.need(tool));
             let charged = Charged { chain: holder.chain, tool: thing.tool, server: thing.server };
             limits = self.limits.in_the_way_of(&charged).collect();
             closed = self.limits.closed(&charged, now);
@@ -143,7 +160,7 @@ impl<'a> Grounds<'a> {
         let refusal = self.keys.stands(key, wall).err();
         let limited = closed.as_ref().map(Refused::reason);
         let denied = refusal.map(Refusal::name).or(denied.map(Reason::name)).or(limited);
-        Explanation { denied, refusal, found, steps, limits, closed }
+        Explanation { denied, need, refusal, found, steps, limits, closed }
     }
 
     fn holder(&self, key: KeyId) -> Holder<'a> {
@@ -159,7 +176,8 @@ impl<'a> Grounds<'a> {
 
     fn tool(&self, subject: &Subject<'a>, grant: &Grant) -> (Found<'a>, Option<Reason>) {
         let catalog = self.catalog;
-        let asked = Asked { name: subject.name, door: subject.door, grant, narrowing: None };
+        let approvals = self.approvals;
+        let asked = Asked { name: subject.name, door: subject.door, grant, narrowing: None, approvals };
         let admission = asked.admit(catalog);
         let found = match admission.tool {
             Some(id) => {
@@ -174,7 +192,7 @@ impl<'a> Grounds<'a> {
             }
         };
         let denied = match admission.verdict {
-            Verdict::Allow(_) => None,
+            Verdict::Allow(_) | Verdict::Hold(_) => None,
             Verdict::Deny(reason) => Some(reason),
         };
         (found, denied)

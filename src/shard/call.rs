@@ -7,7 +7,7 @@
 use crate::audit::{self, Denied, Digest, Era, Intent, Outcome, Status};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::ids::{Seq, ServerId};
+use crate::base::ids::{Place, Seq, ServerId, ShardId};
 use crate::base::phase::Phase;
 use crate::catalog::Tool;
 use crate::mcp::caps::ClientCaps;
@@ -15,6 +15,7 @@ use crate::mcp::revision;
 use crate::mcp::vendor::{self, Carried, Declared};
 use crate::policy::{Asked, Charged, Permit, Reason, Switches, Verdict, unknown_tool};
 use crate::shard::Shard;
+use crate::shard::approve;
 use crate::shard::converse;
 use crate::shard::exchange::Exchange;
 use crate::shard::session::SessionKey;
@@ -33,6 +34,9 @@ use std::rc::Rc;
 
 /// JSON-RPC code of a resource that is not there, in the legacy era alone.
 const LEGACY_NOT_FOUND: i32 = -32002;
+
+/// The parent of a call that comes from no other entry.
+const NOBODY: Place = Place { shard: ShardId(0), seq: Seq(0) };
 
 /// A request as a door understood it.
 #[derive(Clone, Copy)]
@@ -81,18 +85,26 @@ impl Caller<'_> {
     }
 }
 
-/// Runs a call to its end: [`admit`], then [`perform`].
+/// Runs a call to its end: [`admit`], an approval where it needs one, then [`perform`].
 pub(crate) async fn run(
     exchange: &mut Exchange,
     call: &Call<'_>,
     mirrored: impl FnOnce(&Tool) -> Result<()>,
     sink: &Sink,
-    cancelled: Pin<&mut impl Future<Output = ()>>,
+    mut cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
-    match admit(exchange, call, mirrored) {
-        Ok(admitted) => perform(exchange, call, &admitted, sink, cancelled).await,
-        Err(refused) => refused,
+    let admitted = match admit(exchange, call, mirrored) {
+        Ok(admitted) => admitted,
+        Err(refused) => return refused,
+    };
+    if admitted.needs_approval {
+        // Boxed, as few calls need one and each would carry the room for it.
+        let cleared = Box::pin(approve::clear(exchange, call, &admitted, None, sink, cancelled.as_mut())).await;
+        if let Some(told) = cleared {
+            return told;
+        }
     }
+    perform(exchange, call, &admitted, sink, cancelled).await
 }
 
 /// Whether the call may be made, and of what. `mirrored` checks what the head says of the call once the tool is known.
@@ -119,7 +131,15 @@ pub(crate) async fn perform(
     let shard = exchange.shard.clone();
     let under_way = enter(exchange, &shard, call, admitted)?;
     let _permit = permit(exchange, call, admitted)?;
-    let seq = match record_intent(exchange, call, admitted).await {
+    let mut parent = NOBODY;
+    if admitted.needs_approval {
+        // The last thing before the call goes out: an approval that is used up for nothing is gone.
+        match Box::pin(approve::claim(exchange, call, admitted)).await {
+            Ok(decided) => parent = decided,
+            Err(told) => return told,
+        }
+    }
+    let seq = match record_intent(exchange, call, admitted, parent).await {
         Ok(seq) => seq,
         Err(error) => {
             count(exchange, slot, error.kind);
@@ -141,7 +161,8 @@ fn admit_tool(
     mirrored: impl FnOnce(&Tool) -> Result<()>,
 ) -> Result<Admitted> {
     let catalog = exchange.catalog();
-    let asked = Asked { name, door: exchange.door, grant: exchange.grant(), narrowing: exchange.narrowing.as_ref() };
+    let (door, grant, narrowing) = (exchange.door, exchange.grant(), exchange.narrowing.as_ref());
+    let asked = Asked { name, door, grant, narrowing, approvals: &exchange.snapshot().approvals };
     let admission = asked.admit(catalog);
     let known = admission.tool.map(|id| catalog.tool(id));
     match admission.verdict {
@@ -150,8 +171,11 @@ fn admit_tool(
             record_denial(exchange, call, known, if is_off { Switches::REASON } else { reason.name() })?;
             Err(unknown_tool(name))
         }
-        Verdict::Allow(id) => match mirrored(catalog.tool(id)) {
-            Ok(()) => Ok(Admitted { server: catalog.tool(id).server, target: Target::Tool(id) }),
+        verdict @ (Verdict::Allow(id) | Verdict::Hold(id)) => match mirrored(catalog.tool(id)) {
+            Ok(()) => {
+                let (server, target) = (catalog.tool(id).server, Target::Tool(id));
+                Ok(Admitted { needs_approval: matches!(verdict, Verdict::Hold(_)), ..Admitted::new(server, target) })
+            }
             Err(error) => {
                 record_denial(exchange, call, known, error.kind.name())?;
                 Err(error)
@@ -249,7 +273,8 @@ async fn execute(
     }
 }
 
-fn intent<'a>(
+/// What is recorded of a call.
+pub(super) fn intent<'a>(
     exchange: &'a Exchange,
     call: &Call<'a>,
     (server, name, tool): (&'a str, &'a str, Option<&Tool>),
@@ -275,13 +300,14 @@ fn intent<'a>(
     }
 }
 
-async fn record_intent(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted) -> Result<Seq> {
+async fn record_intent(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted, parent: Place) -> Result<Seq> {
     let journal = &exchange.shard.journal;
     journal.room().await?;
     let catalog = exchange.catalog();
     let name = admitted.recorded(catalog, &call.wanted);
     let what = (catalog.server_name(admitted.server), &*name, admitted.tool(catalog));
-    journal.intent(&intent(exchange, call, what, "allow"))
+    let intent = intent(exchange, call, what, "allow");
+    journal.intent(&Intent { parent: parent.seq.0, parent_shard: parent.shard.0, ..intent })
 }
 
 fn record_denial(exchange: &Exchange, call: &Call<'_>, tool: Option<&Tool>, reason: &str) -> Result<()> {
@@ -293,7 +319,8 @@ pub(crate) fn record_refusal(exchange: &Exchange, call: &Call<'_>, server: Serve
     denied(exchange, call, Some(server), None, reason)
 }
 
-fn denied(
+/// Records that a call was refused.
+pub(super) fn denied(
     exchange: &Exchange,
     call: &Call<'_>,
     server: Option<ServerId>,

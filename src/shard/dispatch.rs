@@ -135,7 +135,7 @@ fn exchange(
     let door = door(&in_force.snapshot, principal, server).ok_or_else(no_such_path)?;
     let narrowing = Narrowing::parse(head.values(Header::TollgateTools))?;
     stamps.end(Phase::Identify);
-    Ok(Exchange { shard: shard.clone(), in_force, principal, door, narrowing, stamps })
+    Ok(Exchange { shard: shard.clone(), in_force, principal, door, narrowing, cleared: None, stamps })
 }
 
 /// Who asks. A head like one whose key was found good brings that key again; whether it is still valid is looked at

@@ -5,6 +5,7 @@ use crate::catalog::{Catalog, Door, Grant, ListKind, Narrowing, Offers};
 use crate::config::Snapshot;
 use crate::mcp::call::CallMethod;
 use crate::mcp::skill::SkillMethod;
+use crate::mcp::state::Cleared;
 use crate::policy::Principal;
 use crate::shard::{InForce, Shard};
 use std::rc::Rc;
@@ -22,6 +23,8 @@ pub(crate) struct Exchange {
     pub(crate) door: Door,
     /// What the request itself narrowed its rights to.
     pub(crate) narrowing: Option<Narrowing>,
+    /// The approval that the call is made with, where it needs one.
+    pub(crate) cleared: Option<Cleared>,
     /// When each phase ended.
     pub(crate) stamps: Stamps,
 }

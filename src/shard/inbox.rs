@@ -9,6 +9,7 @@ use crate::mcp::state::Asked;
 use crate::rt::local::Notify;
 use crate::rt::mailbox::Receiver;
 use crate::rt::task;
+use crate::shard::approve;
 use crate::shard::attend;
 use crate::shard::doors::sse;
 use crate::shard::interests;
@@ -56,6 +57,8 @@ pub(crate) async fn serve(shard: &Rc<Shard>, mailbox: &mut Receiver<ToShard>) {
             ToShard::Pull(ticket, pull) => reread::serve(shard, ticket, *pull),
             ToShard::Pulled(number, pulled) => shard.pulls.pulled(number, *pulled),
             ToShard::Act(act) => record(shard, &act),
+            ToShard::Standing(number, standing) => shard.approvals.answered(number, *standing),
+            ToShard::Decided(decision) => approve::record_decision(shard, &decision),
             ToShard::Drain => return,
         }
     }

@@ -8,10 +8,11 @@ use crate::catalog::Narrowing;
 use crate::config::Snapshot;
 use crate::mcp::meta::LogLevel;
 use crate::mcp::refusal::Refusal;
+use crate::policy::{Decision, Standing};
 use crate::shard::interests::{News, Topic};
 use crate::shard::session::SessionKey;
 use crate::upstream::answer::{Answer, OwnedCall};
-use crate::upstream::credential::Standing;
+use crate::upstream::credential;
 use crate::upstream::leg::Verdict;
 use crate::upstream::said::{Event, Reply};
 use crate::upstream::watched::Subject;
@@ -26,7 +27,7 @@ pub enum ToShard {
     /// What the home shard of a server found out about it.
     Learned(Box<str>, Verdict),
     /// How the token of a server stands.
-    Credential(Box<str>, Box<Standing>),
+    Credential(Box<str>, Box<credential::Standing>),
     /// The listener's TLS identity was read anew; connections that come from now on use it.
     Identity(Arc<ServerConfig>),
     /// Another shard asks this one, the server's home, to run a call.
@@ -71,6 +72,10 @@ pub enum ToShard {
     Pulled(u64, Box<Pulled>),
     /// Somebody did something through the admin API; this shard records it.
     Act(Box<Act>),
+    /// How an approval stands that this shard asked about with this number.
+    Standing(u64, Box<Standing>),
+    /// A decision that is to be recorded here.
+    Decided(Box<Decision>),
     /// Take no more connections, finish what is under way, then stop.
     Drain,
 }

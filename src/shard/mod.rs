@@ -10,6 +10,7 @@
 //! | `dispatch.rs` | a head → its door: path, site, key |
 //! | `doors/` | what each door understands: both MCP eras, event streams |
 //! | `call.rs` | the one way a tool is executed |
+//! | `approve.rs` | calls that wait for somebody's approval |
 //! | `asked.rs`, `park.rs` | what servers ask clients of both eras, until it is answered |
 //! | `relay.rs` | an answer, plain or as a stream of events |
 //! | `replay.rs`, `replays.rs`, `teller.rs`, `reread.rs` | what legacy streams said, kept for clients that come back |
@@ -19,6 +20,7 @@
 //! | `event_sessions.rs` | sessions over HTTP+SSE, which live where their stream is |
 //! | `interests.rs`, `fanout.rs` | which resources streams want to hear about, and word of them |
 
+mod approve;
 mod asked;
 mod attend;
 mod call;
@@ -55,6 +57,7 @@ use crate::base::ids::{ServerId, ShardId};
 use crate::config::Snapshot;
 use crate::mcp::model::Model;
 use crate::mcp::session::Sealing;
+use crate::shard::approve::Approvals;
 use crate::shard::asked::Asked;
 use crate::shard::event_sessions::EventSessions;
 use crate::shard::fanout::Fanout;
@@ -89,6 +92,7 @@ pub struct Shard {
     ended: EndedSessions,
     in_flight: InFlight,
     under_way: UnderWay,
+    approvals: Approvals,
     asked: Asked,
     parks: Parks,
     log_levels: LogLevels,

@@ -7,9 +7,11 @@ use crate::base::ids::ShardId;
 use crate::config::Snapshot;
 use crate::mcp::model::Model;
 use crate::mcp::session::Sealing;
+use crate::policy::Plea;
 use crate::rt::mailbox::{Parcel, Receiver, Sender};
 use crate::rt::net::TcpListener;
 use crate::rt::{task, time};
+use crate::shard::approve::Approvals;
 use crate::shard::fanout::Fanout;
 use crate::shard::forward::Peers;
 use crate::shard::messages::ToShard;
@@ -59,6 +61,8 @@ pub struct ShardArgs {
     pub mailbox: Parcel<ToShard>,
     /// Takes the news of the servers whose home it is.
     pub report: Arc<dyn Fn(Report) + Send + Sync>,
+    /// Takes what calls ask about approvals; says whether there was room for it.
+    pub plead: Arc<dyn Fn(Plea) -> bool + Send + Sync>,
     /// Told so at every heartbeat; the flag says whether the journal still takes entries.
     pub beat: Arc<dyn Fn(ShardId, bool) + Send + Sync>,
 }
@@ -109,6 +113,7 @@ async fn open(args: ShardArgs) -> Result<(Rc<Shard>, TcpListener, Receiver<ToSha
         ended: Default::default(),
         in_flight: Default::default(),
         under_way: Default::default(),
+        approvals: Approvals::new(args.id, args.plead),
         asked: Default::default(),
         parks: Default::default(),
         log_levels: Default::default(),
@@ -164,6 +169,7 @@ async fn drain(shard: &Rc<Shard>) {
     shard.draining.set(true);
     shard.streams.look_all();
     shard.parks.clear();
+    shard.approvals.clear();
     let until = Clock::now() + DRAIN_TIME;
     while shard.busy.get() > 0 && Clock::now() < until {
         time::sleep(DRAIN_LOOK).await;

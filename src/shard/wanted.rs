@@ -146,6 +146,8 @@ pub(crate) struct Admitted {
     pub(crate) server: ServerId,
     /// What is asked of it, in its own words.
     pub(super) target: Target,
+    /// Whether it is made only with an approval.
+    pub(super) needs_approval: bool,
 }
 
 /// What a request is about, as its server knows it.
@@ -161,6 +163,11 @@ pub(super) enum Target {
 }
 
 impl Admitted {
+    /// What needs no approval.
+    pub(super) fn new(server: ServerId, target: Target) -> Self {
+        Self { server, target, needs_approval: false }
+    }
+
     /// The number of the tool that is to be called, if one is.
     pub(super) fn tool_id(&self) -> Option<ToolId> {
         match self.target {
@@ -226,15 +233,15 @@ pub(super) fn find(exchange: &Exchange, wanted: &Wanted<'_>) -> Option<Admitted>
     match *wanted {
         Wanted::Tool { name, .. } => {
             let id = catalog.resolve(door, name, grant)?;
-            Some(Admitted { server: catalog.tool(id).server, target: Target::Tool(id) })
+            Some(Admitted::new(catalog.tool(id).server, Target::Tool(id)))
         }
         Wanted::Prompt { name, .. } => {
             let id = catalog.resolve_prompt(door, name, grant)?;
-            Some(Admitted { server: catalog.prompt(id).server, target: Target::Prompt(id) })
+            Some(Admitted::new(catalog.prompt(id).server, Target::Prompt(id)))
         }
         Wanted::Resource { uri } => {
             let owned = catalog.resolve_resource(door, uri, grant)?;
-            Some(Admitted { server: owned.server, target: Target::Resource(owned.uri.into()) })
+            Some(Admitted::new(owned.server, Target::Resource(owned.uri.into())))
         }
         Wanted::Complete { reference, .. } => completed(exchange, reference),
         Wanted::Task { id, .. } => task(exchange, id),
@@ -245,7 +252,7 @@ pub(super) fn find(exchange: &Exchange, wanted: &Wanted<'_>) -> Option<Admitted>
                 Some(raw) => Some(folder_of(exchange, owned.server, uri).opened(sealing, raw, now)?),
                 None => None,
             };
-            Some(Admitted { server: owned.server, target: Target::Skill(owned.uri.into(), cursor) })
+            Some(Admitted::new(owned.server, Target::Skill(owned.uri.into(), cursor)))
         }
     }
 }
@@ -265,7 +272,7 @@ pub(super) fn topic_of(exchange: &Exchange, uri: &str) -> Option<Topic> {
 /// The task that an id stands for, if it may be asked about and its server can be heard of it: a process of each key
 /// has tasks of its own, and only the one that lists its server is listened to.
 pub(super) fn task_topic_of(exchange: &Exchange, id: &str) -> Option<Topic> {
-    let Admitted { server, target: Target::Task(id) } = task(exchange, id)? else { return None };
+    let Admitted { server, target: Target::Task(id), .. } = task(exchange, id)? else { return None };
     let spec = exchange.snapshot().server(server)?;
     let is_heard = !spec.is_stdio() || spec.scope == Scope::Shared;
     is_heard.then(|| Topic { server: exchange.catalog().server_name(server).into(), subject: Subject::Task(id) })
@@ -297,7 +304,7 @@ fn completed(exchange: &Exchange, reference: &[u8]) -> Option<Admitted> {
     };
     let mut edited = Vec::with_capacity(reference.len() + 32);
     rpc::edit(&mut edited, reference, &[Edit::Set(member, &rpc::quoted(&own))]);
-    Some(Admitted { server, target: Target::Complete(edited.into()) })
+    Some(Admitted::new(server, Target::Complete(edited.into())))
 }
 
 /// A task that this key was given the id of, at a server that it still may use.
@@ -305,5 +312,5 @@ fn task(exchange: &Exchange, id: &str) -> Option<Admitted> {
     let snapshot = exchange.snapshot();
     let task = TaskId::open(&exchange.shard.sealing, id, &exchange.principal.key).ok()?;
     let (server, _) = snapshot.server_by_name(&task.server)?;
-    exchange.grant().admits(server).then_some(Admitted { server, target: Target::Task(task.inner) })
+    exchange.grant().admits(server).then_some(Admitted::new(server, Target::Task(task.inner)))
 }

@@ -5,6 +5,7 @@ use super::metrics::{
 };
 use super::names::{self, Family};
 use super::process::ProcessInfo;
+use super::steps::ApprovalStep;
 use crate::base::phase::Phase;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -57,6 +58,11 @@ fn calls(text: &mut Text<'_>, servers: &ServerTable) {
     for (at, level) in LIMIT_LEVELS.into_iter().enumerate() {
         text.line(names::CALLS_LIMITED.name, &[("level", level)], text.sum(|m| m.limited(at).get()));
     }
+    text.head(names::APPROVALS);
+    for step in ApprovalStep::ALL {
+        text.line(names::APPROVALS.name, &[("state", step.name())], text.sum(|m| m.approvals(step).get()));
+    }
+    text.total(names::APPROVALS_PENDING, |m| m.approvals_pending.get());
     text.head(names::CALLS_IN_FLIGHT);
     for (slot, server) in servers.rows() {
         let sum = text.sum(|m| m.calls(slot).in_flight.get());

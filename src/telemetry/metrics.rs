@@ -3,6 +3,7 @@
 //! Only the shard that owns a [`ShardMetrics`] may write it; any thread may read. A reader may see one meter before and
 //! another after the same event.
 
+use super::steps::ApprovalStep;
 use crate::base::error::Kind;
 use crate::base::limits::METRIC_SERVERS_MAX;
 use crate::base::phase::{Phase, Stamps};
@@ -118,6 +119,8 @@ pub enum CallOutcome {
     RpcError,
     /// Policy said no.
     Denied,
+    /// It waits for an approval.
+    Held,
     /// No answer in time.
     Timeout,
     /// The server could not be reached.
@@ -136,11 +139,12 @@ pub enum CallOutcome {
 
 impl CallOutcome {
     /// All outcomes, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Ok,
         Self::ToolError,
         Self::RpcError,
         Self::Denied,
+        Self::Held,
         Self::Timeout,
         Self::Unreachable,
         Self::BadAnswer,
@@ -157,6 +161,7 @@ impl CallOutcome {
             "tool_error",
             "rpc_error",
             "denied",
+            "held",
             "timeout",
             "unreachable",
             "bad_answer",
@@ -299,6 +304,10 @@ pub struct ShardMetrics {
     pub epoch: Gauge,
     /// Calls refused by a limit, by the level it stands at.
     limited: [Counter; LIMIT_LEVELS.len()],
+    /// Steps of approvals.
+    approvals: [Counter; ApprovalStep::ALL.len()],
+    /// Approvals that nobody has decided. Control alone writes it, and only the first shard's.
+    pub approvals_pending: Gauge,
     /// The journal.
     pub journal: JournalGauges,
     phases: [Histogram; Phase::ALL.len()],
@@ -324,6 +333,8 @@ impl Default for ShardMetrics {
             mailbox: Gauge::default(),
             epoch: Gauge::default(),
             limited: Default::default(),
+            approvals: Default::default(),
+            approvals_pending: Gauge::default(),
             journal: JournalGauges::default(),
             phases: Default::default(),
             calls: (0..=METRIC_SERVERS_MAX).map(|_| ServerCalls::default()).collect(),
@@ -340,6 +351,11 @@ impl ShardMetrics {
     /// Calls refused by a limit of one level, by its place in [`LIMIT_LEVELS`].
     pub fn limited(&self, level: usize) -> &Counter {
         self.limited.get(level).unwrap_or(&self.limited[0])
+    }
+
+    /// Approvals that came so far.
+    pub fn approvals(&self, step: ApprovalStep) -> &Counter {
+        &self.approvals[step as usize]
     }
 
     /// The latencies of one phase.

@@ -5,6 +5,7 @@ pub mod events;
 mod metrics;
 pub mod names;
 mod process;
+mod steps;
 
 pub use encode::{CONTENT_TYPE, encode};
 pub use metrics::{
@@ -12,3 +13,4 @@ pub use metrics::{
     ServerTable, ShardMetrics,
 };
 pub use process::ProcessInfo;
+pub use steps::ApprovalStep;

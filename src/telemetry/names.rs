@@ -77,6 +77,12 @@ pub const BYTES_OUT: Family = Family::counter("tollgate_sent_bytes_total", "Byte
 pub const CALLS: Family = Family::counter("tollgate_calls_total", "Tool calls by server and outcome.");
 pub const CALLS_LIMITED: Family =
     Family::counter("tollgate_calls_limited_total", "Calls refused by a limit, by the level it stands at.");
+pub const APPROVALS: Family = Family::counter(
+    "tollgate_approvals_total",
+    "Approvals by what happened to them: held, approved, denied, expired, used.",
+);
+pub const APPROVALS_PENDING: Family =
+    Family::gauge("tollgate_approvals_pending", "Calls that wait for somebody to approve or deny them.");
 pub const CALLS_IN_FLIGHT: Family = Family::gauge("tollgate_calls_in_flight", "Tool calls under way by server.");
 pub const UPSTREAM_SECONDS: Family =
     Family::histogram("tollgate_upstream_seconds", "Time from sending a call to its whole answer, by server.");
@@ -123,6 +129,8 @@ pub const ALL: &[Family] = &[
     BYTES_IN,
     BYTES_OUT,
     CALLS,
+    APPROVALS,
+    APPROVALS_PENDING,
     CALLS_IN_FLIGHT,
     UPSTREAM_SECONDS,
     UPSTREAM_ERRORS,

@@ -150,6 +150,7 @@ fn args(compiled: &Compiled, mailbox: Parcel<ToShard>, own: Sender<ToShard>) -> 
         mailboxes: [own].into(),
         mailbox,
         report: Arc::new(|_| ()),
+        plead: Arc::new(|_| false),
         beat: Arc::new(|_, _| ()),
     }
 }

@@ -40,6 +40,7 @@ impl<'a> Case<'a> {
             keys: &snapshot.keys,
             grants: &snapshot.granted,
             limits: &snapshot.limits,
+            approvals: &snapshot.approvals,
             anonymous: known.compiled.anonymous.as_ref(),
         };
         let subject = subject(known, sort, name);
@@ -122,13 +123,14 @@ impl<'a> Case<'a> {
         json!({
             "key": self.key.as_str(),
             self.subject.sort.noun(): self.name,
-            "verdict": if why.denied.is_none() { "allow" } else { "deny" },
+            "verdict": why.verdict(),
             "reason": why.denied,
             "expires": self.virtual_key().and_then(|key| key.expires).map(output::timestamp),
             "found": thing,
             "could_be": others,
             "server": server,
             "levels": why.steps.iter().map(|step| self.step_json(step)).collect::<Vec<_>>(),
+            "approval": why.need.map(|need| json!({"rule": need.rule.map(|at| at + 1), "expires_s": need.expires_s})),
             "limits": why.limits.iter().map(|meter| limit_json(meter)).collect::<Vec<_>>(),
         })
     }

@@ -59,10 +59,17 @@ fn gate(snapshot: &Snapshot, key: KeyId, case: &Case<'_>) -> Result<(), &'static
     let (catalog, grant) = (&snapshot.catalog, snapshot.grant(principal.grant));
     let (door, name) = (case.subject.door, case.subject.name);
     let (tool, server) = match case.subject.sort {
-        Sort::Tools => match (Asked { name, door, grant, narrowing: None }).admit(catalog).verdict {
-            Verdict::Allow(id) => (Some(id), catalog.tool(id).server),
-            Verdict::Deny(reason) => return Err(reason.name()),
-        },
+        Sort::Tools => {
+            let asked = Asked { name, door, grant, narrowing: None, approvals: &snapshot.approvals };
+            let verdict = asked.admit(catalog).verdict;
+            let holds = matches!(verdict, Verdict::Hold(_));
+            assert!(!holds || case.explanation.need.is_some(), "{name}");
+            assert!(holds || !matches!(verdict, Verdict::Allow(_)) || case.explanation.need.is_none(), "{name}");
+            match verdict {
+                Verdict::Allow(id) | Verdict::Hold(id) => (Some(id), catalog.tool(id).server),
+                Verdict::Deny(reason) => return Err(reason.name()),
+            }
+        }
         Sort::Prompts => {
             let id = catalog.resolve_prompt(door, name, grant).ok_or("not_granted")?;
             (None, catalog.prompt(id).server)
@@ -119,8 +126,9 @@ fn holds(known: &Known, key: &str) {
             Some("rate_limited" | "too_many_at_once") => assert!(is_found && passes && why.closed.is_some(), "{told}"),
             _ => assert!(why.denied.is_none() || why.refusal.is_some(), "{told}"),
         }
-        assert_eq!(case.text().starts_with("allow: "), why.denied.is_none(), "{told}");
-        assert_eq!(case.json()["verdict"] == "allow", why.denied.is_none(), "{told}");
+        let verdict = if why.denied.is_some() { "deny" } else { ["allow", "hold"][usize::from(why.need.is_some())] };
+        assert!(case.text().starts_with(verdict), "{told}");
+        assert_eq!(case.json()["verdict"], verdict, "{told}");
     }
 }
 
@@ -172,6 +180,9 @@ proptest! {
         if levels.2.contains("rates") {
             write!(tables, "[[tool_limits]]\nname = \"l\"\ntools = [\"*/*e\"]\nrates = [\"0/hour\"]\n").unwrap();
         }
+        if levels.1.contains("rates") {
+            write!(tables, "[[approval.rules]]\ntools = [\"*/*e\", \"a/get_*\"]\n").unwrap();
+        }
         let mut known = known(&tables);
         if state == 2 {
             known.compiled.keys[0].team = Some(Arc::new(Team::gone("x")));
@@ -217,6 +228,19 @@ fn each_cause_is_told_in_words() {
     }
     let nobody = ask(&known, "anonymous", Sort::Tools, "a__read").text();
     assert!(nobody.starts_with("deny (missing): requests without a key are refused\n"), "{nobody}");
+}
+
+#[test]
+fn a_call_that_must_be_approved_is_told() {
+    let rules = "[[approval.rules]]\ntools = [\"a/get_*\"]\napproval = \"free\"\n\
+                 [[approval.rules]]\ntools = [\"a/*\"]\nexpires_s = 60\n";
+    let known = known(&format!("{rules}{}", key("allow = [\"*/*\"]")));
+    let held = ask(&known, "k", Sort::Tools, "a__write");
+    assert!(held.text().starts_with("hold: key k may call a__write, each time once somebody has approved that call\n"));
+    let words = "approval  rule 2 of `approval.rules` covers it: an approval is good for 60 s and one call\n";
+    assert!(held.text().contains(words), "{}", held.text());
+    assert_eq!((held.json()["verdict"].as_str(), &held.json()["approval"]["rule"]), (Some("hold"), &json!(2)));
+    assert_eq!(ask(&known, "k", Sort::Tools, "a__get_x").word(), "allow");
 }
 
 #[test]

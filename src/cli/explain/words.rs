@@ -4,7 +4,7 @@ use super::case::{Case, Listed};
 use crate::base::ids::KeyId;
 use crate::catalog::Sort;
 use crate::cli::output::{self, tame};
-use crate::policy::{Bound, Found, Level, Meter, Refusal, Refused, Step};
+use crate::policy::{Bound, Found, Level, Meter, Need, Refusal, Refused, Step};
 
 /// What a row is about, and what it says.
 type Row = Vec<String>;
@@ -15,9 +15,10 @@ impl Case<'_> {
         format!("{}\n\n{}", self.verdict(), output::table(&self.rows()))
     }
 
-    /// The verdict with its reason in records: `allow`, or `deny (not_granted)`.
+    /// The verdict with its reason in records: `allow`, `hold`, or `deny (not_granted)`.
     pub(crate) fn word(&self) -> String {
-        self.explanation.denied.map_or_else(|| "allow".into(), |reason| format!("deny ({reason})"))
+        let verdict = self.explanation.verdict();
+        self.explanation.denied.map_or_else(|| verdict.into(), |reason| format!("{verdict} ({reason})"))
     }
 
     fn verdict(&self) -> String {
@@ -32,6 +33,9 @@ impl Case<'_> {
                 format!("{who} may not see {name}, and hears that there is no such {}", sort.noun())
             }
             (Found::One(_), _) if why.closed.is_some() => format!("{who} may see {name}, and a limit is closed"),
+            (Found::One(_), _) if why.need.is_some() => {
+                format!("{who} may call {name}, each time once somebody has approved that call")
+            }
             (Found::One(_), _) => format!("{who} may {} {name}", ["call", "get", "read"][sort as usize]),
         };
         format!("{word}: {what}")
@@ -49,6 +53,7 @@ impl Case<'_> {
         let why = &self.explanation;
         let mut rows = vec![row("key", self.standing()), row(self.subject.sort.noun(), self.found())];
         rows.extend(why.steps.iter().map(|step| row(label(step.level), self.step(step))));
+        rows.extend(why.need.map(|need| row("approval", approval(&need))));
         rows.extend(why.limits.iter().map(|meter| row("limit", limit(meter, why.closed.as_ref()))));
         if matches!(why.found, Found::One(_)) && why.limits.is_empty() {
             rows.push(row("limit", "none stands in its way"));
@@ -133,6 +138,15 @@ fn row(label: &str, text: impl Into<String>) -> Row {
 
 fn label(level: Level) -> &'static str {
     if level == Level::Key { "grant" } else { level.name() }
+}
+
+/// Why an approval is needed, and how long one is good for.
+fn approval(need: &Need) -> String {
+    let why = match need.rule {
+        Some(at) => format!("rule {} of `approval.rules` covers it", at + 1),
+        None => "its server marks it destructive, and no rule of `approval.rules` covers it".to_owned(),
+    };
+    format!("{why}: an approval is good for {} s and one call", need.expires_s)
 }
 
 /// What one limit lets through.

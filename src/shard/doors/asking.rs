@@ -12,8 +12,9 @@ use crate::mcp::input::{self, InputRequired, Retry};
 use crate::mcp::question;
 use crate::mcp::result::RawResult;
 use crate::mcp::revision::Era;
-use crate::mcp::state::{self, Asked, Held};
+use crate::mcp::state::{self, Asked, Cleared, Held};
 use crate::shard::Shard;
+use crate::shard::approve;
 use crate::shard::attend::{self, Attended};
 use crate::shard::call::{self, Call};
 use crate::shard::exchange::Exchange;
@@ -37,7 +38,7 @@ pub(super) async fn run(
     retry: &Retry<'_>,
     mirrored: impl FnOnce(&Tool) -> Result<()>,
     sink: &Sink,
-    cancelled: Pin<&mut impl Future<Output = ()>>,
+    mut cancelled: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Answer> {
     let admitted = match call::admit(exchange, call, mirrored) {
         Ok(admitted) => admitted,
@@ -53,19 +54,27 @@ pub(super) async fn run(
         },
         None => None,
     };
-    let inner = match held {
-        Some(Held::Park { shard: home, park }) => {
-            let resumed = attend::resume(&shard, (home, park), &asked, retry.responses, sink);
-            let resumed = unless(pin!(resumed), cancelled).await;
-            return match resumed {
-                Err(error) if error.kind == Kind::InvalidParams => Err(refused(exchange, call, admitted.server, error)),
-                resumed => resumed,
-            };
+    if let Some(Held::Park { shard: home, park }) = held {
+        let resumed = attend::resume(&shard, (home, park), &asked, retry.responses, sink);
+        let resumed = unless(pin!(resumed), cancelled).await;
+        return match resumed {
+            Err(error) if error.kind == Kind::InvalidParams => Err(refused(exchange, call, admitted.server, error)),
+            resumed => resumed,
+        };
+    }
+    if admitted.needs_approval {
+        let told = approve::clear(exchange, call, &admitted, held.as_ref(), sink, cancelled.as_mut()).await;
+        if let Some(told) = told {
+            return told;
         }
-        Some(Held::Inner(inner)) => Some(rpc::quoted(&inner)),
-        None => None,
+    }
+    let inner = match &held {
+        Some(Held::Inner(inner) | Held::Approved { inner, .. }) => Some(rpc::quoted(inner)),
+        _ => None,
     };
-    let input = Input { responses: retry.responses, state: inner.as_deref() };
+    // What the client answered to the gate itself is no answer to the server.
+    let responses = retry.responses.filter(|_| !matches!(held, Some(Held::Approval(_))));
+    let input = Input { responses, state: inner.as_deref() };
     let (call, caps) = (Call { input, ..*call }, call.caps.allowed_by(spec.asks));
     let server = shard.upstream(&in_force, admitted.server, &spec.name)?;
     if caps.can_be_asked() && server.may_ask(Era::Modern) {
@@ -73,12 +82,15 @@ pub(super) async fn run(
         let attended = unless(pin!(attend::attend(&shard, &asked, running, sink)), cancelled).await?;
         return match attended {
             // What was known of its era may have been wrong: a modern server asks in its answer.
-            Attended::Ended(answer) => visits(&shard, &asked, caps, relayed(&shard, &asked, caps, answer)?),
+            Attended::Ended(answer) => {
+                let cleared = exchange.cleared;
+                visits(&shard, (&asked, cleared), caps, relayed(&shard, (&asked, cleared), caps, answer)?)
+            }
             Attended::Asks(answer) => Ok(answer),
         };
     }
     let answer = call::perform(exchange, &call, &admitted, sink, cancelled).await?;
-    relayed(&shard, &asked, caps, answer)
+    relayed(&shard, (&asked, exchange.cleared), caps, answer)
 }
 
 /// Records that a call did not go on, and says why.
@@ -87,11 +99,11 @@ fn refused(exchange: &Exchange, call: &Call<'_>, server: ServerId, error: Error)
 }
 
 /// An answer as its modern client is to see it: where its server wants input, with the state sealed to this key and
-/// request.
+/// request, and to the approval it was made with.
 ///
 /// # Errors
 /// [`Kind::BadAnswer`]: the server asks what the client does not do, or nothing.
-pub(super) fn relayed(shard: &Shard, asked: &Asked<'_>, caps: ClientCaps, answer: Answer) -> Result<Answer> {
+fn relayed(shard: &Shard, asked: (&Asked<'_>, Option<Cleared>), caps: ClientCaps, answer: Answer) -> Result<Answer> {
     if !answer.asks_for_input() {
         return Ok(answer);
     }
@@ -114,11 +126,11 @@ pub(super) fn late(exchange: &Exchange, call: &Call<'_>, answer: Answer) -> Resu
     let server = exchange.catalog().server_name(admitted.server);
     let asked = Asked { server, key: exchange.principal.key, digest: call.wanted.digest() };
     // It can be asked nothing, so only a state may come.
-    relayed(&exchange.shard, &asked, ClientCaps::default(), answer)
+    relayed(&exchange.shard, (&asked, exchange.cleared), ClientCaps::default(), answer)
 }
 
 /// A legacy server's word that a URL is to be visited first, as a modern server says it. The call is made anew then.
-fn visits(shard: &Shard, asked: &Asked<'_>, caps: ClientCaps, answer: Answer) -> Result<Answer> {
+fn visits(shard: &Shard, asked: (&Asked<'_>, Option<Cleared>), caps: ClientCaps, answer: Answer) -> Result<Answer> {
     let Outcome::Error(error) = &answer.outcome else { return Ok(answer) };
     let code = rpc::field(error, "code").and_then(rpc::integer);
     if answer.era == Era::Modern || code != Some(VISIT_FIRST) {
@@ -135,9 +147,14 @@ fn visits(shard: &Shard, asked: &Asked<'_>, caps: ClientCaps, answer: Answer) ->
     Ok(Answer { outcome: Outcome::Result(RawResult::from(Piece::from(result))), era: Era::Modern })
 }
 
-fn seal(shard: &Shard, asked: &Asked<'_>, inner: &str) -> String {
+fn seal(shard: &Shard, (asked, cleared): (&Asked<'_>, Option<Cleared>), inner: &str) -> String {
     let until = WallTime(Clock::wall().0 + INPUT_TTL_MS);
-    state::seal(&shard.sealing, asked, until, &Held::Inner(inner.into()))
+    let inner = inner.into();
+    let held = match cleared {
+        Some(cleared) => Held::Approved { cleared: cleared.next(), inner },
+        None => Held::Inner(inner),
+    };
+    state::seal(&shard.sealing, asked, until, &held)
 }
 
 async fn unless<T>(

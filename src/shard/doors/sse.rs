@@ -193,7 +193,15 @@ fn exchange_of(shard: &Rc<Shard>, session: &EventSession, posted: &Posted) -> Op
     let principal = in_force.snapshot.keys.standing(session.key, Clock::recent_wall())?;
     let door = dispatch::door(&in_force.snapshot, principal, session.server.as_deref())?;
     let narrowing = posted.narrowing.clone().or_else(|| session.narrowing.clone());
-    Some(Exchange { shard: shard.clone(), in_force, principal, door, narrowing, stamps: Stamps::start() })
+    Some(Exchange {
+        shard: shard.clone(),
+        in_force,
+        principal,
+        door,
+        narrowing,
+        cleared: None,
+        stamps: Stamps::start(),
+    })
 }
 
 /// What a message of a session asks for.
