@@ -47,7 +47,15 @@ impl Fake {
     }
 
     pub(crate) fn serve_at(address: SocketAddr, wire: Wire, tools: Vec<String>) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        // The one that listened there before may take a moment to go.
+        let mut bound = TcpListener::bind(address);
+        crate::gate::eventually("its port is free", Duration::from_secs(20), || {
+            if bound.is_err() {
+                bound = TcpListener::bind(address);
+            }
+            bound.is_ok()
+        });
+        let listener = bound.unwrap();
         let fake = Self { address, counts: Arc::default(), is_stopped: Arc::default() };
         let (counts, is_stopped) = (fake.counts.clone(), fake.is_stopped.clone());
         let tools = Arc::new(tools);

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const LISTED: Duration = Duration::from_secs(20);
-const TOOL: &str = "test_input_required_result_multi_round";
+pub(crate) const TOOL: &str = "test_input_required_result_multi_round";
 
 /// A call of a client that can be asked, with what it brings of an earlier round.
-fn call(client: &Client, tool: &str, arguments: Value, earlier: Value) -> Value {
+pub(crate) fn call(client: &Client, tool: &str, arguments: Value, earlier: Value) -> Value {
     let mut params = json!({"name": tool, "arguments": arguments});
     params.as_object_mut().unwrap().extend(earlier.as_object().unwrap().clone());
     let mut meta = meta();
@@ -21,7 +21,7 @@ fn call(client: &Client, tool: &str, arguments: Value, earlier: Value) -> Value 
 }
 
 /// The answers to everything that was asked, and the state to bring back.
-fn answered(asked: &Value) -> (Value, String) {
+pub(crate) fn answered(asked: &Value) -> (Value, String) {
     let result = &asked["result"];
     assert_eq!(result["resultType"], "input_required", "{asked}");
     let answer = json!({"action": "accept", "content": {"name": "Ada", "color": "blue"}});
@@ -30,7 +30,7 @@ fn answered(asked: &Value) -> (Value, String) {
     (responses, result["requestState"].as_str().unwrap().to_owned())
 }
 
-fn round(responses: &Value, state: &str) -> Value {
+pub(crate) fn round(responses: &Value, state: &str) -> Value {
     json!({"inputResponses": responses, "requestState": state})
 }
 

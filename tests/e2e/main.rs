@@ -15,6 +15,7 @@ mod catalogue;
 
 mod admin;
 mod admin_api;
+mod approvals;
 mod bad_input;
 mod bridged;
 mod caching;
