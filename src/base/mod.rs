@@ -3,6 +3,7 @@
 pub mod buf;
 pub mod clock;
 pub mod error;
+pub mod hex;
 pub mod ids;
 pub mod limits;
 pub mod phase;
