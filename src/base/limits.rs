@@ -79,6 +79,28 @@ pub const EXTENSIONS_MAX: usize = 16;
 pub const EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
 /// Longest single definition of a tool, prompt, resource, template or skill kept, in bytes.
 pub const DEFINITION_MAX: usize = 256 * 1024;
+/// Tools of one server of which a pin is kept.
+pub const PINS_MAX: usize = 16_384;
+/// Bytes of pinned definitions of one server; new tools beyond it are held.
+pub const PINS_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Longest file of pins that is read, in bytes.
+pub const PINS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Rejected definitions of one tool that are remembered.
+pub const PINS_REFUSED_MAX: usize = 16;
+/// Parts of one definition's change that are told.
+pub const DIFFERENCES_MAX: usize = 64;
+/// Suspicious places of one definition that are told.
+pub const FINDINGS_MAX: usize = 32;
+/// Deepest nesting of a schema that a tool may have.
+pub const SCHEMA_DEPTH_MAX: usize = 32;
+/// Most objects in one schema.
+pub const SCHEMA_PARTS_MAX: usize = 2_000;
+/// Most objects met when all references of one schema are followed.
+pub const SCHEMA_EXPANDED_MAX: u64 = 100_000;
+/// Most values of one enumeration.
+pub const SCHEMA_ENUM_MAX: usize = 2_000;
+/// Longest regular expression in a schema, in bytes.
+pub const SCHEMA_PATTERN_MAX: usize = 2_048;
 /// Bytes of rendered lists that one snapshot keeps; lists beyond it are rendered for each request.
 pub const VIEWS_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Most items in one request's `x-tollgate-tools` header.

@@ -1,6 +1,8 @@
 //! All tools, prompts and resources of all servers: their order, their names, and the maps that resolve a name. Built
 //! whole, never changed.
 
+use super::bits::Bits;
+use super::drift::Withheld;
 use super::resolve::{NameMaps, Names};
 use super::skill::{File, Holding, Skill};
 use super::uris::Owners;
@@ -86,6 +88,9 @@ pub struct Catalog {
     pub(super) resource_owners: Owners<Holding>,
     pub(super) template_owners: Owners<TemplateId>,
     warnings: Vec<Warning>,
+    /// Tools that no grant shows, whatever it allows.
+    withheld: HashMap<ToolId, Withheld>,
+    pub(super) withheld_tools: Bits,
 }
 
 /// A server whose lists are being added.
@@ -99,16 +104,20 @@ impl Catalog {
         for (id, name, list) in servers {
             catalog.add_server((*id, name), list);
         }
+        if !catalog.withheld.is_empty() {
+            catalog.withheld_tools = Bits::with_room(catalog.tools.len());
+            catalog.withheld.keys().for_each(|id| catalog.withheld_tools.set(id.0 as usize));
+        }
         catalog
     }
 
     fn add_server(&mut self, server: Server<'_>, list: &ServerList) {
         let ranges = [
-            self.add_all(server, ListKind::Tools, &list.tools, Self::add_tool),
-            self.add_all(server, ListKind::Prompts, &list.prompts, Self::add_prompt),
-            self.add_all(server, ListKind::Resources, &list.resources, Self::add_resource),
-            self.add_all(server, ListKind::Templates, &list.templates, Self::add_template),
-            self.add_all(server, ListKind::Skills, &list.skills, Self::add_skill),
+            self.add_all(server, ListKind::Tools, list, Self::add_tool),
+            self.add_all(server, ListKind::Prompts, list, Self::add_prompt),
+            self.add_all(server, ListKind::Resources, list, Self::add_resource),
+            self.add_all(server, ListKind::Templates, list, Self::add_template),
+            self.add_all(server, ListKind::Skills, list, Self::add_skill),
         ];
         let (id, name) = (server.0, server.1.into());
         let (leg, fetched_at, stale, offers) = (list.leg, list.fetched_at, list.stale, list.offers);
@@ -121,15 +130,22 @@ impl Catalog {
         &mut self,
         server: Server<'_>,
         kind: ListKind,
-        definitions: &[Bytes],
+        list: &ServerList,
         add: fn(&mut Self, Server<'_>, &Bytes) -> Result<Option<String>, String>,
     ) -> Range<u32> {
-        let start = self.end(kind);
+        let (start, definitions) = (self.end(kind), list.of(kind));
         for (position, definition) in definitions.iter().take(kind.most()).enumerate() {
             match add(self, server, definition) {
                 Ok(None) => {}
                 Ok(Some(mended)) => self.warn(server, kind, position, true, mended),
-                Err(text) => self.warn(server, kind, position, false, text),
+                Err(text) => {
+                    self.warn(server, kind, position, false, text);
+                    continue;
+                }
+            }
+            let withheld = list.withheld.get(&position).filter(|_| kind == ListKind::Tools);
+            if let Some(withheld) = withheld {
+                self.withheld.insert(ToolId(self.end(kind) - 1), withheld.clone());
             }
         }
         if definitions.len() > kind.most() {
@@ -227,6 +243,11 @@ impl Catalog {
     /// All tools, in order.
     pub fn tools(&self) -> &[Tool] {
         &self.tools
+    }
+
+    /// Why a tool is in no list, where it is kept from clients.
+    pub fn withheld(&self, id: ToolId) -> Option<&Withheld> {
+        self.withheld.get(&id)
     }
 
     /// All tools with their ids, in order.
@@ -395,6 +416,26 @@ mod tests {
         assert_eq!(warnings.len(), 4, "{warnings:?}");
         assert!(warnings[2].ends_with("tool 3 is left out: \"a\": an earlier tool has this name"), "{}", warnings[2]);
         assert!(warnings[3].contains(r#""odd\u{202e}": its inputSchema is not a schema of type "object""#));
+    }
+
+    #[test]
+    fn what_is_withheld_is_there_and_no_grant_shows_it() {
+        let mut lists = [("a", &["x", "y", "x"][..]), ("b", &["y"])].map(|(server, tools)| {
+            let tools = tools.iter().map(|name| catalogue::plain_tool(name)).collect();
+            testing::list(&catalogue::Listed { server: server.into(), tools })
+        });
+        let held = Withheld { is_quarantined: false, why: "changed".into() };
+        lists[0].withheld.extend([(1, held.clone()), (2, held.clone())]);
+        let entries: Vec<_> = (0..).map(ServerId).zip(&lists).map(|(id, list)| (id, &*list.server, list)).collect();
+        let catalog = Catalog::build(&entries);
+        let all = grant(&catalog, &["*/*"]);
+        let seen: Vec<_> = all.tools(&catalog, Door::All).map(|id| catalog.tool(id).exposed()).collect();
+        assert_eq!((seen, catalog.tools().len()), (vec!["a__x", "b__y"], 3));
+        assert_eq!(catalog.resolve(Door::All, "y", &all), Some(ToolId(2)), "what is withheld disturbs no name");
+        assert_eq!(catalog.withheld(ToolId(1)), Some(&held));
+        assert_eq!((catalog.withheld(ToolId(0)), catalog.withheld(ToolId(2))), (None, None));
+        let withholds = |patterns: &[&str]| grant(&catalog, patterns).withholds(ToolId(1));
+        assert!(withholds(&["*/*"]) && withholds(&["a/y"]) && !withholds(&["a/x"]));
     }
 
     #[test]

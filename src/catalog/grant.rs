@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub struct Grant {
     /// By [`ListKind`].
     seen: [Bits; ListKind::ALL.len()],
+    /// Tools that would be among them, were they not withheld.
+    withheld: Bits,
     /// Servers that some pattern speaks of.
     servers: Bits,
     /// Servers of which some pattern of a sort speaks, by [`Sort`].
@@ -37,6 +39,7 @@ impl Grant {
         let servers = || Bits::with_room(catalog.servers_end());
         Self {
             seen: ListKind::ALL.map(|kind| Bits::with_room(catalog.len(kind))),
+            withheld: Bits::default(),
             servers: servers(),
             servers_of: Sort::ALL.map(|_| servers()),
             uris: Arc::default(),
@@ -62,6 +65,11 @@ impl Grant {
     /// Whether this tool may be seen and called.
     pub fn allows(&self, tool: ToolId) -> bool {
         self.sees(ListKind::Tools, tool.0)
+    }
+
+    /// Whether this tool could be seen and called, were it not withheld.
+    pub fn withholds(&self, tool: ToolId) -> bool {
+        self.withheld.has(tool.0 as usize)
     }
 
     /// Whether this prompt may be seen and got.
@@ -212,6 +220,10 @@ impl<'a> GrantCompiler<'a> {
             }
             grant.servers.add(&grant.servers_of[sort as usize]);
         }
+        let tools = &mut grant.seen[ListKind::Tools as usize];
+        grant.withheld.clone_from(&self.catalog.withheld_tools);
+        grant.withheld.keep(tools);
+        tools.take(&self.catalog.withheld_tools);
         if !rights.resources.is_empty() {
             let cuts = ceilings.iter().filter_map(|ceiling| ceiling.of(Sort::Resources));
             grant.uris = std::iter::once(&*rights.resources).chain(cuts).map(Box::from).collect();

@@ -2,12 +2,14 @@
 //! on disk: `{"server","era","fetched_at_ms","tools":[…]}`, then `offers`, `prompts`, `resources`, `templates` and
 //! `skills` where there are any.
 
+use super::drift::Withheld;
 use super::{ListKind, Offers};
 use crate::base::clock::WallTime;
 use crate::base::error::{Error, Kind, Result};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// The protocol era spoken to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,6 +47,8 @@ pub struct ServerList {
     pub templates: Vec<Bytes>,
     /// Its skills.
     pub skills: Vec<Bytes>,
+    /// The tools kept from clients, by their place in `tools`. Not kept on disk: it is judged anew.
+    pub withheld: BTreeMap<usize, Withheld>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,6 +88,7 @@ impl ServerList {
             resources: Vec::new(),
             templates: Vec::new(),
             skills: Vec::new(),
+            withheld: BTreeMap::new(),
         }
     }
 

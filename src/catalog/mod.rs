@@ -7,7 +7,9 @@ mod bits;
 mod canonical;
 #[allow(clippy::module_inception, reason = "the folder is named after its main type")]
 mod catalog;
+pub mod detect;
 mod documents;
+pub mod drift;
 mod form;
 mod grant;
 mod header_params;

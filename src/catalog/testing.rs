@@ -1,6 +1,7 @@
 //! Catalogues for the tests of this folder and those above it.
 
-use super::{Catalog, ListKind, Offers, ServerList, catalogue::Listed};
+use super::catalogue::{self, Listed};
+use super::{Catalog, ListKind, Offers, ServerList};
 use crate::base::{clock::WallTime, ids::ServerId};
 
 /// The list a server would have given.
@@ -19,10 +20,9 @@ pub(crate) fn build(servers: &[Listed]) -> Catalog {
 
 /// A catalogue of plain tools: server names with tool names.
 pub(crate) fn plain(servers: &[(&str, &[&str])]) -> Catalog {
-    let tool = |name: &&str| serde_json::json!({"name": name, "inputSchema": {"type": "object"}}).to_string();
     let listed = |(server, tools): &(&str, &[&str])| Listed {
         server: (*server).to_owned(),
-        tools: tools.iter().map(tool).collect(),
+        tools: tools.iter().map(|name| catalogue::plain_tool(name)).collect(),
     };
     build(&servers.iter().map(listed).collect::<Vec<_>>())
 }

@@ -48,6 +48,11 @@ pub fn generated() -> Vec<Listed> {
     (0..16).map(listed).collect()
 }
 
+/// A tool of this name that takes anything.
+pub fn plain_tool(name: &str) -> String {
+    serde_json::json!({"name": name, "inputSchema": {"type": "object"}}).to_string()
+}
+
 fn definition(server: usize, tool: usize) -> String {
     let name = match tool % 8 {
         0 => format!("search_{tool}"),
