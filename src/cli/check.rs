@@ -29,6 +29,7 @@ pub(crate) fn run(args: &CheckArgs, config: &Path) -> Result<(), Failure> {
     for words in probe().words() {
         compiled.warnings.warning(words, "");
     }
+    warn_of_pins(&mut compiled);
     if !args.offline {
         dial(&compiled.servers, &mut compiled.warnings);
     }
@@ -40,6 +41,21 @@ pub(crate) fn run(args: &CheckArgs, config: &Path) -> Result<(), Failure> {
     }
     let text = toml::to_string(&mask::config(&compiled.written));
     output::print(&text.map_err(|error| Error::new(Kind::Internal, error.to_string()))?)
+}
+
+/// Warns of pins that cannot be read: the gate starts, and withholds the tools they are of.
+fn warn_of_pins(compiled: &mut Compiled) {
+    let state = &compiled.settings.state;
+    for server in &compiled.servers {
+        let (pins, file) = (state.pins(&server.name), state.pins_file(&server.name));
+        let what = match (pins.fault(), pins.faults()) {
+            (None, 0) => continue,
+            (Some(why), _) => format!("the pins of server {} cannot be read: {}: {why}", server.name, file.display()),
+            (None, bad) => format!("{bad} pins of server {} cannot be read: {}", server.name, file.display()),
+        };
+        let help = "their tools are withheld: see `tollgate drift list`; restore the file, or approve them";
+        compiled.warnings.warning(what, help);
+    }
 }
 
 /// Warns of servers that cannot be reached now; the gate would start without them.

@@ -3,8 +3,9 @@
 use crate::base::error::{Error, Kind};
 use crate::base::ids::Epoch;
 use crate::catalog::ServerList;
+use crate::catalog::drift::Judgement;
 use crate::cli::{Failure, output};
-use crate::config::{Compiled, Purpose, Snapshot};
+use crate::config::{Compiled, Purpose, Snapshot, Watch};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -15,7 +16,11 @@ pub(crate) struct Known {
     pub(crate) compiled: Compiled,
     /// The last good lists, by server.
     pub(crate) lists: BTreeMap<String, ServerList>,
-    /// Both of them together.
+    /// What came of holding the lists against their pins.
+    pub(crate) judged: Vec<(Box<str>, Judgement)>,
+    /// The pins.
+    pub(crate) watch: Watch,
+    /// All of them together.
     pub(crate) snapshot: Snapshot,
 }
 
@@ -31,9 +36,11 @@ impl Known {
     }
 
     /// What comes of these.
-    pub(crate) fn of(compiled: Compiled, lists: BTreeMap<String, ServerList>) -> Self {
+    pub(crate) fn of(compiled: Compiled, mut lists: BTreeMap<String, ServerList>) -> Self {
+        let mut watch = Watch::read(&compiled);
+        let judged = watch.judge(&compiled, &mut lists);
         let snapshot = Snapshot::build(&compiled, &lists, Epoch(1), None);
-        Self { compiled, lists, snapshot }
+        Self { compiled, lists, judged, watch, snapshot }
     }
 }
 

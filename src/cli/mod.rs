@@ -12,6 +12,7 @@ mod client;
 mod completions;
 mod connect;
 mod demo;
+mod drift;
 mod explain;
 mod failure;
 mod import;
@@ -85,6 +86,8 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Hold what keys may do against tests of it
     Policy(policy::PolicyArgs),
+    /// Look at tools whose definitions changed or are suspicious; approve or reject them
+    Drift(drift::DriftArgs),
     /// Turn another program's list of MCP servers into ours; starts nothing
     Import(import::ImportArgs),
     /// Look into the journal: show entries, follow it, check it
@@ -128,6 +131,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Tools(args) => tools::run(args, &config),
         Command::Explain(args) => explain::run(args, &config),
         Command::Policy(args) => policy::run(args, &config),
+        Command::Drift(args) => drift::run(args, &config),
         Command::Import(args) => import::run(args, &config),
         Command::Audit(args) => audit::run(args, &config),
         Command::Connect(args) => connect::run(args),

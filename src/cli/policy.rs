@@ -17,8 +17,18 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// Why a test may expect a denial: the names in records.
-const REASONS: [&str; 8] =
-    ["missing", "unknown", "expired", "revoked", "unknown_tool", "not_granted", "rate_limited", "too_many_at_once"];
+const REASONS: [&str; 10] = [
+    "missing",
+    "unknown",
+    "expired",
+    "revoked",
+    "unknown_tool",
+    "not_granted",
+    "held",
+    "quarantined",
+    "rate_limited",
+    "too_many_at_once",
+];
 
 /// Arguments of `policy`.
 #[derive(Debug, Args)]
@@ -359,7 +369,8 @@ mod tests {
         for refusal in [Refusal::Missing, Refusal::Unknown, Refusal::Expired, Refusal::Revoked] {
             assert!(REASONS.contains(&refusal.name()));
         }
-        for reason in [crate::policy::Reason::UnknownTool, crate::policy::Reason::NotGranted] {
+        use crate::policy::Reason;
+        for reason in [Reason::UnknownTool, Reason::NotGranted, Reason::Held, Reason::Quarantined] {
             assert!(REASONS.contains(&reason.name()));
         }
     }

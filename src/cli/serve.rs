@@ -17,7 +17,7 @@ use crate::rt::shard::{Driver, ShardSpec, allow_open_files, choose, cores, spawn
 use crate::rt::{net, random};
 use crate::shard::messages::ToShard;
 use crate::shard::{self, ShardArgs};
-use crate::telemetry::{ServerTable, ShardMetrics};
+use crate::telemetry::{DriftMetrics, ServerTable, ShardMetrics};
 use crate::upstream::credential;
 use crate::upstream::discover::Report;
 use crate::upstream::leg::Verdict;
@@ -144,6 +144,7 @@ impl Start {
             health: Arc::new(Health::new(usize::from(count))),
             metrics: (0..count).map(|_| Arc::new(ShardMetrics::default())).collect(),
             servers: Arc::new(ServerTable::default()),
+            drift: Arc::new(DriftMetrics::default()),
         };
         let fleet = Shards(senders.into());
         let (identity, threads) = (identity.transpose()?.map(|identity| identity.config()), Vec::new());

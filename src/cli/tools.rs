@@ -76,7 +76,12 @@ fn grant_of<'a>(id: &str, snapshot: &'a Snapshot) -> Result<&'a Grant, Failure> 
 fn as_row(id: ToolId, snapshot: &Snapshot) -> Vec<String> {
     let tool = snapshot.catalog.tool(id);
     let server = snapshot.catalog.server_name(tool.server);
-    let description: String = output::tame(&description(tool.definition())).chars().take(DESCRIPTION_MAX).collect();
+    let withheld = snapshot
+        .catalog
+        .withheld(id)
+        .map(|withheld| if withheld.is_quarantined { "(quarantined) " } else { "(held) " });
+    let description = format!("{}{}", withheld.unwrap_or_default(), output::tame(&description(tool.definition())));
+    let description: String = description.chars().take(DESCRIPTION_MAX).collect();
     vec![tool.exposed().to_owned(), format!("{server}/{}", output::tame(tool.name())), description]
 }
 
@@ -88,6 +93,7 @@ fn as_json(id: ToolId, snapshot: &Snapshot) -> Value {
         "tool": tool.name(),
         "hash": state::hex(&tool.hash),
         "description": description(tool.definition()),
+        "withheld": snapshot.catalog.withheld(id).map(|withheld| &*withheld.why),
     })
 }
 

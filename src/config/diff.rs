@@ -49,6 +49,9 @@ impl Diff {
         if old.admin_tokens != new.admin_tokens {
             diff.settings.push("admin_tokens");
         }
+        if old.written.drift != new.written.drift {
+            diff.settings.push("drift");
+        }
         diff
     }
 

@@ -7,6 +7,7 @@ use crate::base::limits;
 pub use crate::config::admins::AdminToken;
 pub use crate::config::approval::{Approval, ApprovalRule, Need};
 pub use crate::config::callers::{Anonymous, Customer, Key, Team, ToolLimit};
+pub use crate::config::drift::{Drift, DriftMode};
 pub use crate::config::oauth::{Grant, Oauth, TokenEndpointAuth};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct Config {
     pub state: State,
     /// The record of every call.
     pub journal: Journal,
+    /// What is done about tools whose definitions change or are suspicious.
+    pub drift: Drift,
     /// What a request without a key may use. Leave it out to refuse such requests. Loopback listeners only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<Anonymous>,
@@ -290,6 +293,9 @@ pub struct Server {
     /// Most calls under way at once; as many as there are where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency_max: Option<u32>,
+    /// What is done about changed or suspicious definitions of it; `drift.mode` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftMode>,
     /// `false` keeps it in the file but out of the gate; an imported `command` starts out that way.
     pub enabled: bool,
 }
@@ -327,6 +333,7 @@ impl Default for Server {
             refresh_ms: limits::LIST_REFRESH_MS,
             rates: Vec::new(),
             concurrency_max: None,
+            drift: None,
             enabled: true,
         }
     }

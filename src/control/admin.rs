@@ -1,7 +1,7 @@
 //! The admin listener: health and metrics, nothing that changes or starts anything.
 
 use crate::control::health::Health;
-use crate::telemetry::{CONTENT_TYPE, ProcessInfo, ServerTable, ShardMetrics, encode};
+use crate::telemetry::{CONTENT_TYPE, DriftMetrics, ProcessInfo, ServerTable, ShardMetrics, encode};
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
@@ -19,6 +19,8 @@ pub struct Readings {
     pub metrics: Arc<[Arc<ShardMetrics>]>,
     /// The names of the rows in them.
     pub servers: Arc<ServerTable>,
+    /// The meters of changed and suspicious definitions.
+    pub drift: Arc<DriftMetrics>,
 }
 
 /// The routes `/livez`, `/readyz` (alias `/healthz`) and `/metrics`.
@@ -32,23 +34,23 @@ pub(super) fn router(readings: Readings) -> Router {
 }
 
 async fn livez(State(readings): State<Readings>, RawQuery(query): RawQuery) -> Response {
-    verdict(&readings.health, readings.health.alive(), query.as_deref())
+    verdict(&readings, readings.health.alive(), query.as_deref())
 }
 
 async fn readyz(State(readings): State<Readings>, RawQuery(query): RawQuery) -> Response {
-    verdict(&readings.health, readings.health.ready(), query.as_deref())
+    verdict(&readings, readings.health.ready(), query.as_deref())
 }
 
 async fn metrics(State(readings): State<Readings>) -> Response {
-    let text = encode(&readings.metrics, &readings.servers, &ProcessInfo::read());
+    let text = encode(&readings.metrics, &readings.servers, &readings.drift, &ProcessInfo::read());
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }
 
-fn verdict(health: &Health, good: bool, query: Option<&str>) -> Response {
+fn verdict(readings: &Readings, good: bool, query: Option<&str>) -> Response {
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut text = String::from(if good { "ok\n" } else { "not ok\n" });
     if query == Some("verbose") {
-        for check in health.checks() {
+        for check in readings.health.checks() {
             let mark = match (check.good, check.vital) {
                 (true, _) => '+',
                 (false, true) => '-',
@@ -56,6 +58,11 @@ fn verdict(health: &Health, good: bool, query: Option<&str>) -> Response {
             };
             // Writing to a String cannot fail.
             let _ = writeln!(text, "[{mark}] {}", check.name);
+        }
+        // The gate serves without them: what they are of is withheld.
+        let faults = readings.drift.pin_faults();
+        if faults > 0 {
+            let _ = writeln!(text, "[!] pins that cannot be read: {faults}; see `tollgate drift list`");
         }
     }
     (status, text).into_response()

@@ -1,9 +1,10 @@
 //! The last good list of every server: in memory for the next snapshot, on disk for the next start.
 
 use crate::base::error::Result;
+use crate::catalog::drift::Judgement;
 use crate::catalog::{Leg, ListKind, ServerList};
-use crate::config::Compiled;
 use crate::config::state::StateDir;
+use crate::config::{Compiled, Watch};
 use crate::telemetry::events;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -19,21 +20,39 @@ fn leg_name(leg: Leg) -> &'static str {
 pub struct Lists {
     known: BTreeMap<String, ServerList>,
     state: StateDir,
+    watch: Watch,
+    judged: Vec<(Box<str>, Judgement)>,
 }
 
 impl Lists {
     /// Reads what the last run kept for the configured servers. All of it is stale until a server lists again. A list
     /// that cannot be read costs nothing but itself.
     pub fn restore(compiled: &Compiled) -> Self {
-        let mut lists = Self { known: BTreeMap::new(), state: compiled.settings.state.clone() };
+        let (state, watch) = (compiled.settings.state.clone(), Watch::read(compiled));
+        let mut lists = Self { known: BTreeMap::new(), state, watch, judged: Vec::new() };
         lists.add_missing(compiled);
+        lists.judge(compiled);
         lists
     }
 
-    /// Reads the kept lists of servers that have none yet, and forgets those of servers that are gone.
+    /// Reads the kept lists of servers that have none yet, forgets those of servers that are gone, and reads all pins.
     pub fn follow(&mut self, compiled: &Compiled) {
         self.known.retain(|name, _| compiled.server(name).is_some());
         self.add_missing(compiled);
+        self.watch.read_again(compiled);
+    }
+
+    /// Holds every list against its pins: what is withheld is so in the next snapshot. New tools are pinned.
+    pub fn judge(&mut self, compiled: &Compiled) {
+        self.judged = self.watch.judge(compiled, &mut self.known);
+        for (server, error) in self.watch.pin_new(&self.judged) {
+            events::pins_not_kept(&server, &error);
+        }
+    }
+
+    /// What came of that, and the pins it rests on.
+    pub(super) fn judged(&self) -> (&[(Box<str>, Judgement)], &Watch) {
+        (&self.judged, &self.watch)
     }
 
     fn add_missing(&mut self, compiled: &Compiled) {

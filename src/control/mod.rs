@@ -5,6 +5,7 @@
 mod admin;
 mod api;
 mod approvals;
+mod drift;
 mod fleet;
 mod health;
 mod lifecycle;
@@ -69,6 +70,8 @@ pub struct Control<F> {
     orders: Orders,
     works: Works,
     approvals: Approvals,
+    /// What was told of changed and suspicious definitions.
+    told: drift::Told,
     /// When the reports gathered so far become a snapshot.
     due: Option<Instant>,
     /// Servers that have not been heard of yet.
@@ -109,7 +112,7 @@ impl<F: Fleet> Control<F> {
         let compiled = Arc::new(compiled);
         let view = View { snapshot: snapshot.clone(), compiled: compiled.clone() };
         let (desk, orders) = orders::desk(view, readings.clone());
-        Self {
+        let mut control = Self {
             compiled,
             lists,
             tokens,
@@ -122,11 +125,14 @@ impl<F: Fleet> Control<F> {
             orders,
             works: Works::default(),
             approvals,
+            told: drift::Told::default(),
             due: None,
             silent,
             settled: None,
             reread_at: None,
-        }
+        };
+        control.tell_of_drift();
+        control
     }
 
     /// Calls `settled` once, when every server was heard of and every shard knows their tools.
@@ -219,6 +225,11 @@ impl<F: Fleet> Control<F> {
         self.fleet.publish(&self.snapshot);
         let view = View { snapshot: self.snapshot.clone(), compiled: self.compiled.clone() };
         self.orders.view.send_replace(Arc::new(view));
+    }
+
+    fn tell_of_drift(&mut self) {
+        let (judged, watch) = self.lists.judged();
+        self.told.tell(judged, watch, (&self.readings.servers, &self.readings.drift));
     }
 
     fn may_settle(&self) -> bool {

@@ -102,6 +102,8 @@ impl<F: Fleet> Control<F> {
     }
 
     fn build(&mut self) {
+        self.lists.judge(&self.compiled);
+        self.tell_of_drift();
         let (compiled, lists, previous) = (self.compiled.clone(), self.lists.known().clone(), self.snapshot.clone());
         let wish = self.works.wished;
         let build = move || (Snapshot::build(&compiled, &lists, previous.epoch, Some(&previous)), wish);

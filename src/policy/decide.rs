@@ -41,6 +41,10 @@ pub enum Reason {
     NotGranted,
     /// The request itself asked not to see the tool.
     Narrowed,
+    /// The tool's definition waits for approval.
+    Held,
+    /// The tool's definition is suspicious.
+    Quarantined,
 }
 
 impl Reason {
@@ -50,15 +54,23 @@ impl Reason {
             Self::UnknownTool => "unknown_tool",
             Self::NotGranted => "not_granted",
             Self::Narrowed => "narrowed",
+            Self::Held => "held",
+            Self::Quarantined => "quarantined",
         }
     }
 }
 
-/// Decides. First the grant, then the request's own narrowing, then whether it needs an approval.
+/// Decides. First the grant, in which nothing is that is withheld, then the request's own narrowing, then whether it
+/// needs an approval.
 pub fn decide(question: &Question<'_>) -> Verdict {
     let Some(tool) = question.tool else { return Verdict::Deny(Reason::UnknownTool) };
     if !question.grant.allows(tool) {
-        return Verdict::Deny(Reason::NotGranted);
+        let withheld = question.catalog.withheld(tool).filter(|_| question.grant.withholds(tool));
+        return Verdict::Deny(match withheld {
+            Some(withheld) if withheld.is_quarantined => Reason::Quarantined,
+            Some(_) => Reason::Held,
+            None => Reason::NotGranted,
+        });
     }
     let asked_for = |narrowing: &Narrowing| narrowing.covers(question.catalog, question.door, tool);
     if !question.narrowing.is_none_or(asked_for) {

@@ -10,6 +10,7 @@ use super::meter::{Level, Meter};
 use super::tree::Team;
 use crate::base::clock::{Instant, WallTime};
 use crate::base::ids::{GrantId, KeyId, ServerId, ToolId};
+use crate::catalog::drift::Withheld;
 use crate::catalog::{Catalog, Ceiling, Door, Grant, GrantCompiler, Grants, Owned, Pattern, Rights, ServerEntry, Sort};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub struct Explanation<'a> {
     pub limits: Vec<&'a Arc<Meter>>,
     /// The first of them that lets nothing through at all.
     pub closed: Option<Refused>,
+    /// Why the tool is kept from everybody, if it is.
+    pub withheld: Option<&'a Withheld>,
 }
 
 impl Explanation<'_> {
@@ -148,19 +151,21 @@ impl<'a> Grounds<'a> {
             Sort::Prompts => self.prompt(subject, grant),
             Sort::Resources => self.resource(subject, grant),
         };
-        let (mut limits, mut closed, mut spoken_of, mut need) = (Vec::new(), None, subject.claimed, None);
+        let (mut limits, mut closed, mut spoken_of) = (Vec::new(), None, subject.claimed);
+        let (mut withheld, mut need) = (None, None);
         if let Found::One(thing) = &found {
             need = thing.tool.and_then(|tool| self.approvals.need(tool));
             let charged = Charged { chain: holder.chain, tool: thing.tool, server: thing.server };
             limits = self.limits.in_the_way_of(&charged).collect();
             closed = self.limits.closed(&charged, now);
+            withheld = thing.tool.and_then(|id| self.catalog.withheld(id));
             spoken_of = Some((self.catalog.server_name(thing.server), thing.own));
         }
         let steps = spoken_of.map_or_else(Vec::new, |spoken_of| holder.steps(subject.sort, spoken_of));
         let refusal = self.keys.stands(key, wall).err();
         let limited = closed.as_ref().map(Refused::reason);
         let denied = refusal.map(Refusal::name).or(denied.map(Reason::name)).or(limited);
-        Explanation { denied, need, refusal, found, steps, limits, closed }
+        Explanation { denied, need, refusal, found, steps, limits, closed, withheld }
     }
 
     fn holder(&self, key: KeyId) -> Holder<'a> {

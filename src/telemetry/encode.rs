@@ -1,5 +1,6 @@
 //! The meters of all shards as Prometheus text (exposition format 0.0.4).
 
+use super::drift::{CHANGES, DriftMetrics};
 use super::metrics::{
     CallOutcome, Counter, Gauge, HISTOGRAM_BOUNDS_US, Histogram, LIMIT_LEVELS, ServerTable, ShardMetrics,
 };
@@ -14,12 +15,18 @@ use std::sync::Arc;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The text for all shards; `shards` stand in the order of their ids.
-pub fn encode(shards: &[Arc<ShardMetrics>], servers: &ServerTable, process: &ProcessInfo) -> String {
+pub fn encode(
+    shards: &[Arc<ShardMetrics>],
+    servers: &ServerTable,
+    drift: &DriftMetrics,
+    process: &ProcessInfo,
+) -> String {
     let mut text = Text { out: String::with_capacity(16 * 1024), shards };
     text.head(names::INFO);
     text.line(names::INFO.name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
     connections(&mut text);
     calls(&mut text, servers);
+    definitions(&mut text, servers, drift);
     phases(&mut text);
     journal(&mut text);
     process_figures(&mut text, process);
@@ -76,6 +83,26 @@ fn calls(text: &mut Text<'_>, servers: &ServerTable) {
     text.head(names::UPSTREAM_SECONDS);
     for (slot, server) in servers.rows() {
         text.histogram(names::UPSTREAM_SECONDS.name, Some(("server", server)), |m| &m.calls(slot).upstream);
+    }
+}
+
+fn definitions(text: &mut Text<'_>, servers: &ServerTable, drift: &DriftMetrics) {
+    text.head(names::TOOLS_WITHHELD);
+    for (slot, server) in servers.rows() {
+        let row = drift.row(slot);
+        for (why, gauge) in [("held", &row.held), ("quarantined", &row.quarantined)] {
+            text.line(names::TOOLS_WITHHELD.name, &[("server", server), ("why", why)], gauge.get());
+        }
+    }
+    text.head(names::TOOL_CHANGES);
+    for (slot, server) in servers.rows() {
+        for (change, counter) in CHANGES.into_iter().zip(&drift.row(slot).changes) {
+            text.line(names::TOOL_CHANGES.name, &[("server", server), ("change", change)], counter.get());
+        }
+    }
+    text.head(names::PINS_UNREADABLE);
+    for (slot, server) in servers.rows() {
+        text.line(names::PINS_UNREADABLE.name, &[("server", server)], drift.row(slot).pin_faults.get());
     }
 }
 
@@ -204,7 +231,7 @@ mod tests {
 
     #[test]
     fn every_family_is_shown_once_with_its_type() {
-        let text = encode(&[Arc::default()], &ServerTable::default(), &ProcessInfo::read());
+        let text = encode(&[Arc::default()], &ServerTable::default(), &DriftMetrics::default(), &ProcessInfo::read());
         for family in names::ALL {
             let head = format!("# TYPE {} {}\n", family.name, family.kind.name());
             assert_eq!(text.matches(&head).count(), 1, "{}", family.name);
@@ -226,9 +253,12 @@ mod tests {
             shard.phase(Phase::Call).record(Duration::from_micros(3));
             shard.journal.ring_used.set(64);
         }
-        let text = encode(&shards, &servers, &ProcessInfo::default());
+        let drift = DriftMetrics::default();
+        drift.row(slot).quarantined.set(2);
+        let text = encode(&shards, &servers, &drift, &ProcessInfo::default());
         let is = |start: &str, value: f64| assert_eq!(sample(&text, start), Some(value), "{start}\n{text}");
         is(r#"tollgate_calls_total{server="git\"hub",outcome="tool_error"}"#, 2.0);
+        is(r#"tollgate_tools_withheld{server="git\"hub",why="quarantined"}"#, 2.0);
         is(r#"tollgate_phase_seconds_bucket{phase="call",le="0.000002"}"#, 0.0);
         is(r#"tollgate_phase_seconds_bucket{phase="call",le="0.000004"}"#, 2.0);
         is(r#"tollgate_phase_seconds_bucket{phase="call",le="+Inf"}"#, 2.0);

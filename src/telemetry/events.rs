@@ -59,6 +59,35 @@ pub fn reload_refused(error: &Error) {
     tracing::error!(event = "reload_refused", ?error.context, "the new configuration is refused, the old one stays");
 }
 
+/// A tool is kept from clients until somebody approves its definition.
+pub fn tool_withheld(server: &str, tool: &str, standing: &str, why: &str) {
+    let help = "see `tollgate drift list`";
+    tracing::warn!(
+        event = "tool_withheld",
+        server,
+        ?tool,
+        standing,
+        ?why,
+        "a tool of server {server} is withheld; {help}"
+    );
+}
+
+/// A tool changed in a way that needs no approval, or is suspicious and served all the same.
+pub fn tool_changed(server: &str, tool: &str, standing: &str, why: &str) {
+    tracing::info!(event = "tool_changed", server, ?tool, standing, ?why, "a tool of server {server} changed");
+}
+
+/// The pins of a server cannot be read: what they are of is withheld.
+pub fn pins_unreadable(server: &str, faults: u64) {
+    let help = "restore its file in `pins` of the state directory; see `tollgate drift list`";
+    tracing::error!(event = "pins_unreadable", server, faults, "pins of server {server} cannot be read; {help}");
+}
+
+/// What was seen first of a server could not be kept: after a restart it is seen first again.
+pub fn pins_not_kept(server: &str, error: &Error) {
+    tracing::error!(event = "pins_not_kept", server, ?error.context, "new pins of server {server} could not be kept");
+}
+
 /// A tool definition was left out of the catalogue.
 pub fn tool_dropped(server: &str, tool: &str, why: &str) {
     tracing::warn!(event = "tool_dropped", server, ?tool, why, "a tool of server {server} is left out");

@@ -197,6 +197,11 @@ pub struct ServerSlot(u16);
 impl ServerSlot {
     /// The row of calls that belong to no server with a row of its own.
     pub const OTHER: Self = Self(0);
+
+    /// Its place among all rows.
+    pub fn place(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 /// Which server has which row. Rows are given by one thread (control, when it builds a snapshot) and read by all.

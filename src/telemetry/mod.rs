@@ -1,5 +1,6 @@
 //! What the gate tells about itself: meters that only their own shard writes, their text for Prometheus, log events.
 
+mod drift;
 mod encode;
 pub mod events;
 mod metrics;
@@ -7,6 +8,7 @@ pub mod names;
 mod process;
 mod steps;
 
+pub use drift::{CHANGES, DriftMetrics, DriftRow};
 pub use encode::{CONTENT_TYPE, encode};
 pub use metrics::{
     CallOutcome, Counter, Gauge, HISTOGRAM_BOUNDS_US, Histogram, JournalGauges, LIMIT_LEVELS, ServerCalls, ServerSlot,

@@ -84,6 +84,16 @@ pub const APPROVALS: Family = Family::counter(
 pub const APPROVALS_PENDING: Family =
     Family::gauge("tollgate_approvals_pending", "Calls that wait for somebody to approve or deny them.");
 pub const CALLS_IN_FLIGHT: Family = Family::gauge("tollgate_calls_in_flight", "Tool calls under way by server.");
+pub const TOOLS_WITHHELD: Family = Family::gauge(
+    "tollgate_tools_withheld",
+    "Tools kept from clients because their definition changed or is suspicious, by server.",
+);
+pub const TOOL_CHANGES: Family = Family::counter(
+    "tollgate_tool_changes_total",
+    "Definitions seen that are not the pinned ones, by server and what came of them.",
+);
+pub const PINS_UNREADABLE: Family =
+    Family::gauge("tollgate_pins_unreadable", "Pins of tools, or files of them, that cannot be read, by server.");
 pub const UPSTREAM_SECONDS: Family =
     Family::histogram("tollgate_upstream_seconds", "Time from sending a call to its whole answer, by server.");
 pub const UPSTREAM_ERRORS: Family =
@@ -132,6 +142,9 @@ pub const ALL: &[Family] = &[
     APPROVALS,
     APPROVALS_PENDING,
     CALLS_IN_FLIGHT,
+    TOOLS_WITHHELD,
+    TOOL_CHANGES,
+    PINS_UNREADABLE,
     UPSTREAM_SECONDS,
     UPSTREAM_ERRORS,
     PHASE_SECONDS,

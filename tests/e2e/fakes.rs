@@ -4,8 +4,8 @@ use crate::http;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 /// Tools on one page of a list.
@@ -38,6 +38,7 @@ pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
     pub(crate) counts: Arc<Counts>,
     is_stopped: Arc<AtomicBool>,
+    tools: Arc<RwLock<Vec<String>>>,
 }
 
 impl Fake {
@@ -56,9 +57,9 @@ impl Fake {
             bound.is_ok()
         });
         let listener = bound.unwrap();
-        let fake = Self { address, counts: Arc::default(), is_stopped: Arc::default() };
+        let tools = Arc::new(RwLock::new(tools));
+        let fake = Self { address, counts: Arc::default(), is_stopped: Arc::default(), tools: tools.clone() };
         let (counts, is_stopped) = (fake.counts.clone(), fake.is_stopped.clone());
-        let tools = Arc::new(tools);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if is_stopped.load(Ordering::Relaxed) {
@@ -76,6 +77,11 @@ impl Fake {
     pub(crate) fn plain(wire: Wire, names: &[&str]) -> Self {
         let define = |name: &&str| json!({"name": name, "inputSchema": {"type": "object"}}).to_string();
         Self::serve(wire, names.iter().map(define).collect())
+    }
+
+    /// Lists these definitions from now on.
+    pub(crate) fn change(&self, tools: Vec<String>) {
+        *self.tools.write().unwrap() = tools;
     }
 
     pub(crate) fn url(&self) -> String {
@@ -119,7 +125,7 @@ struct Request {
 
 struct Peer {
     wire: Wire,
-    tools: Arc<Vec<String>>,
+    tools: Arc<RwLock<Vec<String>>>,
     counts: Arc<Counts>,
     is_stopped: Arc<AtomicBool>,
 }
@@ -205,10 +211,11 @@ impl Peer {
 
     fn page(&self, cursor: Option<&str>) -> Value {
         let from: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());
-        let to = (from + PAGE).min(self.tools.len());
+        let tools = self.tools.read().unwrap();
+        let to = (from + PAGE).min(tools.len());
         let parse = |text: &String| serde_json::from_str::<Value>(text).unwrap();
-        let mut page = json!({"tools": self.tools[from..to].iter().map(parse).collect::<Vec<_>>()});
-        if to < self.tools.len() {
+        let mut page = json!({"tools": tools[from..to].iter().map(parse).collect::<Vec<_>>()});
+        if to < tools.len() {
             page["nextCursor"] = json!(to.to_string());
         }
         page

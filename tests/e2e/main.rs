@@ -23,6 +23,7 @@ mod commands;
 mod conformance;
 mod crash;
 mod dead_upstreams;
+mod drift;
 mod endings;
 mod eras;
 mod extensions;

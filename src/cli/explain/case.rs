@@ -128,6 +128,7 @@ impl<'a> Case<'a> {
             "expires": self.virtual_key().and_then(|key| key.expires).map(output::timestamp),
             "found": thing,
             "could_be": others,
+            "withheld": why.withheld.map(|withheld| &*withheld.why),
             "server": server,
             "levels": why.steps.iter().map(|step| self.step_json(step)).collect::<Vec<_>>(),
             "approval": why.need.map(|need| json!({"rule": need.rule.map(|at| at + 1), "expires_s": need.expires_s})),

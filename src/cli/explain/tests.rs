@@ -118,7 +118,8 @@ fn holds(known: &Known, key: &str) {
         assert_eq!(decided.err().unwrap_or_default(), reason, "{told}");
         let is_found = matches!(why.found, Found::One(_));
         let passes = why.steps.iter().all(Step::passes);
-        let follows = why.refusal.is_none() && is_found && passes && why.closed.is_none();
+        let is_free = why.closed.is_none() && why.withheld.is_none();
+        let follows = why.refusal.is_none() && is_found && passes && is_free;
         assert_eq!(follows, why.denied.is_none(), "the parts do not lead to the verdict: {told}");
         match why.denied {
             Some("unknown_tool") => assert!(!is_found, "{told}"),

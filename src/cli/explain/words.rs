@@ -3,6 +3,7 @@
 use super::case::{Case, Listed};
 use crate::base::ids::KeyId;
 use crate::catalog::Sort;
+use crate::catalog::drift::Withheld;
 use crate::cli::output::{self, tame};
 use crate::policy::{Bound, Found, Level, Meter, Need, Refusal, Refused, Step};
 
@@ -32,6 +33,9 @@ impl Case<'_> {
             (Found::One(_), _) if !why.steps.iter().all(Step::passes) => {
                 format!("{who} may not see {name}, and hears that there is no such {}", sort.noun())
             }
+            (Found::One(_), _) if why.withheld.is_some() => {
+                format!("{name} is withheld, and {who} hears that there is no such tool")
+            }
             (Found::One(_), _) if why.closed.is_some() => format!("{who} may see {name}, and a limit is closed"),
             (Found::One(_), _) if why.need.is_some() => {
                 format!("{who} may call {name}, each time once somebody has approved that call")
@@ -54,6 +58,7 @@ impl Case<'_> {
         let mut rows = vec![row("key", self.standing()), row(self.subject.sort.noun(), self.found())];
         rows.extend(why.steps.iter().map(|step| row(label(step.level), self.step(step))));
         rows.extend(why.need.map(|need| row("approval", approval(&need))));
+        rows.extend(why.withheld.map(|withheld| row("drift", self.withheld(withheld))));
         rows.extend(why.limits.iter().map(|meter| row("limit", limit(meter, why.closed.as_ref()))));
         if matches!(why.found, Found::One(_)) && why.limits.is_empty() {
             rows.push(row("limit", "none stands in its way"));
@@ -89,6 +94,14 @@ impl Case<'_> {
             Found::Several(all) => format!("say which: {}", tame(&all.join(", "))),
             Found::Nothing => self.absent(),
         }
+    }
+
+    /// Why a tool is kept from everybody, and what to do about it.
+    fn withheld(&self, withheld: &Withheld) -> String {
+        let state = if withheld.is_quarantined { "quarantined" } else { "held" };
+        let Found::One(thing) = &self.explanation.found else { return state.into() };
+        let server = self.known.snapshot.catalog.server_name(thing.server);
+        format!("{state}: {}; see `tollgate drift diff {server}/{}`", tame(&withheld.why), tame(thing.own))
     }
 
     /// Why the name stands for nothing.

@@ -124,6 +124,7 @@ impl Compiled {
         let index = report.add(&document, faults);
         let mut notes = Notes::new(&document, &mut report, index);
         ranges::check(&mut notes);
+        crate::config::drift::check(&written, &mut notes);
         let settings = listen::settings(&written, lookup, &mut notes);
         let servers = servers::compile(&written, lookup, &mut notes);
         let admin_tokens = admins::compile(&written, &mut notes);
