@@ -72,7 +72,8 @@ impl<'a> One<'a> {
         for (field, url) in [("client_metadata_url", &written.client_metadata_url), ("issuer", &written.issuer)] {
             self.check_oauth_url(field, url.as_deref(), notes);
         }
-        let wrong = |scope: &&String| oauth::Scopes::parse(scope).text().as_ref() != Some(*scope);
+        let wrong =
+            |scope: &&String| scope.contains(' ') || oauth::Scopes::parse(scope).text().as_ref() != Some(*scope);
         if let Some(scope) = written.scopes.iter().find(wrong) {
             let what = format!("{scope:?} is not a scope");
             notes.error(&self.below("oauth", "scopes"), what, "visible ASCII without spaces, quotes and backslashes");
