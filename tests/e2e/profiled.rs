@@ -34,6 +34,13 @@ fn a_release_is_compiled_by_the_profile_with_symbols_that_last() {
     assert_eq!(reaches(&[LIBRARY, RELEASE], None), [LIBRARY, LASTING, &[&by, silent]].concat());
 }
 
+/// A shell that passes on only what can be a variable of its own would lose the name of the load tool's program.
+#[test]
+fn the_environment_reaches_the_compiler_whole() {
+    let output = Command::new(packaging("rustc")).arg("env").env("CARGO_BIN_EXE_with-hyphen", "kept").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).lines().any(|line| line == "CARGO_BIN_EXE_with-hyphen=kept"));
+}
+
 #[test]
 fn a_counting_release_has_the_same_symbols_and_no_profile() {
     assert_eq!(reaches(&[LIBRARY, RELEASE], Some("count")), [LIBRARY, LASTING, &["-Cprofile-generate"]].concat());
