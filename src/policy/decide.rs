@@ -65,7 +65,7 @@ impl Reason {
 pub fn decide(question: &Question<'_>) -> Verdict {
     let Some(tool) = question.tool else { return Verdict::Deny(Reason::UnknownTool) };
     if !question.grant.allows(tool) {
-        let withheld = question.catalog.withheld(tool).filter(|_| question.grant.withholds(tool));
+        let withheld = question.grant.withholds(tool).then(|| question.catalog.withheld(tool)).flatten();
         return Verdict::Deny(match withheld {
             Some(withheld) if withheld.is_quarantined => Reason::Quarantined,
             Some(_) => Reason::Held,
