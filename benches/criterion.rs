@@ -1,6 +1,8 @@
 //! Wall time of each step of a request: `cargo bench --bench criterion`, or with `-- NAME` for some of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot be prepared has nothing to say")]
 
+#[path = "subjects/money.rs"]
+mod money;
 mod peers;
 mod subjects;
 
@@ -63,6 +65,9 @@ fn key_look_ups(criterion: &mut Criterion) {
 fn decisions(criterion: &mut Criterion) {
     let tools = Tools::generated();
     criterion.bench_function("decide/508", |bencher| bencher.iter(|| tools.decide_all()));
+    let levels = money::Levels::new();
+    assert!(levels.pass());
+    criterion.bench_function("decide/5-levels", |bencher| bencher.iter(|| levels.pass()));
 }
 
 fn lists(criterion: &mut Criterion) {

@@ -39,7 +39,7 @@ class Shard:
         frame = self.bytes_of_frame(data, at, offset)
         if not frame:
             return 0
-        length, _, seq, hlc, kind, _, flags = struct.unpack_from("<IIQQHHI", frame)
+        length, _, seq, hlc, kind, schema, flags = struct.unpack_from("<IIQQHHI", frame)
         size = (length + 15) // 16 * 16
         need(not any(data[at + length:at + size]), place, "padding is not zero")
         need(seq == self.seq, place, f"entry {seq} instead of {self.seq}")
@@ -47,7 +47,7 @@ class Shard:
         need((flags & 1 == 1) == (seq == self.segment), place, "wrong place in its segment")
         leaf = hashlib.sha256(b"\0" + frame[8:-32]).digest()
         need(hashlib.sha256(b"\2" + self.chain + leaf).digest() == frame[-32:], place, "chain broken")
-        self.entry(kind, seq, frame[32:-32], place)
+        self.entry(kind, schema, seq, frame[32:-32], place)
         self.seq, self.hlc, self.chain = seq + 1, hlc, frame[-32:]
         return size
 
@@ -62,7 +62,7 @@ class Shard:
         seed = self.log + struct.pack("<HQQ", self.number, self.segment, offset)
         return frame if crc32c(seed + frame[:4] + frame[8:]) == crc else None
 
-    def entry(self, kind, seq, body, place):
+    def entry(self, kind, schema, seq, body, place):
         if self.torn:
             need(kind == 5 and body[16:64] == self.torn, place, "a torn tail that no record names")
             self.torn = None
@@ -71,7 +71,8 @@ class Shard:
         if kind == 2:
             self.open.add(seq)
         if kind == 3:
-            intent = struct.unpack("<Q", body[-128:-120])[0]
+            root = {1: 128, 2: 144}[schema]
+            intent = struct.unpack_from("<Q", body, len(body) - root)[0]
             need(intent in self.open, place, f"outcome without intent {intent}")
             self.open.remove(intent)
 

@@ -8,6 +8,7 @@
 //! | `keys.rs` | a token to a principal |
 //! | `tools.rs` | a tool's name to a verdict; the view of 508 tools to an answer |
 //! | `journal.rs` | the two records of a call |
+//! | `money.rs` | limits and budgets at five levels; wall time alone |
 //!
 //! Nothing here depends on time, randomness or what lies beside the repository.
 

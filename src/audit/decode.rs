@@ -3,17 +3,25 @@
 use super::entry::{
     Admin, ArchivedAdmin, ArchivedBoot, ArchivedDecided, ArchivedDenied, ArchivedEnded, ArchivedEra, ArchivedHeld,
     ArchivedIntent, ArchivedRecovered, ArchivedStatus, Boot, Decided, Denied, Ended, Entry, EntryKind, Era, Held,
-    Intent, Outcome, Recovered, SCHEMA, Status,
+    Intent, Outcome, PRICED_SCHEMA, Recovered, Status, is_known,
 };
+use super::priced::{ArchivedReserved, ArchivedSettled, Reserved, Settled};
 use crate::base::error::{Error, Kind, Result};
 use rkyv::rancor;
 
 /// Reads a body of the given kind and schema; the bytes must be aligned to 16.
 pub(crate) fn decode(kind: u16, schema: u16, body: &[u8]) -> Result<Entry<'_>> {
-    if schema != SCHEMA {
+    let named = EntryKind::from_number(kind);
+    if named.is_some() && !is_known(kind, schema) {
         return Err(Error::new(Kind::Journal, format!("schema {schema} is newer than this program")));
     }
-    match EntryKind::from_number(kind) {
+    match named {
+        Some(EntryKind::Intent) if schema == PRICED_SCHEMA => {
+            access::<ArchivedReserved<'_>>(body).map(|b| Entry::Reserved(reserved(b)))
+        }
+        Some(EntryKind::Outcome) if schema == PRICED_SCHEMA => {
+            access::<ArchivedSettled<'_>>(body).map(|b| Entry::Settled(settled(b)))
+        }
         Some(EntryKind::Boot) => access::<ArchivedBoot<'_>>(body).map(|b| Entry::Boot(boot(b))),
         Some(EntryKind::Intent) => access::<ArchivedIntent<'_>>(body).map(|b| Entry::Intent(intent(b))),
         Some(EntryKind::Outcome) => access::<ArchivedEnded<'_>>(body).map(|b| Entry::Outcome(ended(b))),
@@ -62,6 +70,14 @@ fn intent<'a>(from: &'a ArchivedIntent<'_>) -> Intent<'a> {
         parent: from.parent.to_native(),
         parent_shard: from.parent_shard.to_native(),
     }
+}
+
+fn reserved<'a>(from: &'a ArchivedReserved<'_>) -> Reserved<'a> {
+    Reserved { call: intent(&from.call), reserved: from.reserved.to_native(), budgets: &from.budgets }
+}
+
+fn settled<'a>(from: &'a ArchivedSettled<'_>) -> Settled<'a> {
+    Settled { ended: ended(&from.ended), cost: from.cost.to_native(), basis: from.basis }
 }
 
 fn ended<'a>(from: &'a ArchivedEnded<'_>) -> Ended<'a> {

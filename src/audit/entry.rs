@@ -3,6 +3,7 @@
 //! Bodies hold integers, fixed arrays and strings only: nothing shared, nothing recursive, no hash tables. Writing
 //! borrows from the caller and reading borrows from the checked bytes, so neither side allocates.
 
+use super::priced::{Reserved, Settled};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::Seq;
 use crate::base::limits;
@@ -18,6 +19,17 @@ pub type Digest = [u8; 32];
 
 /// The version of the bodies below; stands in every frame.
 pub(crate) const SCHEMA: u16 = 1;
+/// The version of intents and outcomes of calls that have a price.
+pub(crate) const PRICED_SCHEMA: u16 = 2;
+
+/// Whether this program knows what a body of that kind and schema says.
+pub(crate) fn is_known(kind: u16, schema: u16) -> bool {
+    match EntryKind::from_number(kind) {
+        Some(EntryKind::Intent | EntryKind::Outcome) => [SCHEMA, PRICED_SCHEMA].contains(&schema),
+        Some(_) => schema == SCHEMA,
+        None => false,
+    }
+}
 
 /// SHA-256 of `bytes`, as the digests of arguments and results are made.
 pub fn digest(bytes: &[u8]) -> Digest {
@@ -340,8 +352,12 @@ pub enum Entry<'a> {
     Boot(Boot<'a>),
     /// See [`Intent`].
     Intent(Intent<'a>),
+    /// See [`Reserved`].
+    Reserved(Reserved<'a>),
     /// See [`Outcome`].
     Outcome(Ended<'a>),
+    /// See [`Settled`].
+    Settled(Settled<'a>),
     /// See [`Denied`].
     Denied(Denied<'a>),
     /// See [`Recovered`].
@@ -359,8 +375,8 @@ impl Entry<'_> {
     pub fn kind(&self) -> EntryKind {
         match self {
             Self::Boot(_) => EntryKind::Boot,
-            Self::Intent(_) => EntryKind::Intent,
-            Self::Outcome(_) => EntryKind::Outcome,
+            Self::Intent(_) | Self::Reserved(_) => EntryKind::Intent,
+            Self::Outcome(_) | Self::Settled(_) => EntryKind::Outcome,
             Self::Denied(_) => EntryKind::Denied,
             Self::Recovered(_) => EntryKind::Recovered,
             Self::Admin(_) => EntryKind::Admin,
@@ -369,12 +385,25 @@ impl Entry<'_> {
         }
     }
 
+    /// The version of its body.
+    pub(crate) fn schema(&self) -> u16 {
+        match self {
+            Self::Reserved(_) | Self::Settled(_) => PRICED_SCHEMA,
+            _ => SCHEMA,
+        }
+    }
+
     /// Writes the body into `out` and tells its length. Texts are cut to their bounds first.
     pub(crate) fn encode(&self, out: &mut [u8]) -> Result<usize> {
         match self {
             Self::Boot(boot) => encode(boot, out),
             Self::Intent(intent) => encode(&cut_intent(intent), out),
+            Self::Reserved(Reserved { call, reserved, budgets }) => {
+                // Never cut: what is charged must be told whole.
+                encode(&Reserved { call: cut_intent(call), reserved: *reserved, budgets }, out)
+            }
             Self::Outcome(ended) => encode(ended, out),
+            Self::Settled(settled) => encode(settled, out),
             Self::Denied(denied) => {
                 let reason = cut(denied.reason, limits::JOURNAL_TEXT_MAX);
                 encode(&Denied { call: cut_intent(&denied.call), reason }, out)
@@ -450,9 +479,13 @@ fn by_phase<S: serde::Serializer>(ns: &[u64], serializer: S) -> std::result::Res
     serializer.collect_map(Phase::ALL.iter().map(|phase| phase.name()).zip(ns))
 }
 
-/// An outcome of `intent`, ready to write.
-pub(crate) fn ending<'a>(intent: Seq, outcome: &Outcome<'a>) -> Entry<'a> {
-    Entry::Outcome(Ended { intent: intent.0, outcome: outcome.clone() })
+/// An outcome of `intent`, ready to write: with what the call cost and what that rests on, where it has a price.
+pub(crate) fn ending<'a>(intent: Seq, outcome: &Outcome<'a>, cost: Option<(u64, u8)>) -> Entry<'a> {
+    let ended = Ended { intent: intent.0, outcome: outcome.clone() };
+    match cost {
+        None => Entry::Outcome(ended),
+        Some((cost, basis)) => Entry::Settled(Settled { ended, cost, basis }),
+    }
 }
 
 #[cfg(test)]
@@ -507,14 +540,16 @@ pub(crate) mod tests {
         let entries = [
             Entry::Boot(Boot { version: "0.1.0", pid: 1, shards: 2 }),
             Entry::Intent(some_intent()),
-            ending(Seq(4), &some_outcome()),
+            Entry::Reserved(Reserved { call: some_intent(), reserved: u64::MAX, budgets: "key:k/day@0000000000000" }),
+            ending(Seq(4), &some_outcome(), None),
+            ending(Seq(4), &some_outcome(), Some((7, 1))),
             Entry::Denied(Denied { call: some_intent(), reason: "no grant" }),
             Entry::Recovered(recovered),
             Entry::Admin(Admin { who: "user:0", role: "admin", action: "POST /v1/x", object: "/v1/x", status: 200 }),
         ];
         for entry in &entries {
             let body = through(entry);
-            assert_eq!(&decode(entry.kind() as u16, SCHEMA, &body).unwrap(), entry);
+            assert_eq!(&decode(entry.kind() as u16, entry.schema(), &body).unwrap(), entry);
             assert_eq!(body[..], through(entry)[..], "equal entries must give equal bytes");
         }
     }
@@ -523,10 +558,11 @@ pub(crate) mod tests {
     #[test]
     fn the_written_form_does_not_change_unnoticed() {
         assert_eq!((size_of::<ArchivedEnded<'_>>(), size_of::<ArchivedRecovered>()), (128, 64));
-        let entries = [Entry::Intent(some_intent()), ending(Seq(4), &some_outcome())];
+        assert_eq!(size_of::<super::super::priced::ArchivedSettled<'_>>(), 144);
+        let entries = [Entry::Intent(some_intent()), ending(Seq(4), &some_outcome(), None)];
         let forms = entries.map(|entry| hex_text(&digest(&through(&entry))[..8]));
         assert_eq!(forms, ["161bc5f386e13b4d", "6cde9ac0e52664f1"]);
-        assert_eq!(through(&ending(Seq(0x0102), &some_outcome()))[..2], [2, 1]);
+        assert_eq!(through(&ending(Seq(0x0102), &some_outcome(), None))[..2], [2, 1]);
     }
 
     #[test]
@@ -553,6 +589,7 @@ pub(crate) mod tests {
             let _ = decode(2, SCHEMA, &bent);
         }
         assert!(decode(99, SCHEMA, &body).is_err());
-        assert!(decode(2, SCHEMA + 1, &body).is_err());
+        assert!(decode(2, PRICED_SCHEMA + 1, &body).is_err());
+        assert!(decode(1, PRICED_SCHEMA, &body).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::entry::{self, Boot, Decided, Denied, Entry, Held, Intent, Outcome};
 use super::open::{fresh_ring, open_files, own_ring, remove_ring};
+use super::priced::Reserved;
 use super::recover::{self, Resume};
 use super::ring::{RING_HEAD, Ring};
 use super::store::{self, Store};
@@ -186,8 +187,20 @@ impl Journal {
     /// [`Kind::Overloaded`] if the ring is full; [`Kind::Journal`] if nothing can be recorded. The call must not
     /// go out.
     pub fn intent(&self, intent: &Intent<'_>) -> Result<Seq> {
+        self.begin(&Entry::Intent(intent.clone()))
+    }
+
+    /// The same of a call that has a price.
+    ///
+    /// # Errors
+    /// As [`Journal::intent`].
+    pub fn reserved(&self, reserved: &Reserved<'_>) -> Result<Seq> {
+        self.begin(&Entry::Reserved(reserved.clone()))
+    }
+
+    fn begin(&self, entry: &Entry<'_>) -> Result<Seq> {
         let reserve = (self.writer.borrow().outstanding + 1) * limits::JOURNAL_OUTCOME_BYTES;
-        let seq = self.append(&Entry::Intent(intent.clone()), reserve)?;
+        let seq = self.append(entry, reserve)?;
         self.writer.borrow_mut().outstanding += 1;
         Ok(seq)
     }
@@ -197,11 +210,24 @@ impl Journal {
     /// # Errors
     /// [`Kind::Journal`] or [`Kind::Overloaded`]: the answer must not be given.
     pub fn outcome(&self, intent: Seq, outcome: &Outcome<'_>) -> Result<()> {
+        self.end(&entry::ending(intent, outcome, None))
+    }
+
+    /// The same of a call that has a price: with what it cost, and the number of what that rests on in
+    /// [`BASES`](super::BASES).
+    ///
+    /// # Errors
+    /// As [`Journal::outcome`]: the call stays charged with what was reserved.
+    pub fn settled(&self, intent: Seq, outcome: &Outcome<'_>, cost: (u64, u8)) -> Result<()> {
+        self.end(&entry::ending(intent, outcome, Some(cost)))
+    }
+
+    fn end(&self, entry: &Entry<'_>) -> Result<()> {
         {
             let mut writer = self.writer.borrow_mut();
             writer.outstanding = writer.outstanding.saturating_sub(1);
         }
-        self.append(&entry::ending(intent, outcome), 0).map(drop)
+        self.append(entry, 0).map(drop)
     }
 
     /// Records a call that was refused.

@@ -18,6 +18,7 @@ mod frame;
 mod journal;
 mod open;
 mod place;
+mod priced;
 mod read;
 mod recover;
 pub mod render;
@@ -37,6 +38,7 @@ pub use entry::{
 pub use frame::LogId;
 pub use journal::{Journal, JournalSpec, JournalStats};
 pub use place::LogPlace;
+pub use priced::{BASES, Reserved, Settled};
 pub use read::{Damage, Record, ShardLog};
 pub use store::Store;
 pub use verify::{ShardReport, verify};

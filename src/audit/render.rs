@@ -2,6 +2,7 @@
 //! and invisible characters escaped, so that an entry can neither move the cursor nor look like another.
 
 use super::entry::{Decided, Denied, Entry, Held, Intent, Outcome, hex_text};
+use super::priced::{self, Reserved, Settled};
 use super::read::Record;
 use crate::base::phase::Phase;
 use std::fmt::Write as _;
@@ -94,6 +95,11 @@ fn fields(entry: &Entry<'_>, put: &mut dyn FnMut(&str, &str)) {
             put("shards", &boot.shards.to_string());
         }
         Entry::Intent(intent) => call_fields(intent, put),
+        Entry::Reserved(Reserved { call, reserved, budgets }) => {
+            call_fields(call, put);
+            put("reserved", &reserved.to_string());
+            put("budgets", budgets);
+        }
         Entry::Denied(Denied { call, reason }) => {
             put("reason", reason);
             call_fields(call, put);
@@ -113,6 +119,12 @@ fn fields(entry: &Entry<'_>, put: &mut dyn FnMut(&str, &str)) {
         Entry::Outcome(ended) => {
             put("intent", &ended.intent.to_string());
             outcome_fields(&ended.outcome, put);
+        }
+        Entry::Settled(Settled { ended, cost, basis }) => {
+            put("intent", &ended.intent.to_string());
+            outcome_fields(&ended.outcome, put);
+            put("cost", &cost.to_string());
+            put("basis", priced::basis(*basis));
         }
         Entry::Admin(admin) => {
             put("who", admin.who);

@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::place::LogPlace;
+use super::priced::Settled;
 use super::read::{Damage, Record, ShardLog};
 use crate::base::error::Result;
 use crate::base::ids::ShardId;
@@ -77,11 +78,11 @@ impl Check {
                 self.report.unfinished += self.open.len() as u64;
                 self.open.clear();
             }
-            Entry::Intent(_) => {
+            Entry::Intent(_) | Entry::Reserved(_) => {
                 self.report.intents += 1;
                 self.open.insert(record.seq);
             }
-            Entry::Outcome(ended) => {
+            Entry::Outcome(ended) | Entry::Settled(Settled { ended, .. }) => {
                 self.report.outcomes += 1;
                 if !self.open.remove(&ended.intent) {
                     return Err(format!("the outcome's intent {} is missing or has ended before", ended.intent));

@@ -1,6 +1,6 @@
 //! The place of the next record, and whether there is room for it in the ring and on the disk.
 
-use super::entry::{self, Entry};
+use super::entry::Entry;
 use super::frame::{self, Cursor, FLAG_FIRST, HEAD};
 use super::journal::JournalSpec;
 use super::ring::Ring;
@@ -58,7 +58,7 @@ impl Writer {
         let seq = Seq(self.cursor.seq);
         let hlc = frame::next_hlc(self.cursor.hlc, Clock::recent_wall().0);
         let flags = if self.cursor.seq == self.cursor.segment { FLAG_FIRST } else { 0 };
-        let size = self.cursor.seal(&mut self.scratch, body, hlc, entry.kind() as u16, entry::SCHEMA, flags);
+        let size = self.cursor.seal(&mut self.scratch, body, hlc, entry.kind() as u16, entry.schema(), flags);
         ring.push(&self.scratch[..size]);
         Ok(seq)
     }

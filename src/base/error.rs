@@ -75,6 +75,8 @@ pub enum Kind {
     Overloaded,
     /// A limit that the operator set for this caller, tool or server is reached.
     Limited,
+    /// A budget that the operator set for this caller, tool or server is spent.
+    Spent,
     /// The outcome could not be recorded, so it is not answered.
     Journal,
     /// The configuration is wrong.
@@ -122,6 +124,7 @@ impl Kind {
             Self::Stopped => ("stopped", Downstream, -31098, 403, 1),
             Self::Overloaded => ("overloaded", Internal, -31029, 503, 1),
             Self::Limited => ("limited", Downstream, -31028, 429, 1),
+            Self::Spent => ("spent", Downstream, -31027, 402, 1),
             Self::Journal => ("journal", Internal, -31030, 503, 1),
             Self::Config => ("config", Internal, -32603, 500, 78),
             Self::Io => ("io", Internal, -32603, 500, 1),
@@ -167,6 +170,8 @@ pub struct Error {
     pub retry: Retry,
     /// The sentence for the user.
     pub context: Cow<'static, str>,
+    /// What a program reads of it: the raw `error.data`, where there is more than when to try again.
+    pub data: Option<Box<str>>,
 }
 
 /// A result with [`Error`].
@@ -175,7 +180,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error on its kind's usual side that trying again cannot help.
     pub fn new(kind: Kind, context: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, side: kind.side(), retry: Retry::Never, context: context.into() }
+        Self { kind, side: kind.side(), retry: Retry::Never, context: context.into(), data: None }
     }
 
     /// The same error with another retry decision.
@@ -188,6 +193,12 @@ impl Error {
     #[must_use]
     pub fn side(self, side: Side) -> Self {
         Self { side, ..self }
+    }
+
+    /// The same error with data, a raw JSON object.
+    #[must_use]
+    pub fn data(self, data: impl Into<Box<str>>) -> Self {
+        Self { data: Some(data.into()), ..self }
     }
 
     /// The same error with the place in front: `place: context`.

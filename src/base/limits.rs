@@ -259,6 +259,17 @@ pub const UPSTREAM_ERROR_MAX: usize = 64 * 1024;
 pub const STDIO_QUEUE_MAX: usize = 512;
 /// Time the calls of a server that is being stopped have to end, in milliseconds.
 pub const STOP_DRAIN_MS: u64 = 5_000;
+/// Limits of tools that have budgets. A record names every budget in the way of its call: a key's, its team's, its
+/// customer's, its server's and these, of one for each length of the calendar.
+pub const BUDGETED_TOOL_LIMITS_MAX: usize = 8;
+/// Longest time a call waits until more of a budget is leased, in milliseconds.
+pub const LEASE_WAIT_MS: u64 = 2_000;
+/// Time between two looks of the ledger into the journal, in milliseconds.
+pub const LEDGER_LOOK_MS: u64 = 5_000;
+/// Records of the journal that the ledger takes before control turns to something else.
+pub const LEDGER_TURN_RECORDS_MAX: usize = 2_000;
+/// Periods of one budget that the ledger keeps, the newest: so many may a clock that jumps go back.
+pub const LEDGER_PERIODS_MAX: usize = 8;
 /// Time a burst of list changes is gathered before one listing, in milliseconds.
 pub const LIST_DEBOUNCE_MS: u64 = 50;
 /// Shortest time between two listings of a server whose list keeps changing, in milliseconds.
@@ -373,6 +384,10 @@ const _: () = assert!(TASK_ID_MAX < HEAD_MAX / 4, "a task id is repeated in a he
 const _: () = assert!(REQUEST_STATE_MAX < BODY_MAX / 4, "a state must fit a body beside everything else");
 const _: () = assert!(BODY_MAX <= UPSTREAM_BODY_MAX, "an upstream may echo what a client sent");
 const _: () = assert!(SERVER_NAME_MAX + 2 < TOOL_NAME_MAX, "a prefix must leave room for a name");
+const _: () = assert!(
+    (4 + BUDGETED_TOOL_LIMITS_MAX) * 6 * (LEVEL_NAME_MAX + 32) + 4 * JOURNAL_TEXT_MAX < JOURNAL_RECORD_MAX,
+    "the budgets of a call must fit its record"
+);
 const _: () = assert!(JOURNAL_RECORD_MAX * 64 <= JOURNAL_RING_BYTES, "the ring must hold a burst");
 const _: () = assert!(JOURNAL_RING_BYTES as u64 <= JOURNAL_SEGMENT_BYTES, "a full ring must fit one segment");
 const _: () = assert!(URI_MAX * 4 < HEAD_MAX, "a URI, encoded, must fit a head beside everything else");

@@ -126,6 +126,7 @@ impl Filter {
         let Ok(entry) = record.entry() else { return self.is_empty() };
         let call = match &entry {
             Entry::Intent(intent) => Some(intent),
+            Entry::Reserved(reserved) => Some(&reserved.call),
             Entry::Denied(denied) => Some(&denied.call),
             Entry::Held(held) => Some(&held.call),
             _ => None,

@@ -29,6 +29,12 @@ pub(crate) struct BoundFlags {
     /// Most calls under way at once
     #[arg(long, value_name = "COUNT")]
     pub(crate) concurrency: Option<u32>,
+    /// Most money in a time, such as `5.00/day`; one for each of minute, hour, day, week, month and year
+    #[arg(long, value_name = "BUDGET", num_args = 1..)]
+    pub(crate) budget: Option<Vec<String>>,
+    /// Time zone of its days and months, such as `Europe/Berlin`; UTC without it
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) time_zone: Option<String>,
 }
 
 /// A field that can be taken away again.
@@ -44,6 +50,10 @@ pub(crate) enum Field {
     Rates,
     /// Calls under way at once
     Concurrency,
+    /// Budgets, and the time zone they are for
+    Budgets,
+    /// The time zone: UTC then
+    TimeZone,
     /// The team, or the customer, it belongs to
     #[value(name = "team", alias = "customer")]
     Above,
@@ -57,6 +67,8 @@ pub(crate) trait Bounded {
     fn rates(&mut self) -> &mut Vec<String>;
     /// Its calls under way at once.
     fn concurrency(&mut self) -> &mut Option<u32>;
+    /// Its budgets, and their time zone.
+    fn money(&mut self) -> (&mut Vec<String>, &mut Option<String>);
     /// What it belongs to, if it can belong to something.
     fn above(&mut self) -> Option<&mut Option<String>>;
 }
@@ -75,6 +87,13 @@ impl BoundFlags {
         if self.concurrency.is_some() {
             *to.concurrency() = self.concurrency;
         }
+        let (budgets, time_zone) = to.money();
+        if let Some(said) = &self.budget {
+            budgets.clone_from(said);
+        }
+        if self.time_zone.is_some() {
+            time_zone.clone_from(&self.time_zone);
+        }
     }
 
     /// Whether no pattern was given.
@@ -92,6 +111,12 @@ impl Field {
             Self::Resources => of.set_list(Sort::Resources, None),
             Self::Rates => of.rates().clear(),
             Self::Concurrency => *of.concurrency() = None,
+            Self::Budgets => {
+                let (budgets, time_zone) = of.money();
+                budgets.clear();
+                *time_zone = None;
+            }
+            Self::TimeZone => *of.money().1 = None,
             Self::Above => {
                 if let Some(above) = of.above() {
                     *above = None;
@@ -121,6 +146,10 @@ macro_rules! bounded_level {
                 &mut self.concurrency_max
             }
 
+            fn money(&mut self) -> (&mut Vec<String>, &mut Option<String>) {
+                (&mut self.budgets, &mut self.time_zone)
+            }
+
             fn above(&mut self) -> Option<&mut Option<String>> {
                 let above: fn(&mut Self) -> Option<&mut Option<String>> = $above;
                 above(self)
@@ -148,6 +177,10 @@ impl Bounded for Key {
 
     fn concurrency(&mut self) -> &mut Option<u32> {
         &mut self.concurrency_max
+    }
+
+    fn money(&mut self) -> (&mut Vec<String>, &mut Option<String>) {
+        (&mut self.budgets, &mut self.time_zone)
     }
 
     fn above(&mut self) -> Option<&mut Option<String>> {

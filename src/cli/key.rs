@@ -28,7 +28,7 @@ pub struct KeyArgs {
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
     /// Make a key and print it, once
-    New(NewArgs),
+    New(Box<NewArgs>),
     /// List the keys of the configuration file and of the store
     List {
         /// Print one line of JSON
@@ -44,7 +44,7 @@ enum KeyCommand {
         json: bool,
     },
     /// Change a key in the store: what is given takes the place of what was
-    Set(SetArgs),
+    Set(Box<SetArgs>),
     /// Refuse a key from now on and cancel its calls under way; on every shard at once
     Revoke {
         /// The key's public half: what stands between `tg_` and the next `_`
@@ -130,7 +130,7 @@ pub(crate) fn run(args: &KeyArgs, config: &Path) -> std::result::Result<(), Fail
 
 fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> {
     let state = &compiled.settings.state;
-    let expires = expiry(&args.expires, Clock::wall())?;
+    let expires = expiry("--expires", &args.expires, Clock::wall())?;
     let (token, mac) = edit::mint(state)?;
     let mut key = Key {
         id: token.id().to_string(),
@@ -150,7 +150,8 @@ fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> 
     if args.json {
         let line = json!({"key": token.reveal(), "id": key.id, "name": key.name, "allow": key.allow,
             "prompts": key.prompts, "resources": key.resources, "team": key.team,
-            "rates": key.rates, "concurrency_max": key.concurrency_max, "expires": key.expires, "mac": key.mac});
+            "rates": key.rates, "concurrency_max": key.concurrency_max, "budgets": key.budgets,
+            "time_zone": key.time_zone, "expires": key.expires, "mac": key.mac});
         return output::print_json(&line);
     }
     output::complain(&format!("key {} ({}) is made; it is shown this once{told}\n", key.id, output::tame(&key.name)));
@@ -158,7 +159,7 @@ fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> 
 }
 
 fn set(args: &SetArgs, compiled: &Compiled) -> std::result::Result<(), Failure> {
-    let expires = args.expires.as_ref().map(|text| expiry(text, Clock::wall())).transpose()?;
+    let expires = args.expires.as_ref().map(|text| expiry("--expires", text, Clock::wall())).transpose()?;
     let changed = Editor::new(compiled).change(&args.id, args.revision, |key: &mut Key| {
         args.unset.iter().for_each(|field| field.unset(key));
         args.bounds.apply(key);
@@ -260,7 +261,7 @@ fn show(id: &str, compiled: &Compiled, json: bool) -> std::result::Result<(), Fa
 fn shown(key: &Key, state: &str, source: Source) -> Value {
     let mut line = json!({"id": key.id, "name": key.name, "state": state, "allow": key.allow, "prompts": key.prompts,
         "resources": key.resources, "team": key.team, "rates": key.rates, "concurrency_max": key.concurrency_max,
-        "expires": key.expires, "created": key.created, "source": source.name()});
+        "budgets": key.budgets, "time_zone": key.time_zone, "expires": key.expires, "created": key.created, "source": source.name()});
     if let Source::Store(revision) = source {
         line["revision"] = revision.into();
     }
@@ -294,8 +295,8 @@ fn standing(key: &Key, compiled: &Compiled) -> &'static str {
     }
 }
 
-/// When a key ends; nothing for `never`.
-fn expiry(text: &str, now: WallTime) -> Result<Option<WallTime>> {
+/// When something ends, as a flag says it; nothing for `never`.
+pub(crate) fn expiry(flag: &str, text: &str, now: WallTime) -> Result<Option<WallTime>> {
     if text == "never" {
         return Ok(None);
     }
@@ -304,7 +305,7 @@ fn expiry(text: &str, now: WallTime) -> Result<Option<WallTime>> {
     let at = at.or_else(|| crate::config::time(text)).filter(|at| *at > now && at.0 < u64::from(u32::MAX) * 5_000);
     let wrong = || {
         let what =
-            format!("--expires {:.40}: write `90d`, `12h`, `4w`, a coming day such as `2027-02-20`, or `never`", text);
+            format!("{flag} {text:.40}: write `90d`, `12h`, `4w`, a coming day such as `2027-02-20`, or `never`");
         Error::new(Kind::InvalidParams, what)
     };
     at.map(Some).ok_or_else(wrong)
@@ -335,6 +336,8 @@ mod tests {
             resource: some("a/file:///x/*"),
             rate: some("5/minute"),
             concurrency: Some(2),
+            budget: some("5/day"),
+            time_zone: Some("Europe/Berlin".into()),
         };
         NewArgs { name: "n".into(), bounds, team: None, expires: "90d".into(), json: true }
     }
@@ -362,20 +365,26 @@ mod tests {
         wrong(|args| args.team = Some("t".into()));
         wrong(|args| args.bounds.rate = Some(vec!["5/week".into()]));
         wrong(|args| args.bounds.rate = Some(vec!["5/minute".into(), "6/minute".into()]));
+        wrong(|args| args.bounds.budget = Some(vec!["5".into()]));
+        wrong(|args| args.bounds.budget = Some(vec!["5/day".into(), "6/day".into()]));
+        wrong(|args| args.bounds.budget = None);
+        wrong(|args| args.bounds.time_zone = Some("Mars".into()));
         wrong(|args| args.name = "two\nlines".into());
         let keys = all(&compiled()).expect("keys");
         let (key, Source::Store(1)) = &keys[0] else { panic!("{keys:?}") };
         assert_eq!((keys.len(), word(key, &compiled())), (1, "valid"));
         assert_eq!((key.rates.clone(), key.concurrency_max), (vec!["5/minute".into()], Some(2)));
+        assert_eq!((key.budgets.join(" ").as_str(), key.time_zone.as_deref()), ("5/day", Some("Europe/Berlin")));
         assert_eq!(
             [&key.allow, &key.prompts, &key.resources].map(|list| list.join(" ")),
             ["a/*", "a/*", "a/file:///x/*"]
         );
-        let args = SetArgs { name: Some("m".into()), unset: vec![Field::Rates], ..set_args(&key.id) };
+        let args = SetArgs { name: Some("m".into()), unset: vec![Field::Rates, Field::Budgets], ..set_args(&key.id) };
         set(&args, &compiled()).expect("changed");
         assert!(set(&SetArgs { revision: Some(1), ..set_args(&key.id) }, &compiled()).is_err(), "it has revision 2");
         let changed = all(&compiled()).expect("keys").remove(0);
         assert_eq!((changed.0.name.as_str(), changed.0.rates.len(), changed.1), ("m", 0, Source::Store(2)));
+        assert_eq!((changed.0.budgets.len(), changed.0.time_zone), (0, None));
         std::fs::write(&config, format!("x = 1\n{good}")).expect("write");
         revoke(&key.id, true, &config).expect("revoked");
         assert!(revoke("nobody", true, &config).is_err());
@@ -386,7 +395,7 @@ mod tests {
     #[test]
     fn keys_end_when_said() {
         let now = WallTime(1_790_000_000_000);
-        let at = |text| expiry(text, now).map(|at| at.map(output::timestamp)).map_err(|error| error.kind);
+        let at = |text| expiry("--expires", text, now).map(|at| at.map(output::timestamp)).map_err(|error| error.kind);
         assert_eq!(output::timestamp(now), "2026-09-21T14:13:20Z");
         assert_eq!(at("never"), Ok(None));
         assert_eq!(at("90d"), Ok(Some("2026-12-20T14:13:20Z".into())));

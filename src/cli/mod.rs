@@ -7,6 +7,7 @@ mod approval;
 mod audit;
 mod authorize;
 mod bounds;
+mod budget;
 mod check;
 mod client;
 mod completions;
@@ -80,6 +81,8 @@ pub enum Command {
     Admin(admin::AdminArgs),
     /// List, show, approve and deny calls that wait for an approval
     Approval(approval::ApprovalArgs),
+    /// Show what is spent of budgets, reset them, raise them for a time
+    Budget(budget::BudgetArgs),
     /// Print the tools of the last good lists, or those that a key sees
     Tools(tools::ToolsArgs),
     /// Say why a key may use a tool, or why not; asks no server and changes nothing
@@ -128,6 +131,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Server(args) => switch::run_server(args, &config),
         Command::Admin(args) => admin::run(args, &config),
         Command::Approval(args) => approval::run(args, &config),
+        Command::Budget(args) => budget::run(args, &config),
         Command::Tools(args) => tools::run(args, &config),
         Command::Explain(args) => explain::run(args, &config),
         Command::Policy(args) => policy::run(args, &config),

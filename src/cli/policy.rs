@@ -17,7 +17,7 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// Why a test may expect a denial: the names in records.
-const REASONS: [&str; 10] = [
+const REASONS: [&str; 11] = [
     "missing",
     "unknown",
     "expired",
@@ -28,6 +28,7 @@ const REASONS: [&str; 10] = [
     "quarantined",
     "rate_limited",
     "too_many_at_once",
+    "budget",
 ];
 
 /// Arguments of `policy`.

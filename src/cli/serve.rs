@@ -8,9 +8,9 @@ use crate::cli::Failure;
 use crate::config::settings::Settings;
 use crate::config::{Compiled, Purpose, Snapshot};
 use crate::control::{
-    Approvals, Control, Fleet, Health, Lists, Readings, ShardState, Signals, listen_admin, notify_ready,
+    Approvals, Control, Fleet, Health, Lists, Purse, Readings, ShardState, Signals, listen_admin, notify_ready,
 };
-use crate::policy::{Decision, Plea, Standing};
+use crate::policy::{AskLease, Budget, Decision, Plea, Standing};
 use crate::rt::mailbox::{Parcel, Sender, mailbox};
 use crate::rt::probe::probe;
 use crate::rt::shard::{Driver, ShardSpec, allow_open_files, choose, cores, spawn_shard};
@@ -87,8 +87,10 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
         TcpListener::bind(settings.admin).await.map_err(|e| cannot_listen("admin.address", settings.admin, &e))?;
     let socket = listen_admin(&settings.state)?;
     let ((reports, news), (plead, pleas)) = (mpsc::channel(REPORTS_MAX), mpsc::channel(APPROVAL_REQUESTS_MAX));
+    let (leases, asked) = mpsc::channel(REPORTS_MAX);
     let approvals = Approvals::open(&settings.state)?;
-    let mut start = Start::new(&compiled, reports, plead)?;
+    let mut start = Start::new(&compiled, reports, plead, leases)?;
+    let purse = Purse::start(&settings, &start.snapshot, start.count, asked)?;
     settings.state.write_pid()?;
     wait_until_free(settings.listen.address).await?;
     let listen = start.shards(&settings)?;
@@ -97,7 +99,7 @@ async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> 
     notify_ready("serving");
     let ended = ended(std::mem::take(&mut start.threads));
     let Start { lists, snapshot, fleet, readings, .. } = start;
-    let control = Control::new(compiled, lists, snapshot, (fleet, readings), approvals);
+    let control = Control::new(compiled, lists, snapshot, (fleet, readings), (approvals, purse));
     let control = control.when_settled(move || settled(&serving));
     let outcome = control.run((admin, socket), signals, (news, pleas), ended).await;
     let _ = std::fs::remove_file(settings.state.admin_socket());
@@ -119,12 +121,18 @@ struct Start {
     identity: Option<Arc<ServerConfig>>,
     reports: mpsc::Sender<Report>,
     plead: mpsc::Sender<Plea>,
+    lease: AskLease,
     store: Arc<Store>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Start {
-    fn new(compiled: &Compiled, reports: mpsc::Sender<Report>, plead: mpsc::Sender<Plea>) -> Result<Self> {
+    fn new(
+        compiled: &Compiled,
+        reports: mpsc::Sender<Report>,
+        plead: mpsc::Sender<Plea>,
+        leases: mpsc::Sender<Arc<Budget>>,
+    ) -> Result<Self> {
         let settings = &compiled.settings;
         let driver = driver(settings)?;
         let cores = cores()?;
@@ -161,6 +169,12 @@ impl Start {
             identity,
             reports,
             plead,
+            lease: Arc::new(move |budget| {
+                if leases.try_send(budget.clone()).is_err() {
+                    // Whoever waits asks again.
+                    budget.hear();
+                }
+            }),
             store,
             threads,
         })
@@ -218,6 +232,7 @@ impl Start {
             beat: Arc::new(move |id, records| {
                 health.enter(id, if records { ShardState::Serving } else { ShardState::Poisoned });
             }),
+            lease: self.lease.clone(),
         }
     }
 }

@@ -26,6 +26,13 @@ pub struct Customer {
     /// Most calls under way at once; as many as there are where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency_max: Option<u32>,
+    /// Most money in a time, in US dollars, such as `["5.00/day", "100/month"]`: of `minute`, `hour`, `day`, `week`,
+    /// `month` and `year`, one each. All of them hold. What tools cost is said by `tool_prices`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
+    /// Time zone of its days and months, such as `Europe/Berlin`; `UTC` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// A team: keys with a common bound.
@@ -52,6 +59,13 @@ pub struct Team {
     /// Most calls under way at once; as many as there are where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency_max: Option<u32>,
+    /// Most money in a time, in US dollars, such as `["5.00/day", "100/month"]`: of `minute`, `hour`, `day`, `week`,
+    /// `month` and `year`, one each. All of them hold. What tools cost is said by `tool_prices`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
+    /// Time zone of its days and months, such as `Europe/Berlin`; `UTC` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// A limit of some tools together, whoever calls them.
@@ -69,6 +83,45 @@ pub struct ToolLimit {
     /// Most calls under way at once; as many as there are where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency_max: Option<u32>,
+    /// Most money in a time, in US dollars, such as `["5.00/day", "100/month"]`: of `minute`, `hour`, `day`, `week`,
+    /// `month` and `year`, one each. All of them hold. What tools cost is said by `tool_prices`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
+    /// Time zone of its days and months, such as `Europe/Berlin`; `UTC` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+}
+
+/// What calls of some tools cost: `price` for each call, and `each` for what one of `argument`, `result_bytes` and
+/// `result_field` counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToolPrice {
+    /// Patterns of the tools: `server/tool`, `server/search_*`. The first entry that covers a tool says its price.
+    pub tools: Vec<String>,
+    /// What every call costs, in US dollars: `0.002`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<String>,
+    /// Place of a number in the arguments that is paid for, as a JSON pointer: `/count`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub argument: Option<String>,
+    /// Whether the bytes of the result are paid for.
+    #[serde(skip_serializing_if = "is_false")]
+    pub result_bytes: bool,
+    /// Place of a number in the result that is paid for, as a JSON pointer: `/structuredContent/usage/cost`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_field: Option<String>,
+    /// What `per` of what is counted cost, in US dollars: `1` where the result itself says dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub each: Option<String>,
+    /// How many are paid with `each`; 1 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub per: Option<u64>,
+    /// The most that one call costs, in US dollars: reserved before it is made, and charged where what is counted
+    /// cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<String>,
 }
 
 /// What a request without a key may use.
@@ -90,6 +143,13 @@ pub struct Anonymous {
     /// Most calls under way at once; as many as there are where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency_max: Option<u32>,
+    /// Most money in a time, in US dollars, such as `["5.00/day", "100/month"]`: of `minute`, `hour`, `day`, `week`,
+    /// `month` and `year`, one each. All of them hold. What tools cost is said by `tool_prices`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
+    /// Time zone of its days and months, such as `Europe/Berlin`; `UTC` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// A virtual key. The secret half is not kept, only a keyed hash of it.
@@ -121,6 +181,13 @@ pub struct Key {
     /// Most calls under way at once; as many as there are where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency_max: Option<u32>,
+    /// Most money in a time, in US dollars, such as `["5.00/day", "100/month"]`: of `minute`, `hour`, `day`, `week`,
+    /// `month` and `year`, one each. All of them hold. What tools cost is said by `tool_prices`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
+    /// Time zone of its days and months, such as `Europe/Berlin`; `UTC` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// When it ends, as `2027-02-20T00:00:00Z`; never where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,

@@ -6,7 +6,7 @@
 use crate::base::limits;
 pub use crate::config::admins::AdminToken;
 pub use crate::config::approval::{Approval, ApprovalRule, Need};
-pub use crate::config::callers::{Anonymous, Customer, Key, Team, ToolLimit};
+pub use crate::config::callers::{Anonymous, Customer, Key, Team, ToolLimit, ToolPrice};
 pub use crate::config::drift::{Drift, DriftMode};
 pub use crate::config::oauth::{Grant, Oauth, TokenEndpointAuth};
 use schemars::JsonSchema;
@@ -51,6 +51,9 @@ pub struct Config {
     pub tool_limits: Vec<ToolLimit>,
     /// Which tool calls are held until somebody approves them.
     pub approval: Approval,
+    /// What calls of tools cost. Tools without a price are free.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_prices: Vec<ToolPrice>,
     /// The MCP servers behind the gate, by name: 1 to 32 of `a-z`, `0-9` and `-`. The name prefixes their tools
     /// (`name__tool`). Lists are in the order written here.
     pub servers: BTreeMap<String, Server>,
@@ -296,6 +299,13 @@ pub struct Server {
     /// What is done about changed or suspicious definitions of it; `drift.mode` where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftMode>,
+    /// Most money in a time, in US dollars, such as `["5.00/day", "100/month"]`: of `minute`, `hour`, `day`, `week`,
+    /// `month` and `year`, one each. All of them hold. What tools cost is said by `tool_prices`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
+    /// Time zone of its days and months, such as `Europe/Berlin`; `UTC` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// `false` keeps it in the file but out of the gate; an imported `command` starts out that way.
     pub enabled: bool,
 }
@@ -334,6 +344,8 @@ impl Default for Server {
             rates: Vec::new(),
             concurrency_max: None,
             drift: None,
+            budgets: Vec::new(),
+            time_zone: None,
             enabled: true,
         }
     }

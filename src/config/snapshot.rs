@@ -170,6 +170,9 @@ fn limits<'a>(compiled: &Compiled, catalog: &Catalog, previous: Option<&'a Snaps
         let covered = Grant::compile(&limit.tools, catalog);
         limits.tools(&limit.name, &limit.allowance, covered.tools(catalog, Door::All));
     }
+    for (tools, price) in &compiled.levels.prices {
+        limits.price(price, Grant::compile(tools, catalog).tools(catalog, Door::All));
+    }
     for (at, server) in compiled.servers.iter().enumerate() {
         if let Some(allowed) = compiled.levels.servers.get(&server.name) {
             limits.server(&server.name, allowed, server_id(at));

@@ -5,6 +5,7 @@
 mod admin;
 mod api;
 mod approvals;
+mod books;
 mod drift;
 mod fleet;
 mod health;
@@ -12,8 +13,10 @@ mod lifecycle;
 mod lists;
 mod oauth;
 mod orders;
+mod purse;
 mod reload;
 mod socket;
+mod treasury;
 mod works;
 
 pub use admin::Readings;
@@ -24,7 +27,9 @@ pub use lifecycle::{Signals, notify_ready};
 pub use lists::Lists;
 pub use oauth::Visit;
 pub use orders::{Applied, Desk, View};
+pub use purse::Purse;
 pub use socket::listen as listen_admin;
+pub use treasury::{Changes, RAISE, Raise, current, drawn};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::config::{Compiled, Snapshot};
@@ -65,6 +70,7 @@ pub struct Control<F> {
     /// is done here and not by whichever shard lets go of it last.
     retired: Vec<Arc<Snapshot>>,
     fleet: F,
+    purse: Purse,
     readings: Readings,
     desk: Desk,
     orders: Orders,
@@ -93,6 +99,7 @@ enum Turn {
     MayBeDecided,
     Gathered,
     MaySettle,
+    Money(purse::Due),
     Looked,
     Ended,
 }
@@ -104,7 +111,7 @@ impl<F: Fleet> Control<F> {
         lists: Lists,
         snapshot: Arc<Snapshot>,
         (fleet, readings): (F, Readings),
-        approvals: Approvals,
+        (approvals, purse): (Approvals, Purse),
     ) -> Self {
         let silent = compiled.servers.iter().map(|server| server.name.clone()).collect();
         let (tell, obtained) = mpsc::channel(DONE_MAX);
@@ -125,6 +132,7 @@ impl<F: Fleet> Control<F> {
             orders,
             works: Works::default(),
             approvals,
+            purse,
             told: drift::Told::default(),
             due: None,
             silent,
@@ -159,7 +167,7 @@ impl<F: Fleet> Control<F> {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            let (due, decided) = (self.due, self.approvals.due());
+            let (due, decided, may_settle) = (self.due, self.approvals.due(), self.may_settle());
             let turn = tokio::select! {
                 ask = signals.next() => Turn::Asked(ask),
                 Some(order) = self.orders.inbox.recv() => Turn::Ordered(order),
@@ -169,7 +177,8 @@ impl<F: Fleet> Control<F> {
                 Some(plea) = pleas.recv() => Turn::Pleaded(plea),
                 () = gathered(decided) => Turn::MayBeDecided,
                 () = gathered(due) => Turn::Gathered,
-                () = sleep(SETTLE_LOOK), if self.may_settle() => Turn::MaySettle,
+                () = sleep(SETTLE_LOOK), if may_settle => Turn::MaySettle,
+                due = self.purse.due() => Turn::Money(due),
                 _ = looks.tick() => Turn::Looked,
                 () = &mut ended => Turn::Ended,
             };
@@ -184,6 +193,7 @@ impl<F: Fleet> Control<F> {
                 Turn::Pleaded(plea) => self.plead(plea),
                 Turn::MayBeDecided => self.look_at_approvals(),
                 Turn::MaySettle => self.settle(),
+                Turn::Money(due) => self.purse.turn(due),
                 Turn::Looked => self.look(),
                 Turn::Ended => return Err(Error::new(Kind::Internal, "the shards stopped by themselves; see the log")),
             }
@@ -222,6 +232,8 @@ impl<F: Fleet> Control<F> {
     /// Hands the shards another snapshot.
     fn replace(&mut self, next: Snapshot) {
         self.retired.push(std::mem::replace(&mut self.snapshot, Arc::new(next)));
+        let is_reread = std::mem::take(&mut self.works.store_is_reread);
+        self.purse.follow(&self.snapshot, is_reread);
         self.fleet.publish(&self.snapshot);
         let view = View { snapshot: self.snapshot.clone(), compiled: self.compiled.clone() };
         self.orders.view.send_replace(Arc::new(view));
@@ -266,7 +278,9 @@ impl<F: Fleet> Control<F> {
         tracing::info!("draining");
         self.fleet.drain();
         let late = |_| Error::new(Kind::Timeout, "the shards did not finish in time; calls under way were cut");
-        timeout(DRAIN_TIME, ended).await.map_err(late)
+        timeout(DRAIN_TIME, ended).await.map_err(late)?;
+        self.purse.close();
+        Ok(())
     }
 }
 

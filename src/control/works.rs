@@ -37,6 +37,8 @@ pub(super) enum Done {
 pub(super) struct Works {
     loading: Option<JoinHandle<Loaded>>,
     building: Option<JoinHandle<(Snapshot, u64)>>,
+    /// Whether the next snapshot to be in force comes after a reload: the store may say something else of money too.
+    pub(super) store_is_reread: bool,
     /// How often a snapshot was wished for.
     wished: u64,
     /// Those who wait for the reload under way.
@@ -124,6 +126,7 @@ impl<F: Fleet> Control<F> {
         let asking = std::mem::take(&mut self.works.asking);
         if let Some((compiled, diff)) = next {
             self.take_over(compiled);
+            self.works.store_is_reread = true;
             self.renew_identity();
             let wish = self.publish();
             let told = |reply| (wish, reply, if refused.is_empty() { Ok(diff.clone()) } else { Err(refused.clone()) });

@@ -7,6 +7,7 @@ use super::decide::{Reason, Verdict};
 use super::key::{KeyRing, Refusal};
 use super::limits::{ChainId, Charged, Limits, Refused};
 use super::meter::{Level, Meter};
+use super::price::Price;
 use super::tree::Team;
 use crate::base::clock::{Instant, WallTime};
 use crate::base::ids::{GrantId, KeyId, ServerId, ToolId};
@@ -67,6 +68,8 @@ pub struct Explanation<'a> {
     pub steps: Vec<Step<'a>>,
     /// The limits in its way, in the order in which they are asked.
     pub limits: Vec<&'a Arc<Meter>>,
+    /// What it costs, where it has a price.
+    pub price: Option<&'a Price>,
     /// The first of them that lets nothing through at all.
     pub closed: Option<Refused>,
     /// Why the tool is kept from everybody, if it is.
@@ -151,13 +154,14 @@ impl<'a> Grounds<'a> {
             Sort::Prompts => self.prompt(subject, grant),
             Sort::Resources => self.resource(subject, grant),
         };
-        let (mut limits, mut closed, mut spoken_of) = (Vec::new(), None, subject.claimed);
+        let (mut limits, mut price, mut closed, mut spoken_of) = (Vec::new(), None, None, subject.claimed);
         let (mut withheld, mut need) = (None, None);
         if let Found::One(thing) = &found {
             need = thing.tool.and_then(|tool| self.approvals.need(tool));
             let charged = Charged { chain: holder.chain, tool: thing.tool, server: thing.server };
             limits = self.limits.in_the_way_of(&charged).collect();
-            closed = self.limits.closed(&charged, now);
+            closed = self.limits.closed(&charged, (wall, now));
+            price = self.limits.price_of(thing.tool).map(|price| &**price);
             withheld = thing.tool.and_then(|id| self.catalog.withheld(id));
             spoken_of = Some((self.catalog.server_name(thing.server), thing.own));
         }
@@ -165,7 +169,7 @@ impl<'a> Grounds<'a> {
         let refusal = self.keys.stands(key, wall).err();
         let limited = closed.as_ref().map(Refused::reason);
         let denied = refusal.map(Refusal::name).or(denied.map(Reason::name)).or(limited);
-        Explanation { denied, need, refusal, found, steps, limits, closed, withheld }
+        Explanation { denied, need, refusal, found, steps, limits, price, closed, withheld }
     }
 
     fn holder(&self, key: KeyId) -> Holder<'a> {

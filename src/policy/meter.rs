@@ -5,6 +5,7 @@
 //! through so far would have arrived at the even pace. A limit of `n` in a period lets `n` through at once, then one
 //! more each `n`th part of the period, and never more than `n` before any of that time has passed.
 
+use super::budget::{Budget, Overspent, Terms};
 use crate::base::clock::Instant;
 use crate::telemetry::LIMIT_LEVELS;
 use std::fmt;
@@ -87,12 +88,14 @@ pub struct Allowance {
     pub rates: Box<[Rate]>,
     /// Calls under way at once.
     pub at_once: Option<u32>,
+    /// Money in a time; all of them hold. One at most for each length of the calendar.
+    pub budgets: Box<[Terms]>,
 }
 
 impl Allowance {
     /// Whether it limits nothing.
     pub fn is_empty(&self) -> bool {
-        self.rates.is_empty() && self.at_once.is_none()
+        self.rates.is_empty() && self.at_once.is_none() && self.budgets.is_empty()
     }
 }
 
@@ -128,6 +131,8 @@ pub enum Bound {
     Rate(Rate),
     /// Calls under way at once.
     AtOnce(u32),
+    /// Money in a time.
+    Money(Overspent),
 }
 
 /// Why a meter let a call not through.
@@ -150,20 +155,37 @@ pub struct Meter {
     /// For each rate: when all that was let through would have arrived at the even pace, on the monotonic clock.
     arrivals: Box<[Arc<AtomicU64>]>,
     under_way: Arc<AtomicU32>,
+    budgets: Box<[Arc<Budget>]>,
 }
 
 impl Meter {
     /// A meter that nothing has passed yet.
     pub fn new(level: Level, name: &str, allowance: Allowance) -> Self {
-        let arrivals = allowance.rates.iter().map(|_| Arc::default()).collect();
-        Self { level, name: name.into(), allowance, arrivals, under_way: Arc::default() }
+        let (name, arrivals) = (Arc::<str>::from(name), allowance.rates.iter().map(|_| Arc::default()).collect());
+        let budget = |terms: &Terms| Arc::new(Budget::new(level, name.clone(), terms.clone()));
+        let budgets = allowance.budgets.iter().map(budget).collect();
+        Self { level, name, allowance, arrivals, under_way: Arc::default(), budgets }
     }
 
     /// The same meter with what it allows from now on: what has passed stays counted.
     #[must_use]
     pub fn allowing(&self, allowance: Allowance, now: Instant) -> Self {
         let arrivals = allowance.rates.iter().map(|rate| self.arrival_at(*rate, now)).collect();
-        Self { level: self.level, name: self.name.clone(), allowance, arrivals, under_way: self.under_way.clone() }
+        let budgets = allowance.budgets.iter().map(|terms| self.budget_of(terms)).collect();
+        let (level, name, under_way) = (self.level, self.name.clone(), self.under_way.clone());
+        Self { level, name, allowance, arrivals, under_way, budgets }
+    }
+
+    /// A budget of these terms: the one there is, or one of which no period is open yet. What was spent of it before
+    /// is in the ledger.
+    fn budget_of(&self, terms: &Terms) -> Arc<Budget> {
+        let known = self.budgets.iter().find(|budget| budget.terms == *terms).cloned();
+        known.unwrap_or_else(|| Arc::new(Budget::new(self.level, self.name.clone(), terms.clone())))
+    }
+
+    /// Its budgets.
+    pub fn budgets(&self) -> &[Arc<Budget>] {
+        &self.budgets
     }
 
     /// The count of a rate that may be new: as many calls are used up of it as of the one before.
@@ -261,7 +283,11 @@ mod tests {
     const NOW: Instant = Instant(1_000_000_000_000);
 
     fn allowance(rates: &[&str], at_once: Option<u32>) -> Allowance {
-        Allowance { rates: rates.iter().map(|text| Rate::parse(text).unwrap()).collect(), at_once }
+        Allowance {
+            rates: rates.iter().map(|text| Rate::parse(text).unwrap()).collect(),
+            at_once,
+            ..Allowance::default()
+        }
     }
 
     fn meter(rates: &[&str], at_once: Option<u32>) -> Meter {
@@ -381,7 +407,7 @@ mod tests {
             steps in proptest::collection::vec(0_u64..3_000, 1..300),
         ) {
             let rate = Rate { count, period: Period::Second };
-            let meter = Meter::new(Level::Key, "k", Allowance { rates: [rate].into(), at_once: None });
+            let meter = Meter::new(Level::Key, "k", Allowance { rates: [rate].into(), ..Allowance::default() });
             let (mut now, mut through) = (NOW, Vec::new());
             for step in steps {
                 now = now + Duration::from_micros(step * step / 30);

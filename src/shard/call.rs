@@ -13,12 +13,13 @@ use crate::catalog::Tool;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision;
 use crate::mcp::vendor::{self, Carried, Declared};
-use crate::policy::{Asked, Charged, Permit, Reason, Switches, Verdict, unknown_tool};
+use crate::policy::{Asked, Charged, Permit, Price, Reason, Refused, Switches, Verdict, unknown_tool};
 use crate::shard::Shard;
 use crate::shard::approve;
 use crate::shard::converse;
 use crate::shard::exchange::Exchange;
 use crate::shard::session::SessionKey;
+use crate::shard::spend::{self, Spending, Unaffordable};
 use crate::shard::under_way::{Entered, Of};
 use crate::shard::wanted::{self, Admitted, Target, Wanted};
 use crate::telemetry::{CallOutcome, ServerSlot};
@@ -31,6 +32,7 @@ use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// JSON-RPC code of a resource that is not there, in the legacy era alone.
 const LEGACY_NOT_FOUND: i32 = -32002;
@@ -130,19 +132,28 @@ pub(crate) async fn perform(
     let slot = exchange.in_force.slot(admitted.server);
     let shard = exchange.shard.clone();
     let under_way = enter(exchange, &shard, call, admitted)?;
-    let _permit = permit(exchange, call, admitted)?;
+    let permit = permit(exchange, call, admitted)?;
+    let (_permit, mut spending) = match exchange.snapshot().limits.price_of(admitted.tool_id()) {
+        None => (permit, None),
+        // Boxed, as most tools have no price.
+        Some(price) => Box::pin(pay(exchange, call, admitted, (permit, price))).await?,
+    };
     let mut parent = NOBODY;
     if admitted.needs_approval {
-        // The last thing before the call goes out: an approval that is used up for nothing is gone.
+        // The last thing before the call goes out: an approval that is used up for nothing is gone. What is reserved
+        // for a call that is not made after all goes back as it is dropped.
         match Box::pin(approve::claim(exchange, call, admitted)).await {
             Ok(decided) => parent = decided,
             Err(told) => return told,
         }
     }
-    let seq = match record_intent(exchange, call, admitted, parent).await {
+    let seq = match record_intent(exchange, call, admitted, (parent, spending.as_deref_mut()), &under_way).await {
         Ok(seq) => seq,
         Err(error) => {
-            count(exchange, slot, error.kind);
+            // What was stopped is counted as refused already.
+            if error.kind != Kind::Stopped {
+                count(exchange, slot, error.kind);
+            }
             return Err(error);
         }
     };
@@ -150,7 +161,7 @@ pub(crate) async fn perform(
     let answer = execute(exchange, call, admitted, sink, (cancelled, &under_way)).await;
     exchange.shard.metrics.calls(slot).in_flight.dec();
     exchange.stamps.end(Phase::Call);
-    record_outcome(exchange, slot, seq, &answer)?;
+    record_outcome(exchange, slot, (seq, spending), &answer)?;
     answer
 }
 
@@ -207,16 +218,47 @@ fn enter<'a>(exchange: &Exchange, shard: &'a Shard, call: &Call<'_>, admitted: &
 
 /// Counts the call at every meter in its way. A refusal is recorded.
 fn permit(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted) -> Result<Permit> {
-    let snapshot = exchange.snapshot();
-    let chain = snapshot.keys.chain(&exchange.principal);
-    let charged = Charged { chain, tool: admitted.tool_id(), server: admitted.server };
-    match snapshot.limits.take(&charged, Clock::recent()) {
+    match exchange.snapshot().limits.take(&charged(exchange, admitted), Clock::recent()) {
         Ok(permit) => Ok(permit),
         Err(refused) => {
             exchange.shard.metrics.limited(refused.level as usize).inc();
-            let tool = admitted.tool(exchange.catalog());
-            denied(exchange, call, Some(admitted.server), tool, refused.reason())?;
-            Err(refused.answer())
+            Err(refuse(exchange, call, admitted, &refused))
+        }
+    }
+}
+
+fn charged(exchange: &Exchange, admitted: &Admitted) -> Charged {
+    let chain = exchange.snapshot().keys.chain(&exchange.principal);
+    Charged { chain, tool: admitted.tool_id(), server: admitted.server }
+}
+
+/// Records that a limit or a budget refused the call; gives the answer.
+fn refuse(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted, refused: &Refused) -> Error {
+    let tool = admitted.tool(exchange.catalog());
+    denied(exchange, call, Some(admitted.server), tool, refused.reason()).err().unwrap_or_else(|| refused.answer())
+}
+
+/// Reserves what the call may cost. Where that cannot be, the call counts nowhere; a refusal is recorded.
+async fn pay(
+    exchange: &Exchange,
+    call: &Call<'_>,
+    admitted: &Admitted,
+    (permit, price): (Permit, &Arc<Price>),
+) -> Result<(Permit, Option<Box<Spending>>)> {
+    match spend::reserve(exchange, &charged(exchange, admitted), price, call.wanted.arguments()).await {
+        Ok(spending) => Ok((permit, Some(Box::new(spending)))),
+        Err(unaffordable) => {
+            permit.give_back();
+            Err(match unaffordable {
+                Unaffordable::Unknown(error) => {
+                    count(exchange, exchange.in_force.slot(admitted.server), error.kind);
+                    error
+                }
+                Unaffordable::Refused(refused) => {
+                    exchange.shard.metrics.over_budget(refused.level as usize).inc();
+                    refuse(exchange, call, admitted, &refused)
+                }
+            })
         }
     }
 }
@@ -300,14 +342,31 @@ pub(super) fn intent<'a>(
     }
 }
 
-async fn record_intent(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted, parent: Place) -> Result<Seq> {
+async fn record_intent(
+    exchange: &Exchange,
+    call: &Call<'_>,
+    admitted: &Admitted,
+    (parent, spending): (Place, Option<&mut Spending>),
+    under_way: &Entered<'_>,
+) -> Result<Seq> {
     let journal = &exchange.shard.journal;
     journal.room().await?;
     let catalog = exchange.catalog();
     let name = admitted.recorded(catalog, &call.wanted);
     let what = (catalog.server_name(admitted.server), &*name, admitted.tool(catalog));
+    // It may have waited for its money: what was ended meanwhile is not sent, and costs nothing.
+    if spending.is_some()
+        && let Some(stopped) = under_way.is_stopped()
+    {
+        denied(exchange, call, Some(admitted.server), admitted.tool(catalog), Switches::REASON)?;
+        return Err(stopped.answer());
+    }
     let intent = intent(exchange, call, what, "allow");
-    journal.intent(&Intent { parent: parent.seq.0, parent_shard: parent.shard.0, ..intent })
+    let intent = Intent { parent: parent.seq.0, parent_shard: parent.shard.0, ..intent };
+    match spending {
+        None => journal.intent(&intent),
+        Some(spending) => spending.begin(&exchange.shard, intent),
+    }
 }
 
 fn record_denial(exchange: &Exchange, call: &Call<'_>, tool: Option<&Tool>, reason: &str) -> Result<()> {
@@ -335,13 +394,21 @@ pub(super) fn denied(
     exchange.shard.journal.denied(&denied).map(drop)
 }
 
-fn record_outcome(exchange: &Exchange, slot: ServerSlot, seq: Seq, answer: &Result<Answer>) -> Result<()> {
+fn record_outcome(
+    exchange: &Exchange,
+    slot: ServerSlot,
+    (seq, spending): (Seq, Option<Box<Spending>>),
+    answer: &Result<Answer>,
+) -> Result<()> {
     let (status, kind, result) = match answer {
         Ok(answer) => (status(answer), None, measured(answer)),
         Err(error) => (Status::Error, Some(error.kind), (Digest::default(), 0)),
     };
     let outcome = Outcome::new(status, kind, result, &exchange.stamps);
-    let recorded = exchange.shard.journal.outcome(seq, &outcome);
+    let recorded = match spending {
+        None => exchange.shard.journal.outcome(seq, &outcome),
+        Some(spending) => spending.end(&exchange.shard, seq, (&outcome, answer)),
+    };
     let counted = match (&recorded, kind, answer) {
         (Err(error), _, _) => CallOutcome::from(error.kind),
         (Ok(()), Some(kind), _) => CallOutcome::from(kind),

@@ -2,7 +2,7 @@
 //! requests of its own era, and the request is made again with what it said (2026-07-28, multi round-trip requests).
 
 use crate::base::buf::Piece;
-use crate::base::error::{Error, Kind, Result};
+use crate::base::error::{Error, Kind, Result, Retry};
 use crate::base::limits::{INPUT_ROUNDS_MAX, INPUT_TTL_MS};
 use crate::mcp::input::InputRequired;
 use crate::mcp::question::InputRequest;
@@ -59,7 +59,9 @@ async fn rounds(
         let responses = ask_all(&required, revision, sink).await?;
         let state = required.state.as_deref().map(rpc::quoted);
         let input = Input { responses: Some(&responses), state: state.as_deref() };
-        answer = shard.call_upstream(server, &UpstreamCall { input, ..*call }, sink).await?;
+        let again = shard.call_upstream(server, &UpstreamCall { input, ..*call }, sink).await;
+        // It was sent in an earlier round.
+        answer = again.map_err(|error| error.retry(Retry::Unsafe))?;
     }
     let words = format!("the server asks for input more than {INPUT_ROUNDS_MAX} times");
     Err(Error::new(Kind::BadAnswer, words))

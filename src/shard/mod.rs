@@ -44,6 +44,7 @@ mod replay;
 mod replays;
 mod reread;
 pub mod session;
+mod spend;
 mod start;
 mod streams;
 mod teller;
@@ -57,6 +58,7 @@ use crate::base::ids::{ServerId, ShardId};
 use crate::config::Snapshot;
 use crate::mcp::model::Model;
 use crate::mcp::session::Sealing;
+use crate::policy::{AskLease, Budget, Money};
 use crate::shard::approve::Approvals;
 use crate::shard::asked::Asked;
 use crate::shard::event_sessions::EventSessions;
@@ -102,6 +104,8 @@ pub struct Shard {
     replays: Replays,
     pulls: Pulls,
     event_sessions: EventSessions,
+    /// Tells control that more of a budget should be leased.
+    lease: AskLease,
     /// Requests under way.
     busy: Cell<usize>,
     draining: Cell<bool>,
@@ -141,6 +145,13 @@ impl InForce {
 }
 
 impl Shard {
+    /// Has more of a budget leased, for a call that may cost so much.
+    fn want_lease(&self, budget: &Arc<Budget>, amount: Money) {
+        if budget.ask(amount) {
+            (self.lease)(budget);
+        }
+    }
+
     /// The snapshot in force.
     fn in_force(&self) -> Rc<InForce> {
         self.in_force.borrow().clone()

@@ -261,14 +261,15 @@ pub(crate) fn retry_after(error: &Error) -> Option<u32> {
     }
 }
 
-/// The HTTP status of an error that ends a call: what the revision demands for its codes, 503 and 429 where the client
-/// should come back, else 200, for the answer is a JSON-RPC error of a request that was understood (docs/protocol.md
-/// 2).
+/// The HTTP status of an error that ends a call: what the revision demands for its codes, 503, 429 and 402 where the
+/// client should come back, else 200, for the answer is a JSON-RPC error of a request that was understood
+/// (docs/protocol.md 2).
 pub(crate) fn status_of(kind: Kind) -> u16 {
     match kind {
         Kind::HeaderMismatch | Kind::MissingCapability | Kind::UnsupportedVersion => 400,
         Kind::Overloaded | Kind::Journal => 503,
         Kind::Limited => 429,
+        Kind::Spent => 402,
         _ => 200,
     }
 }

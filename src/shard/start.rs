@@ -7,7 +7,7 @@ use crate::base::ids::ShardId;
 use crate::config::Snapshot;
 use crate::mcp::model::Model;
 use crate::mcp::session::Sealing;
-use crate::policy::Plea;
+use crate::policy::{AskLease, Plea};
 use crate::rt::mailbox::{Parcel, Receiver, Sender};
 use crate::rt::net::TcpListener;
 use crate::rt::{task, time};
@@ -65,6 +65,8 @@ pub struct ShardArgs {
     pub plead: Arc<dyn Fn(Plea) -> bool + Send + Sync>,
     /// Told so at every heartbeat; the flag says whether the journal still takes entries.
     pub beat: Arc<dyn Fn(ShardId, bool) + Send + Sync>,
+    /// Told of budgets of which more should be leased.
+    pub lease: AskLease,
 }
 
 /// Runs a shard until it is told to drain. `started` is told once it listens, and on which address, or why not.
@@ -122,6 +124,7 @@ async fn open(args: ShardArgs) -> Result<(Rc<Shard>, TcpListener, Receiver<ToSha
         replays: Default::default(),
         pulls: Default::default(),
         event_sessions: Default::default(),
+        lease: args.lease,
         draining: Cell::new(false),
     });
     let cannot = |error| Error::new(Kind::Io, format!("cannot listen on {}: {error}", args.listen));

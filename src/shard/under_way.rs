@@ -86,6 +86,11 @@ impl UnderWay {
 }
 
 impl Entered<'_> {
+    /// Whether the operator has ended the call.
+    pub(crate) fn is_stopped(&self) -> Option<Stopped> {
+        self.all.row.borrow().places[self.at].as_ref().and_then(|place| place.stopped)
+    }
+
     /// Waits until the operator ends the call.
     pub(crate) async fn stopped(&self) -> Stopped {
         poll_fn(|cx| {

@@ -4,7 +4,11 @@ use crate::base::error::{Error, Kind, Result};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// The steps in their order, one file a topic; the schema's version is how many were taken.
-const STEPS: &[&str] = &[include_str!("migrations/0001-objects.sql"), include_str!("migrations/0003-approvals.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001-objects.sql"),
+    include_str!("migrations/0002-ledger.sql"),
+    include_str!("migrations/0003-approvals.sql"),
+];
 
 /// The version this program knows.
 pub(super) fn latest() -> i64 {

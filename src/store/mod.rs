@@ -5,6 +5,7 @@
 //! cannot be read is an error that says what to do. SQL is kept to what PostgreSQL understands too.
 
 pub mod approvals;
+pub mod ledger;
 mod migrate;
 pub mod objects;
 

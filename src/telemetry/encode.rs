@@ -65,6 +65,12 @@ fn calls(text: &mut Text<'_>, servers: &ServerTable) {
     for (at, level) in LIMIT_LEVELS.into_iter().enumerate() {
         text.line(names::CALLS_LIMITED.name, &[("level", level)], text.sum(|m| m.limited(at).get()));
     }
+    text.head(names::CALLS_OVER_BUDGET);
+    for (at, level) in LIMIT_LEVELS.into_iter().enumerate() {
+        text.line(names::CALLS_OVER_BUDGET.name, &[("level", level)], text.sum(|m| m.over_budget(at).get()));
+    }
+    text.counter(names::COST, |m| &m.cost);
+    text.counter(names::COST_UNREAD, |m| &m.cost_unread);
     text.head(names::APPROVALS);
     for step in ApprovalStep::ALL {
         text.line(names::APPROVALS.name, &[("state", step.name())], text.sum(|m| m.approvals(step).get()));

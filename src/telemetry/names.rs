@@ -77,6 +77,14 @@ pub const BYTES_OUT: Family = Family::counter("tollgate_sent_bytes_total", "Byte
 pub const CALLS: Family = Family::counter("tollgate_calls_total", "Tool calls by server and outcome.");
 pub const CALLS_LIMITED: Family =
     Family::counter("tollgate_calls_limited_total", "Calls refused by a limit, by the level it stands at.");
+pub const CALLS_OVER_BUDGET: Family =
+    Family::counter("tollgate_calls_over_budget_total", "Calls refused by a budget, by the level it stands at.");
+pub const COST: Family =
+    Family::counter("tollgate_cost_microdollars_total", "What calls of tools with a price cost, in micro-dollars.");
+pub const COST_UNREAD: Family = Family::counter(
+    "tollgate_cost_unread_total",
+    "Calls charged with the most they could cost, as their results did not tell what they cost.",
+);
 pub const APPROVALS: Family = Family::counter(
     "tollgate_approvals_total",
     "Approvals by what happened to them: held, approved, denied, expired, used.",
@@ -139,6 +147,9 @@ pub const ALL: &[Family] = &[
     BYTES_IN,
     BYTES_OUT,
     CALLS,
+    CALLS_OVER_BUDGET,
+    COST,
+    COST_UNREAD,
     APPROVALS,
     APPROVALS_PENDING,
     CALLS_IN_FLIGHT,

@@ -83,6 +83,11 @@ impl Home {
         self.path().join("gate.log")
     }
 
+    /// Takes the rings away, as a loss of power does.
+    pub(crate) fn lose_rings(&self) {
+        fs::remove_dir_all(&self.ring).unwrap();
+    }
+
     /// The end of the log, to print beside a failure.
     pub(crate) fn log_tail(&self) -> String {
         let text = fs::read(self.log()).unwrap_or_default();

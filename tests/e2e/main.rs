@@ -18,6 +18,7 @@ mod admin_api;
 mod approvals;
 mod bad_input;
 mod bridged;
+mod budgets;
 mod caching;
 mod commands;
 mod conformance;

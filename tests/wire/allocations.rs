@@ -152,6 +152,7 @@ fn args(compiled: &Compiled, mailbox: Parcel<ToShard>, own: Sender<ToShard>) -> 
         report: Arc::new(|_| ()),
         plead: Arc::new(|_| false),
         beat: Arc::new(|_, _| ()),
+        lease: Arc::new(|_| ()),
     }
 }
 

@@ -132,6 +132,7 @@ impl<'a> Case<'a> {
             "server": server,
             "levels": why.steps.iter().map(|step| self.step_json(step)).collect::<Vec<_>>(),
             "approval": why.need.map(|need| json!({"rule": need.rule.map(|at| at + 1), "expires_s": need.expires_s})),
+            "price": why.price.map(ToString::to_string),
             "limits": why.limits.iter().map(|meter| limit_json(meter)).collect::<Vec<_>>(),
         })
     }
@@ -153,7 +154,9 @@ impl<'a> Case<'a> {
 fn limit_json(meter: &Meter) -> Value {
     let allowance = meter.allowance();
     let rates: Vec<String> = allowance.rates.iter().map(ToString::to_string).collect();
-    json!({"level": meter.level.name(), "name": &*meter.name, "rates": rates, "concurrency_max": allowance.at_once})
+    let budgets: Vec<String> = allowance.budgets.iter().map(ToString::to_string).collect();
+    json!({"level": meter.level.name(), "name": &*meter.name, "rates": rates, "budgets": budgets,
+        "concurrency_max": allowance.at_once})
 }
 
 /// What a name asks for. Taking it apart is for the explanation: what `server__tool` stands for is looked up whole, as

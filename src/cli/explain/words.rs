@@ -57,6 +57,7 @@ impl Case<'_> {
         let why = &self.explanation;
         let mut rows = vec![row("key", self.standing()), row(self.subject.sort.noun(), self.found())];
         rows.extend(why.steps.iter().map(|step| row(label(step.level), self.step(step))));
+        rows.extend(why.price.map(|price| row("price", tame(&price.to_string()))));
         rows.extend(why.need.map(|need| row("approval", approval(&need))));
         rows.extend(why.withheld.map(|withheld| row("drift", self.withheld(withheld))));
         rows.extend(why.limits.iter().map(|meter| row("limit", limit(meter, why.closed.as_ref()))));
@@ -167,10 +168,14 @@ fn limit(meter: &Meter, closed: Option<&Refused>) -> String {
     let allowance = meter.allowance();
     let mut bounds: Vec<String> = allowance.rates.iter().map(ToString::to_string).collect();
     bounds.extend(allowance.at_once.map(|most| format!("{most} at once")));
+    bounds.extend(allowance.budgets.iter().map(|terms| format!("{terms} ({})", terms.zone.name())));
     let is_closed = closed.is_some_and(|closed| (closed.level, &closed.name) == (meter.level, &meter.name));
     let end = match closed.filter(|_| is_closed).map(|closed| closed.exceeded.bound) {
         Some(Bound::Rate(rate)) => format!(": {rate} lets nothing through"),
         Some(Bound::AtOnce(most)) => format!(": {most} at once lets nothing through"),
+        Some(Bound::Money(over)) => {
+            format!(": {}/{} is less than a call may cost ({})", over.limit, over.span.name(), over.asked)
+        }
         None => String::new(),
     };
     format!("{} {}: {}{end}", meter.level.name(), tame(&meter.name), bounds.join(", "))

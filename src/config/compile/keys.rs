@@ -1,6 +1,6 @@
 //! Keys and what they allow.
 
-use super::levels::{Levels, allowance, near};
+use super::levels::{Levels, allowance, bounds, near};
 use crate::base::clock::{Clock, WallTime};
 use crate::base::ids::KeyId;
 use crate::base::limits::{KEYS_MAX, PATTERNS_PER_KEY_MAX};
@@ -174,7 +174,7 @@ fn one(key: &Key, at: usize, rights: Arc<Rights>, around: &Around<'_>, notes: &m
         notes.warning(&field("expires"), "the key has expired", "remove it, or make a new one");
     }
     let team = key.team.as_ref().map(|name| team(name, &field("team"), around, notes));
-    let allowed = allowance((&key.rates, key.concurrency_max), &field("")[..2], notes);
+    let allowed = allowance(&bounds!(key), &field("")[..2], notes);
     let allowance = Some(allowed).filter(|allowed| !allowed.is_empty()).map(Arc::new);
     let (name, revoked) = (key.name.as_str().into(), key.revoked);
     Some(VirtualKey { id: id?, name, mac: mac?, expires, revoked, rights, team, allowance })

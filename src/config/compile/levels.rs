@@ -1,14 +1,15 @@
 //! Customers, teams, and what each level may do: names that are there, patterns that read, rates that hold.
 
 use super::keys::{Home, patterns};
-use crate::base::limits::{LEVEL_NAME_MAX, LEVELS_MAX};
+use super::prices;
+use crate::base::limits::{BUDGETED_TOOL_LIMITS_MAX, LEVEL_NAME_MAX, LEVELS_MAX};
 use crate::catalog::{Ceiling, Pattern, Sort};
 use crate::config::document::Step;
 use crate::config::file::{self, Config};
 use crate::config::notes::{About, Notes};
 use crate::config::objects::{Objects, Stored};
 use crate::config::words;
-use crate::policy::{Allowance, Customer, Rate, Team};
+use crate::policy::{Allowance, Customer, Price, Rate, Team, Terms, Zone};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub(crate) struct Levels {
     pub(crate) teams: BTreeMap<Box<str>, Arc<Team>>,
     /// Limits of tools.
     pub(crate) tools: Vec<ToolsLimit>,
+    /// What tools cost; the first that covers one says it.
+    pub(crate) prices: Vec<(Box<[Pattern]>, Arc<Price>)>,
     /// What servers may be asked, by name, where they are limited.
     pub(crate) servers: BTreeMap<Box<str>, Allowance>,
     /// What requests without a key may do.
@@ -43,15 +46,15 @@ pub(crate) fn compile(written: &Config, stored: &Objects, notes: &mut Notes<'_>)
     let customers = customers(written, stored, notes);
     let mut levels = Levels { teams: teams(written, stored, &customers, notes), ..Levels::default() };
     levels.tools = tools(written, notes);
+    levels.prices = prices::compile(written, notes);
     for (name, server) in &written.servers {
-        let allowed =
-            allowance((&server.rates, server.concurrency_max), &["servers".into(), name.as_str().into()], notes);
+        let allowed = allowance(&bounds!(server), &["servers".into(), name.as_str().into()], notes);
         if !allowed.is_empty() {
             levels.servers.insert(name.as_str().into(), allowed);
         }
     }
     if let Some(anonymous) = &written.anonymous {
-        levels.anonymous = allowance((&anonymous.rates, anonymous.concurrency_max), &["anonymous".into()], notes);
+        levels.anonymous = allowance(&bounds!(anonymous), &["anonymous".into()], notes);
     }
     levels.customers = customers;
     levels
@@ -84,7 +87,7 @@ pub(crate) fn customer(
     let parent: [Step<'_>; 2] = ["customers".into(), name.into()];
     let lists = [&customer.allow, &customer.prompts, &customer.resources];
     let ceiling = ceiling(lists, &parent, (config, home), notes);
-    let allowance = allowance((&customer.rates, customer.concurrency_max), &parent, notes);
+    let allowance = allowance(&bounds!(customer), &parent, notes);
     Customer { name: name.into(), ceiling, allowance }
 }
 
@@ -121,7 +124,7 @@ pub(crate) fn team(
     check_name("teams", name, notes);
     let parent: [Step<'_>; 2] = ["teams".into(), name.into()];
     let ceiling = ceiling([&team.allow, &team.prompts, &team.resources], &parent, (config, home), notes);
-    let allowance = allowance((&team.rates, team.concurrency_max), &parent, notes);
+    let allowance = allowance(&bounds!(team), &parent, notes);
     let customer = team.customer.as_ref().and_then(|asked| {
         let known = customers.get(asked.as_str()).cloned();
         if known.is_none() {
@@ -149,7 +152,7 @@ fn about<'a, T: Stored>(name: &'a str, stored: &'a Objects) -> About<'a> {
 
 fn tools(written: &Config, notes: &mut Notes<'_>) -> Vec<ToolsLimit> {
     check_count("tool_limits", written.tool_limits.len(), notes);
-    let mut out: Vec<ToolsLimit> = Vec::new();
+    let (mut out, mut with_budgets) = (Vec::<ToolsLimit>::new(), 0);
     for (at, limit) in written.tool_limits.iter().enumerate() {
         let parent = [Step::Key("tool_limits"), Step::Index(at)];
         let place = [parent[0], parent[1], "name".into()];
@@ -159,10 +162,17 @@ fn tools(written: &Config, notes: &mut Notes<'_>) -> Vec<ToolsLimit> {
             notes.error(&place, "another limit has this name", "rename one of them, or join their patterns");
         }
         let tools = patterns(&limit.tools, (Sort::Tools, "tools", &parent), written, Home::Config, notes).into();
-        let allowance = allowance((&limit.rates, limit.concurrency_max), &parent, notes);
+        let allowance = allowance(&bounds!(limit), &parent, notes);
         if limit.tools.is_empty() || allowance.is_empty() {
-            let help = "give it `tools`, and `rates` or `concurrency_max`";
+            let help = "give it `tools`, and `rates`, `concurrency_max` or `budgets`";
             notes.error(&parent, "the limit limits nothing", help);
+        }
+        if !allowance.budgets.is_empty() {
+            with_budgets += 1;
+        }
+        if with_budgets == BUDGETED_TOOL_LIMITS_MAX + 1 {
+            let what = format!("more than {BUDGETED_TOOL_LIMITS_MAX} limits of tools have budgets");
+            notes.error(&parent, what, "join some of them");
         }
         out.push(ToolsLimit { name: limit.name.as_str().into(), tools, allowance });
     }
@@ -184,14 +194,31 @@ fn ceiling(
     ceiling
 }
 
-/// What `rates` and `concurrency_max` of the table at `parent` allow.
-pub(crate) fn allowance(
-    (rates, at_once): (&[String], Option<u32>),
-    parent: &[Step<'_>],
-    notes: &mut Notes<'_>,
-) -> Allowance {
+/// What a table says of limits.
+pub(crate) struct Bounds<'a> {
+    pub(crate) rates: &'a [String],
+    pub(crate) concurrency_max: Option<u32>,
+    pub(crate) budgets: &'a [String],
+    pub(crate) time_zone: Option<&'a str>,
+}
+
+/// The limits that a table of the configuration says.
+macro_rules! bounds {
+    ($table:expr) => {
+        $crate::config::compile::levels::Bounds {
+            rates: &$table.rates,
+            concurrency_max: $table.concurrency_max,
+            budgets: &$table.budgets,
+            time_zone: $table.time_zone.as_deref(),
+        }
+    };
+}
+pub(crate) use bounds;
+
+/// What the table at `parent` allows.
+pub(crate) fn allowance(bounds: &Bounds<'_>, parent: &[Step<'_>], notes: &mut Notes<'_>) -> Allowance {
     let mut read: Vec<Rate> = Vec::new();
-    for (at, text) in rates.iter().enumerate() {
+    for (at, text) in bounds.rates.iter().enumerate() {
         let mut place = parent.to_vec();
         place.extend([Step::Key("rates"), Step::Index(at)]);
         match Rate::parse(text) {
@@ -207,7 +234,42 @@ pub(crate) fn allowance(
             Some(rate) => read.push(rate),
         }
     }
-    Allowance { rates: read.into(), at_once }
+    Allowance { rates: read.into(), at_once: bounds.concurrency_max, budgets: budgets(bounds, parent, notes) }
+}
+
+/// What the table at `parent` lets be spent.
+fn budgets(bounds: &Bounds<'_>, parent: &[Step<'_>], notes: &mut Notes<'_>) -> Box<[Terms]> {
+    let place = |field: &'static str| parent.iter().copied().chain([Step::Key(field)]).collect::<Vec<_>>();
+    let zone = match bounds.time_zone.map(Zone::find) {
+        Some(Err(error)) => {
+            notes.error(&place("time_zone"), error.context, "write it as `Europe/Berlin`, or leave it out for UTC");
+            Zone::default()
+        }
+        Some(Ok(_)) if bounds.budgets.is_empty() => {
+            notes.error(&place("time_zone"), "there are no `budgets` here that a time zone is for", "remove it");
+            Zone::default()
+        }
+        Some(Ok(zone)) => zone,
+        None => Zone::default(),
+    };
+    let mut read: Vec<Terms> = Vec::new();
+    for (at, text) in bounds.budgets.iter().enumerate() {
+        let mut place = place("budgets");
+        place.push(Step::Index(at));
+        match Terms::parse(text, &zone) {
+            None => notes.error(
+                &place,
+                "this is not a budget",
+                "dollars, `/`, and minute, hour, day, week, month or year: `5.00/day`",
+            ),
+            Some(terms) if read.iter().any(|known| known.span == terms.span) => {
+                let what = format!("there is a budget for each {} already", terms.span.name());
+                notes.error(&place, what, "keep the smaller one");
+            }
+            Some(terms) => read.push(terms),
+        }
+    }
+    read.into()
 }
 
 const NAME_HELP: &str = "1 to 64 of a-z, 0-9 and -, such as `research`";
@@ -223,7 +285,7 @@ fn check_name(table: &'static str, name: &str, notes: &mut Notes<'_>) {
     }
 }
 
-fn check_count(table: &'static str, count: usize, notes: &mut Notes<'_>) {
+pub(super) fn check_count(table: &'static str, count: usize, notes: &mut Notes<'_>) {
     if count > LEVELS_MAX {
         notes.error(&[table.into()], format!("more than {LEVELS_MAX} of `{table}`"), "join some of them");
     }

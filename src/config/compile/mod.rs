@@ -5,6 +5,7 @@ pub(crate) mod keys;
 pub(crate) mod levels;
 mod listen;
 mod oauth;
+mod prices;
 mod ranges;
 pub(crate) mod servers;
 mod stored;

@@ -35,6 +35,11 @@ pub(super) struct Bounds {
     /// Most calls under way at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     concurrency_max: Option<u32>,
+    /// Most money in a time, in US dollars, such as `5.00/day`.
+    budgets: Vec<String>,
+    /// Time zone of its days and months, such as `Europe/Berlin`; UTC where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
 }
 
 /// A team or a customer.
@@ -74,13 +79,13 @@ impl Level for Team {
     }
 
     fn bounds(&self) -> Bounds {
-        let Self { customer, allow, prompts, resources, rates, concurrency_max } = self.clone();
-        Bounds { customer, allow, prompts, resources, rates, concurrency_max }
+        let Self { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone } = self.clone();
+        Bounds { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone }
     }
 
     fn of(bounds: Bounds) -> Result<Self, Problem> {
-        let Bounds { customer, allow, prompts, resources, rates, concurrency_max } = bounds;
-        Ok(Self { customer, allow, prompts, resources, rates, concurrency_max })
+        let Bounds { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone } = bounds;
+        Ok(Self { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone })
     }
 }
 
@@ -90,16 +95,16 @@ impl Level for Customer {
     }
 
     fn bounds(&self) -> Bounds {
-        let Self { allow, prompts, resources, rates, concurrency_max } = self.clone();
-        Bounds { customer: None, allow, prompts, resources, rates, concurrency_max }
+        let Self { allow, prompts, resources, rates, concurrency_max, budgets, time_zone } = self.clone();
+        Bounds { customer: None, allow, prompts, resources, rates, concurrency_max, budgets, time_zone }
     }
 
     fn of(bounds: Bounds) -> Result<Self, Problem> {
-        let Bounds { customer, allow, prompts, resources, rates, concurrency_max } = bounds;
+        let Bounds { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone } = bounds;
         if customer.is_some() {
             return Err(Problem::bad("customer: a customer belongs to no other"));
         }
-        Ok(Self { allow, prompts, resources, rates, concurrency_max })
+        Ok(Self { allow, prompts, resources, rates, concurrency_max, budgets, time_zone })
     }
 }
 

@@ -42,6 +42,11 @@ pub(super) struct KeyView {
     /// Most calls under way at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     concurrency_max: Option<u32>,
+    /// Most money in a time, in US dollars.
+    budgets: Vec<String>,
+    /// Time zone of the days and months of its budgets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
     /// When it ends; never where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
@@ -75,6 +80,8 @@ fn shown(snapshot: &Snapshot, entry: &KeyEntry, now: WallTime) -> KeyView {
         team: key.team.as_ref().map(|team| team.name.to_string()),
         rates: allowance.iter().flat_map(|allowed| allowed.rates.iter().map(ToString::to_string)).collect(),
         concurrency_max: allowance.and_then(|allowed| allowed.at_once),
+        budgets: allowance.iter().flat_map(|allowed| allowed.budgets.iter().map(ToString::to_string)).collect(),
+        time_zone: allowance.and_then(|allowed| allowed.budgets.first()).map(|terms| terms.zone.name().to_owned()),
         expires: key.expires.map(rfc3339),
     }
 }
@@ -127,6 +134,11 @@ pub(super) struct NewKey {
     rates: Vec<String>,
     /// Most calls under way at once.
     concurrency_max: Option<u32>,
+    /// Most money in a time, in US dollars, such as `5.00/day`.
+    #[serde(default)]
+    budgets: Vec<String>,
+    /// Time zone of its days and months, such as `Europe/Berlin`; UTC where absent.
+    time_zone: Option<String>,
     /// When it ends, as `2027-02-20T00:00:00Z`; never where absent.
     expires: Option<String>,
 }
@@ -148,10 +160,22 @@ pub(super) async fn create(State(desk): State<Desk>, Said(new): Said<NewKey>) ->
     let state = desk.view().compiled.settings.state.clone();
     let made = change(&desk, move |editor| {
         let (token, mac) = edit::mint(&state)?;
-        let NewKey { name, allow, prompts, resources, team, rates, concurrency_max, expires } = new;
-        let (id, created, revoked) = (token.id().to_string(), Some(rfc3339(Clock::wall())), false);
-        let key =
-            Key { id, name, mac, allow, prompts, resources, team, rates, concurrency_max, expires, created, revoked };
+        let key = Key {
+            id: token.id().to_string(),
+            name: new.name,
+            mac,
+            allow: new.allow,
+            prompts: new.prompts,
+            resources: new.resources,
+            team: new.team,
+            rates: new.rates,
+            concurrency_max: new.concurrency_max,
+            budgets: new.budgets,
+            time_zone: new.time_zone,
+            expires: new.expires,
+            created: Some(rfc3339(Clock::wall())),
+            revoked: false,
+        };
         let entry = editor.create(&key.id, &key)?;
         Ok((MadeKey { id: key.id, key: token.reveal().to_owned() }, entry.revision))
     });
@@ -178,6 +202,10 @@ pub(super) struct KeyChange {
     rates: Option<Vec<String>>,
     /// Most calls under way at once.
     concurrency_max: Option<u32>,
+    /// Most money in a time, in US dollars.
+    budgets: Option<Vec<String>>,
+    /// Time zone of its days and months.
+    time_zone: Option<String>,
     /// When it ends.
     expires: Option<String>,
 }
@@ -194,6 +222,8 @@ impl KeyChange {
         set(&mut key.prompts, self.prompts);
         set(&mut key.resources, self.resources);
         set(&mut key.rates, self.rates);
+        set(&mut key.budgets, self.budgets);
+        set(&mut key.time_zone, self.time_zone.map(Some));
         set(&mut key.team, self.team.map(Some));
         set(&mut key.concurrency_max, self.concurrency_max.map(Some));
         set(&mut key.expires, self.expires.map(Some));

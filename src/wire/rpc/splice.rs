@@ -66,13 +66,16 @@ pub fn error_object(out: &mut Vec<u8>, id: Option<&[u8]>, error: &[u8]) {
 /// The error message for one of our own errors, its code from the one table in `base::error`.
 pub fn error_body(id: Option<&[u8]>, fault: &Error) -> Vec<u8> {
     let mut out = Vec::with_capacity(96 + fault.context.len());
-    let data = waiting(fault);
+    let data = data(fault);
     error(&mut out, id, fault.kind.rpc_code(), &fault.context, data.as_deref());
     out
 }
 
-/// The raw `error.data` of an error that passes with time.
-fn waiting(fault: &Error) -> Option<Vec<u8>> {
+/// The raw `error.data` of an error: its own, or of one that passes with time, when.
+fn data(fault: &Error) -> Option<Vec<u8>> {
+    if let Some(data) = &fault.data {
+        return Some(data.as_bytes().to_vec());
+    }
     let Retry::After(seconds) = fault.retry else { return None };
     Some(format!(r#"{{"retryAfterSeconds":{seconds}}}"#).into_bytes())
 }
