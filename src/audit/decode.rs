@@ -1,9 +1,9 @@
 //! Reads entry bodies: checked access to the rkyv bytes, then plain borrowed values.
 
+use super::acts::{Admin, ArchivedAdmin, ArchivedDecided, ArchivedHeld, Decided, Held};
 use super::entry::{
-    Admin, ArchivedAdmin, ArchivedBoot, ArchivedDecided, ArchivedDenied, ArchivedEnded, ArchivedEra, ArchivedHeld,
-    ArchivedIntent, ArchivedRecovered, ArchivedStatus, Boot, Decided, Denied, Ended, Entry, EntryKind, Era, Held,
-    Intent, Outcome, PRICED_SCHEMA, Recovered, Status, is_known,
+    ArchivedBoot, ArchivedDenied, ArchivedEnded, ArchivedEra, ArchivedIntent, ArchivedRecovered, ArchivedStatus, Boot,
+    Denied, Ended, Entry, EntryKind, Era, Intent, Outcome, PRICED_SCHEMA, Recovered, Status, is_known,
 };
 use super::priced::{ArchivedReserved, ArchivedSettled, Reserved, Settled};
 use crate::base::error::{Error, Kind, Result};

@@ -3,6 +3,8 @@
 //! Bodies hold integers, fixed arrays and strings only: nothing shared, nothing recursive, no hash tables. Writing
 //! borrows from the caller and reading borrows from the checked bytes, so neither side allocates.
 
+use super::acts::{Admin, Decided, Held};
+use super::digest::Digest;
 use super::priced::{Reserved, Settled};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::Seq;
@@ -12,10 +14,6 @@ use rkyv::rancor::{self, Strategy};
 use rkyv::ser::writer::Buffer;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
-use sha2::{Digest as _, Sha256};
-
-/// A SHA-256 digest.
-pub type Digest = [u8; 32];
 
 /// The version of the bodies below; stands in every frame.
 pub(crate) const SCHEMA: u16 = 1;
@@ -28,31 +26,6 @@ pub(crate) fn is_known(kind: u16, schema: u16) -> bool {
         Some(EntryKind::Intent | EntryKind::Outcome) => [SCHEMA, PRICED_SCHEMA].contains(&schema),
         Some(_) => schema == SCHEMA,
         None => false,
-    }
-}
-
-/// SHA-256 of `bytes`, as the digests of arguments and results are made.
-pub fn digest(bytes: &[u8]) -> Digest {
-    Sha256::digest(bytes).into()
-}
-
-/// SHA-256 and size of a result that comes in pieces.
-#[derive(Clone, Default)]
-pub struct Digester {
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl Digester {
-    /// Takes the next piece.
-    pub fn update(&mut self, piece: &[u8]) {
-        self.hash.update(piece);
-        self.bytes += piece.len() as u64;
-    }
-
-    /// Digest and size in bytes of all pieces.
-    pub fn finish(self) -> (Digest, u64) {
-        (self.hash.finalize().into(), self.bytes)
     }
 }
 
@@ -252,40 +225,6 @@ pub struct Denied<'a> {
     pub reason: &'a str,
 }
 
-/// A call was held; nothing went upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
-pub struct Held<'a> {
-    /// The call.
-    #[serde(flatten)]
-    pub call: Intent<'a>,
-    /// The approval that it waits for.
-    #[rkyv(with = InlineAsBox)]
-    pub approval: &'a str,
-    /// When that ends, in milliseconds since 1970.
-    pub expires_ms: u64,
-}
-
-/// What became of an approval that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
-pub struct Decided<'a> {
-    /// The approval.
-    #[rkyv(with = InlineAsBox)]
-    pub approval: &'a str,
-    /// Sequence of the entry of the call that it was first asked for.
-    pub held: u64,
-    /// Shard of `held`.
-    pub held_shard: u16,
-    /// `approved`, `denied` or `expired`.
-    #[rkyv(with = InlineAsBox)]
-    pub decision: &'a str,
-    /// Who decided; empty where nobody did.
-    #[rkyv(with = InlineAsBox)]
-    pub by: &'a str,
-    /// Why, in the words of whoever decided.
-    #[rkyv(with = InlineAsBox)]
-    pub reason: &'a str,
-}
-
 /// What an earlier crash left was found again.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
 pub struct Recovered {
@@ -300,48 +239,6 @@ pub struct Recovered {
     /// SHA-256 of that segment from there to its end; zeros if none is torn.
     #[serde(serialize_with = "hex")]
     pub torn_digest: Digest,
-}
-
-/// Somebody changed something through the admin API, or tried to.
-#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, serde::Serialize)]
-pub struct Admin<'a> {
-    /// Who: `user:0` for a user of this machine, `token:name` for an admin token.
-    #[rkyv(with = InlineAsBox)]
-    pub who: &'a str,
-    /// The role it has.
-    #[rkyv(with = InlineAsBox)]
-    pub role: &'a str,
-    /// What was asked for: method and route.
-    #[rkyv(with = InlineAsBox)]
-    pub action: &'a str,
-    /// Of what: the path as it was sent.
-    #[rkyv(with = InlineAsBox)]
-    pub object: &'a str,
-    /// The HTTP status answered.
-    pub status: u16,
-}
-
-/// An [`Admin`] entry that owns what it says, for the way to the shard that writes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Act {
-    /// As [`Admin::who`].
-    pub who: Box<str>,
-    /// As [`Admin::role`].
-    pub role: &'static str,
-    /// As [`Admin::action`].
-    pub action: Box<str>,
-    /// As [`Admin::object`].
-    pub object: Box<str>,
-    /// As [`Admin::status`].
-    pub status: u16,
-}
-
-impl Act {
-    /// The entry it is.
-    pub fn entry(&self) -> Admin<'_> {
-        let Self { who, role, action, object, status } = self;
-        Admin { who, role, action, object, status: *status }
-    }
 }
 
 /// One entry, borrowed from the bytes it was read from.
@@ -491,6 +388,7 @@ pub(crate) fn ending<'a>(intent: Seq, outcome: &Outcome<'a>, cost: Option<(u64, 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::decode::decode;
+    use super::super::digest::digest;
     use super::*;
     use rkyv::util::AlignedVec;
 

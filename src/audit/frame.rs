@@ -7,7 +7,7 @@
 //! segment u64 ‖ offset u64 ‖ len ‖ seq … chain`, so bytes that stand in the wrong place fail.
 //! `leaf = SHA-256(0x00 ‖ seq … body)`, `chain = SHA-256(0x02 ‖ chain before ‖ leaf)`.
 
-use super::entry::Digest;
+use super::digest::Digest;
 use crate::base::ids::ShardId;
 use crate::base::limits::JOURNAL_RECORD_MAX;
 use sha2::{Digest as _, Sha256};

@@ -1,8 +1,8 @@
 //! The writer of one shard: entries go into the ring at once, by copying; the drain task makes them durable.
 
-use super::entry::{self, Boot, Decided, Denied, Entry, Held, Intent, Outcome};
+use super::acts::{Admin, Decided, Held};
+use super::entry::{self, Boot, Denied, Entry, Intent, Outcome};
 use super::open::{fresh_ring, open_files, own_ring, remove_ring};
-use super::priced::Reserved;
 use super::recover::{self, Resume};
 use super::ring::{RING_HEAD, Ring};
 use super::store::{self, Store};
@@ -190,15 +190,7 @@ impl Journal {
         self.begin(&Entry::Intent(intent.clone()))
     }
 
-    /// The same of a call that has a price.
-    ///
-    /// # Errors
-    /// As [`Journal::intent`].
-    pub fn reserved(&self, reserved: &Reserved<'_>) -> Result<Seq> {
-        self.begin(&Entry::Reserved(reserved.clone()))
-    }
-
-    fn begin(&self, entry: &Entry<'_>) -> Result<Seq> {
+    pub(super) fn begin(&self, entry: &Entry<'_>) -> Result<Seq> {
         let reserve = (self.writer.borrow().outstanding + 1) * limits::JOURNAL_OUTCOME_BYTES;
         let seq = self.append(entry, reserve)?;
         self.writer.borrow_mut().outstanding += 1;
@@ -213,16 +205,7 @@ impl Journal {
         self.end(&entry::ending(intent, outcome, None))
     }
 
-    /// The same of a call that has a price: with what it cost, and the number of what that rests on in
-    /// [`BASES`](super::BASES).
-    ///
-    /// # Errors
-    /// As [`Journal::outcome`]: the call stays charged with what was reserved.
-    pub fn settled(&self, intent: Seq, outcome: &Outcome<'_>, cost: (u64, u8)) -> Result<()> {
-        self.end(&entry::ending(intent, outcome, Some(cost)))
-    }
-
-    fn end(&self, entry: &Entry<'_>) -> Result<()> {
+    pub(super) fn end(&self, entry: &Entry<'_>) -> Result<()> {
         {
             let mut writer = self.writer.borrow_mut();
             writer.outstanding = writer.outstanding.saturating_sub(1);
@@ -264,7 +247,7 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::intent`]; what was done stands all the same.
-    pub fn admin(&self, admin: &entry::Admin<'_>) -> Result<Seq> {
+    pub fn admin(&self, admin: &Admin<'_>) -> Result<Seq> {
         let reserve = self.writer.borrow().outstanding * limits::JOURNAL_OUTCOME_BYTES;
         self.append(&Entry::Admin(admin.clone()), reserve)
     }

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `entry.rs`, `decode.rs` | kinds of entries, their fields, their rkyv bodies |
+//! | `entry.rs`, `acts.rs`, `priced.rs`, `digest.rs`, `decode.rs` | kinds of entries, their fields, their rkyv bodies |
 //! | `frame.rs` | one record's frame: length, CRC, sequence, time, chain |
 //! | `segment.rs` | a segment file: name, head, where its content ends |
 //! | `ring.rs` | the mapped ring on tmpfs |
@@ -11,7 +11,9 @@
 //! | `open.rs`, `recover.rs` | starting, and going on after a crash |
 //! | `place.rs`, `read.rs`, `verify.rs`, `render.rs` | reading a log, checking it, showing it |
 
+mod acts;
 mod decode;
+mod digest;
 mod drain;
 mod entry;
 mod frame;
@@ -30,11 +32,10 @@ mod tests;
 mod verify;
 mod writer;
 
+pub use acts::{Act, Admin, Decided, Held};
+pub use digest::{Digest, Digester, digest};
 pub use drain::Commit;
-pub use entry::{
-    Act, Admin, Boot, Decided, Denied, Digest, Digester, Ended, Entry, EntryKind, Era, Held, Intent, Outcome,
-    Recovered, Status, digest,
-};
+pub use entry::{Boot, Denied, Ended, Entry, EntryKind, Era, Intent, Outcome, Recovered, Status};
 pub use frame::LogId;
 pub use journal::{Journal, JournalSpec, JournalStats};
 pub use place::LogPlace;

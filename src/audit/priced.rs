@@ -1,6 +1,9 @@
 //! What entries say beside the rest where a tool has a price: what its call may cost, and what it cost.
 
-use super::entry::{Ended, Intent};
+use super::entry::{self, Ended, Entry, Intent, Outcome};
+use super::journal::Journal;
+use crate::base::error::Result;
+use crate::base::ids::Seq;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
@@ -40,6 +43,25 @@ pub(crate) fn basis(number: u8) -> &'static str {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's serialize_with passes a reference")]
-fn basis_name<S: serde::Serializer>(number: &u8, serializer: S) -> Result<S::Ok, S::Error> {
+fn basis_name<S: serde::Serializer>(number: &u8, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_str(basis(*number))
+}
+
+impl Journal {
+    /// Records the intent of a call that has a price.
+    ///
+    /// # Errors
+    /// As [`Journal::intent`].
+    pub fn reserved(&self, reserved: &Reserved<'_>) -> Result<Seq> {
+        self.begin(&Entry::Reserved(reserved.clone()))
+    }
+
+    /// Records the outcome of a call that has a price: with what it cost, and the number of what that rests on in
+    /// [`BASES`](BASES).
+    ///
+    /// # Errors
+    /// As [`Journal::outcome`]: the call stays charged with what was reserved.
+    pub fn settled(&self, intent: Seq, outcome: &Outcome<'_>, cost: (u64, u8)) -> Result<()> {
+        self.end(&entry::ending(intent, outcome, Some(cost)))
+    }
 }

@@ -4,7 +4,8 @@
 //! Nothing is locked, mapped or written. Every record is checked as it comes: what is shown is what was chained.
 
 use super::decode::decode;
-use super::entry::{self, Digest, Entry};
+use super::digest::Digest;
+use super::entry::{self, Entry};
 use super::frame::{Cursor, FLAG_FIRST, Flaw, Frame, FrameHead, LogId, wall_ms};
 use super::ring;
 use super::segment::{self, SEGMENT_HEAD, SegmentFile, Tail};

@@ -3,7 +3,8 @@
 //! Only what the ring still holds is written, at the place it was made for: a record that was drained already has a
 //! lower sequence and is passed over or overwritten by the same bytes, so each stands there exactly once.
 
-use super::entry::{Digest, Recovered};
+use super::digest::Digest;
+use super::entry::Recovered;
 use super::frame::{Cursor, FLAG_FIRST, Flaw, FrameHead};
 use super::ring::Ring;
 use super::segment::{self, SEGMENT_HEAD, SegmentFile, SegmentHead, Tail};

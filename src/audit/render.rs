@@ -1,7 +1,8 @@
 //! Records as text for terminals and as JSON lines. Whatever came from outside is shown with control, bidirectional
 //! and invisible characters escaped, so that an entry can neither move the cursor nor look like another.
 
-use super::entry::{Decided, Denied, Entry, Held, Intent, Outcome, hex_text};
+use super::acts::{Decided, Held};
+use super::entry::{Denied, Entry, Intent, Outcome, hex_text};
 use super::priced::{self, Reserved, Settled};
 use super::read::Record;
 use crate::base::phase::Phase;

@@ -1,6 +1,6 @@
 //! A segment file: its name, its head, and how the end of what was written in it is found.
 
-use super::entry::Digest;
+use super::digest::Digest;
 use super::frame::{ALIGN, Cursor, Flaw, FrameHead, LogId, array};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::ShardId;

@@ -5,7 +5,6 @@
 //! answered well. What is denied, hidden and absent answers alike; only the journal knows which it was.
 
 use crate::audit::{self, Denied, Digest, Era, Intent, Outcome, Status};
-use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{Place, Seq, ServerId, ShardId};
 use crate::base::phase::Phase;
@@ -13,13 +12,13 @@ use crate::catalog::Tool;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::revision;
 use crate::mcp::vendor::{self, Carried, Declared};
-use crate::policy::{Asked, Charged, Permit, Price, Reason, Refused, Switches, Verdict, unknown_tool};
+use crate::policy::{Asked, Reason, Switches, Verdict, unknown_tool};
 use crate::shard::Shard;
 use crate::shard::approve;
 use crate::shard::converse;
 use crate::shard::exchange::Exchange;
 use crate::shard::session::SessionKey;
-use crate::shard::spend::{self, Spending, Unaffordable};
+use crate::shard::spend::{self, Spending};
 use crate::shard::under_way::{Entered, Of};
 use crate::shard::wanted::{self, Admitted, Target, Wanted};
 use crate::telemetry::{CallOutcome, ServerSlot};
@@ -32,7 +31,6 @@ use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// JSON-RPC code of a resource that is not there, in the legacy era alone.
 const LEGACY_NOT_FOUND: i32 = -32002;
@@ -132,11 +130,11 @@ pub(crate) async fn perform(
     let slot = exchange.in_force.slot(admitted.server);
     let shard = exchange.shard.clone();
     let under_way = enter(exchange, &shard, call, admitted)?;
-    let permit = permit(exchange, call, admitted)?;
+    let permit = spend::permit(exchange, call, admitted)?;
     let (_permit, mut spending) = match exchange.snapshot().limits.price_of(admitted.tool_id()) {
         None => (permit, None),
         // Boxed, as most tools have no price.
-        Some(price) => Box::pin(pay(exchange, call, admitted, (permit, price))).await?,
+        Some(price) => Box::pin(spend::pay(exchange, call, admitted, (permit, price))).await?,
     };
     let mut parent = NOBODY;
     if admitted.needs_approval {
@@ -214,53 +212,6 @@ fn enter<'a>(exchange: &Exchange, shard: &'a Shard, call: &Call<'_>, admitted: &
         return Err(stopped.answer());
     }
     Ok(shard.under_way.enter(of))
-}
-
-/// Counts the call at every meter in its way. A refusal is recorded.
-fn permit(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted) -> Result<Permit> {
-    match exchange.snapshot().limits.take(&charged(exchange, admitted), Clock::recent()) {
-        Ok(permit) => Ok(permit),
-        Err(refused) => {
-            exchange.shard.metrics.limited(refused.level as usize).inc();
-            Err(refuse(exchange, call, admitted, &refused))
-        }
-    }
-}
-
-fn charged(exchange: &Exchange, admitted: &Admitted) -> Charged {
-    let chain = exchange.snapshot().keys.chain(&exchange.principal);
-    Charged { chain, tool: admitted.tool_id(), server: admitted.server }
-}
-
-/// Records that a limit or a budget refused the call; gives the answer.
-fn refuse(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted, refused: &Refused) -> Error {
-    let tool = admitted.tool(exchange.catalog());
-    denied(exchange, call, Some(admitted.server), tool, refused.reason()).err().unwrap_or_else(|| refused.answer())
-}
-
-/// Reserves what the call may cost. Where that cannot be, the call counts nowhere; a refusal is recorded.
-async fn pay(
-    exchange: &Exchange,
-    call: &Call<'_>,
-    admitted: &Admitted,
-    (permit, price): (Permit, &Arc<Price>),
-) -> Result<(Permit, Option<Box<Spending>>)> {
-    match spend::reserve(exchange, &charged(exchange, admitted), price, call.wanted.arguments()).await {
-        Ok(spending) => Ok((permit, Some(Box::new(spending)))),
-        Err(unaffordable) => {
-            permit.give_back();
-            Err(match unaffordable {
-                Unaffordable::Unknown(error) => {
-                    count(exchange, exchange.in_force.slot(admitted.server), error.kind);
-                    error
-                }
-                Unaffordable::Refused(refused) => {
-                    exchange.shard.metrics.over_budget(refused.level as usize).inc();
-                    refuse(exchange, call, admitted, &refused)
-                }
-            })
-        }
-    }
 }
 
 /// What is no tool: rights show in what is found at all.
@@ -443,6 +394,6 @@ fn measured(answer: &Answer) -> (Digest, u64) {
     (audit::digest(raw), raw.len() as u64)
 }
 
-fn count(exchange: &Exchange, slot: ServerSlot, kind: Kind) {
+pub(super) fn count(exchange: &Exchange, slot: ServerSlot, kind: Kind) {
     exchange.shard.metrics.calls(slot).outcome(kind.into()).inc();
 }

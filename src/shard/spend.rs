@@ -6,10 +6,12 @@ use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result, Retry};
 use crate::base::ids::Seq;
 use crate::base::limits::LEASE_WAIT_MS;
-use crate::policy::{Basis, Came, Charged, Price, Refused, Reservation, Unpaid};
+use crate::policy::{Basis, Came, Charged, Permit, Price, Refused, Reservation, Unpaid};
 use crate::rt::time;
 use crate::shard::Shard;
+use crate::shard::call::{Call, count, denied};
 use crate::shard::exchange::Exchange;
+use crate::shard::wanted::Admitted;
 use crate::upstream::answer::{self, Answer};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,16 +26,63 @@ pub(super) struct Spending {
 }
 
 /// Why a call with a price is not made.
-pub(super) enum Unaffordable {
+enum Unaffordable {
     /// A budget is spent.
     Refused(Refused),
     /// Nobody can tell in time: the ledger leased no more.
     Unknown(Error),
 }
 
+/// Counts the call at every meter in its way. A refusal is recorded.
+pub(super) fn permit(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted) -> Result<Permit> {
+    match exchange.snapshot().limits.take(&charged(exchange, admitted), Clock::recent()) {
+        Ok(permit) => Ok(permit),
+        Err(refused) => {
+            exchange.shard.metrics.limited(refused.level as usize).inc();
+            Err(refuse(exchange, call, admitted, &refused))
+        }
+    }
+}
+
+fn charged(exchange: &Exchange, admitted: &Admitted) -> Charged {
+    let chain = exchange.snapshot().keys.chain(&exchange.principal);
+    Charged { chain, tool: admitted.tool_id(), server: admitted.server }
+}
+
+/// Records that a limit or a budget refused the call; gives the answer.
+fn refuse(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted, refused: &Refused) -> Error {
+    let tool = admitted.tool(exchange.catalog());
+    denied(exchange, call, Some(admitted.server), tool, refused.reason()).err().unwrap_or_else(|| refused.answer())
+}
+
+/// Reserves what the call may cost. Where that cannot be, the call counts nowhere; a refusal is recorded.
+pub(super) async fn pay(
+    exchange: &Exchange,
+    call: &Call<'_>,
+    admitted: &Admitted,
+    (permit, price): (Permit, &Arc<Price>),
+) -> Result<(Permit, Option<Box<Spending>>)> {
+    match reserve(exchange, &charged(exchange, admitted), price, call.wanted.arguments()).await {
+        Ok(spending) => Ok((permit, Some(Box::new(spending)))),
+        Err(unaffordable) => {
+            permit.give_back();
+            Err(match unaffordable {
+                Unaffordable::Unknown(error) => {
+                    count(exchange, exchange.in_force.slot(admitted.server), error.kind);
+                    error
+                }
+                Unaffordable::Refused(refused) => {
+                    exchange.shard.metrics.money.over_budget(refused.level as usize).inc();
+                    refuse(exchange, call, admitted, &refused)
+                }
+            })
+        }
+    }
+}
+
 /// Reserves the most that a call with these raw arguments may cost. Where this host has leased too little of a budget
 /// that has enough, it waits a moment for the ledger.
-pub(super) async fn reserve(
+async fn reserve(
     exchange: &Exchange,
     charged: &Charged,
     price: &Arc<Price>,
@@ -79,7 +128,7 @@ impl Spending {
     pub(super) fn end(self, shard: &Shard, seq: Seq, (outcome, answer): (&Outcome<'_>, &Result<Answer>)) -> Result<()> {
         let (cost, basis) = self.price.settle(self.reservation.amount(), came(answer));
         shard.journal.settled(seq, outcome, (cost.0, basis as u8))?;
-        shard.metrics.spent(cost.0, basis == Basis::Unread);
+        shard.metrics.money.spent(cost.0, basis == Basis::Unread);
         self.reservation.settle(cost);
         Ok(())
     }

@@ -67,10 +67,10 @@ fn calls(text: &mut Text<'_>, servers: &ServerTable) {
     }
     text.head(names::CALLS_OVER_BUDGET);
     for (at, level) in LIMIT_LEVELS.into_iter().enumerate() {
-        text.line(names::CALLS_OVER_BUDGET.name, &[("level", level)], text.sum(|m| m.over_budget(at).get()));
+        text.line(names::CALLS_OVER_BUDGET.name, &[("level", level)], text.sum(|m| m.money.over_budget(at).get()));
     }
-    text.counter(names::COST, |m| &m.cost);
-    text.counter(names::COST_UNREAD, |m| &m.cost_unread);
+    text.counter(names::COST, |m| &m.money.cost);
+    text.counter(names::COST_UNREAD, |m| &m.money.cost_unread);
     text.head(names::APPROVALS);
     for step in ApprovalStep::ALL {
         text.line(names::APPROVALS.name, &[("state", step.name())], text.sum(|m| m.approvals(step).get()));

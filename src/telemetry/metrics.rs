@@ -3,6 +3,7 @@
 //! Only the shard that owns a [`ShardMetrics`] may write it; any thread may read. A reader may see one meter before and
 //! another after the same event.
 
+use super::money::MoneyMeters;
 use super::steps::ApprovalStep;
 use crate::base::error::Kind;
 use crate::base::limits::METRIC_SERVERS_MAX;
@@ -309,12 +310,8 @@ pub struct ShardMetrics {
     pub epoch: Gauge,
     /// Calls refused by a limit, by the level it stands at.
     limited: [Counter; LIMIT_LEVELS.len()],
-    /// Calls refused by a budget, by the level it stands at.
-    over_budget: [Counter; LIMIT_LEVELS.len()],
-    /// What calls cost, in micro-dollars.
-    pub cost: Counter,
-    /// Calls charged with the most they could cost, as their results did not tell.
-    pub cost_unread: Counter,
+    /// What calls cost.
+    pub money: MoneyMeters,
     /// Steps of approvals.
     approvals: [Counter; ApprovalStep::ALL.len()],
     /// Approvals that nobody has decided. Control alone writes it, and only the first shard's.
@@ -344,9 +341,7 @@ impl Default for ShardMetrics {
             mailbox: Gauge::default(),
             epoch: Gauge::default(),
             limited: Default::default(),
-            over_budget: Default::default(),
-            cost: Counter::default(),
-            cost_unread: Counter::default(),
+            money: MoneyMeters::default(),
             approvals: Default::default(),
             approvals_pending: Gauge::default(),
             journal: JournalGauges::default(),
@@ -365,19 +360,6 @@ impl ShardMetrics {
     /// Calls refused by a limit of one level, by its place in [`LIMIT_LEVELS`].
     pub fn limited(&self, level: usize) -> &Counter {
         self.limited.get(level).unwrap_or(&self.limited[0])
-    }
-
-    /// Calls refused by a budget of one level, by its place in [`LIMIT_LEVELS`].
-    pub fn over_budget(&self, level: usize) -> &Counter {
-        self.over_budget.get(level).unwrap_or(&self.over_budget[0])
-    }
-
-    /// Counts what a call cost, and whether its result did not tell.
-    pub fn spent(&self, micro_dollars: u64, unread: bool) {
-        self.cost.add(micro_dollars);
-        if unread {
-            self.cost_unread.inc();
-        }
     }
 
     /// Approvals that came so far.

@@ -4,6 +4,7 @@ mod drift;
 mod encode;
 pub mod events;
 mod metrics;
+mod money;
 pub mod names;
 mod process;
 mod steps;
@@ -14,5 +15,6 @@ pub use metrics::{
     CallOutcome, Counter, Gauge, HISTOGRAM_BOUNDS_US, Histogram, JournalGauges, LIMIT_LEVELS, ServerCalls, ServerSlot,
     ServerTable, ShardMetrics,
 };
+pub use money::MoneyMeters;
 pub use process::ProcessInfo;
 pub use steps::ApprovalStep;

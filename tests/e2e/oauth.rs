@@ -94,6 +94,7 @@ fn a_token_that_has_ended_is_renewed_once_for_all_calls() {
     let gate = authorized(&home, &fake);
     fake.end_tokens();
     let answers: Vec<Value> = scope(|scope| {
+        #[allow(clippy::needless_collect, reason = "all of them are started before one is waited for")]
         let callers: Vec<_> = (0..24).map(|_| scope.spawn(|| call(&home))).collect();
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
