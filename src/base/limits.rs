@@ -1,7 +1,7 @@
 //! Every bound in one file; the unit, or `_MAX`, stands last in the name.
 //!
-//! A bound that an operator may change is the default of a configuration field; the others are fixed. Asserts in `limits/asserts.rs` tie
-//! the bounds to each other, so that a change to one that breaks another does not compile.
+//! A bound that an operator may change is the default of a configuration field; the others are fixed. Asserts in
+//! `limits/asserts.rs` tie the bounds to each other, so that a change to one that breaks another does not compile.
 
 /// Longest request line accepted, in bytes (security defaults, line 7).
 pub const REQUEST_LINE_MAX: usize = 8 * 1024;
