@@ -344,11 +344,15 @@ pub const ADMIN_BODY_MAX: usize = 256 * 1024;
 pub const ADMIN_PAGE_MAX: usize = 1_000;
 /// Most keys, tools and servers that are switched off apart from the configuration.
 pub const SWITCHES_MAX: usize = KEYS_MAX;
-/// Most allow patterns of one key.
+/// Most allow patterns of one key, and tools that one group renames or describes.
 pub const PATTERNS_PER_KEY_MAX: usize = 256;
 /// Longest name of a customer, a team or a limit.
 pub const LEVEL_NAME_MAX: usize = 64;
-/// Most customers, teams, and limits of tools, each.
+/// Most groups of one key, team or customer.
+pub const GROUPS_PER_LEVEL_MAX: usize = 16;
+/// Longest description that a group gives a tool, in bytes.
+pub const ALIAS_DESCRIPTION_MAX: usize = 16 * 1024;
+/// Most groups, customers, teams, and limits of tools, each.
 pub const LEVELS_MAX: usize = 10_000;
 /// Calls that wait for an approval, of all keys.
 pub const APPROVALS_PENDING_MAX: usize = 1_024;

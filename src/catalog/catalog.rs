@@ -304,20 +304,36 @@ impl Catalog {
         self.range(door, ListKind::Tools).map(ToolId)
     }
 
-    /// The name under which a tool is listed at a door.
-    pub fn listed_name(&self, door: Door, id: ToolId) -> &str {
+    /// The name under which a tool is listed at a door to those who have this grant.
+    pub fn listed_name<'a>(&'a self, door: Door, id: ToolId, grant: &'a Grant) -> &'a str {
         let tool = self.tool(id);
         match door {
-            Door::All => tool.exposed(),
+            Door::All => grant.aliases().and_then(|aliases| aliases.name(id)).unwrap_or_else(|| tool.exposed()),
             Door::Server(_) => tool.unprefixed(),
         }
     }
 
+    /// The tool that a server knows by this name.
+    pub fn tool_of(&self, server: ServerId, name: &str) -> Option<ToolId> {
+        self.tool_names.of_server(server, name)
+    }
+
+    /// The tool of this name, whatever groups call it.
+    pub fn tool_listed(&self, exposed: &str) -> Option<ToolId> {
+        self.tool_names.listed(exposed)
+    }
+
     /// The tool of a name at a door: as it is listed there, else by the upstream's own name where that is unique
     /// among the tools the grant allows. Other tools count only where none of those bears the name, so that they
-    /// neither disturb nor show. What is found may still be denied: that is for `policy::decide` to say.
+    /// neither disturb nor show. What is found may still be denied: that is for `policy::decide` to say. A tool that a
+    /// group of the grant renames has no other name at the door of all servers.
     pub fn resolve(&self, door: Door, name: &str, grant: &Grant) -> Option<ToolId> {
-        self.tool_names.resolve(door, name, |id| grant.allows(id))
+        let Some(aliases) = grant.aliases().filter(|_| door == Door::All) else {
+            return self.tool_names.resolve(door, name, |id| grant.allows(id));
+        };
+        let keeps_its_name = |id: &ToolId| aliases.name(*id).is_none();
+        let own = || self.tool_names.resolve(door, name, |id| grant.allows(id) && keeps_its_name(&id));
+        aliases.find(name).or_else(|| own().filter(keeps_its_name))
     }
 }
 

@@ -56,6 +56,14 @@ impl Forms {
         self.legacy.as_ref().filter(|_| leg == Leg::Legacy).unwrap_or(&self.listed).write(name, out);
     }
 
+    /// The same with another description, where one is given.
+    pub(super) fn write_described(&self, (name, description): (&str, Option<&str>), leg: Leg, out: &mut Vec<u8>) {
+        let Some(description) = description else { return self.write(name, leg, out) };
+        let form = self.legacy.as_ref().filter(|_| leg == Leg::Legacy).unwrap_or(&self.listed);
+        let described = edited(&form.json, Edit::Set("description", &rpc::quoted(description)));
+        Form::of(described, "name").write(name, out);
+    }
+
     /// About how many bytes [`Self::write`] appends beside the name.
     pub(super) fn len(&self) -> usize {
         self.listed.len()
@@ -136,6 +144,23 @@ mod tests {
         assert!(!forms.differ() && !forms.are_mended());
         let expected = json.replace(r#""q\"x""#, r#""shown""#);
         assert_eq!(written, [expected.clone(), expected]);
+    }
+
+    #[test]
+    fn another_description_leaves_the_rest_byte_for_byte() {
+        let describe = |definition: &str, leg| {
+            let (forms, _) = forms(definition);
+            let mut out = Vec::new();
+            forms.write_described(("shown", Some("new \"words\"\n")), leg, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let rest = r#""inputSchema":{"type":"object", "description":"in", "n":1.0e2},"outputSchema":{}"#;
+        let json = format!(r#"{{"descr\u0069ption" : "old","name":"a",{rest}}}"#);
+        let expected = format!(r#"{{"description":"new \"words\"\n","name":"shown",{rest}}}"#);
+        assert_eq!(describe(&json, Leg::Modern), expected);
+        assert_eq!(describe(&json, Leg::Legacy), expected.replace(r#","outputSchema":{}"#, ""));
+        let added = describe(&format!(r#"{{"name":"a",{rest}}}"#), Leg::Modern);
+        assert_eq!(added, format!(r#"{{"name":"shown",{rest},"description":"new \"words\"\n"}}"#));
     }
 
     #[test]

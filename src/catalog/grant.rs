@@ -1,7 +1,9 @@
 //! What somebody may see: sets of tools, prompts, resources and servers of one catalogue, as bits.
 
+use super::aliases::Aliases;
 use super::bits::Bits;
-use super::{Catalog, Ceiling, Door, ListKind, Narrowing, Off, Pattern, Rights, Sort};
+use super::covered::{Covered, Use, lists_of};
+use super::{Catalog, Ceiling, Door, Group, ListKind, Narrowing, Off, Part, Pattern, Rights, Sort};
 use crate::base::ids::{GrantId, PromptId, ResourceId, ServerId, TemplateId, ToolId};
 use crate::invariant;
 use foldhash::{HashMap, HashMapExt};
@@ -19,8 +21,32 @@ pub struct Grant {
     servers: Bits,
     /// Servers of which some pattern of a sort speaks, by [`Sort`].
     servers_of: [Bits; Sort::ALL.len()],
-    /// For URIs that nobody lists: each of these lists must cover one.
-    uris: Arc<[Box<[Pattern]>]>,
+    /// For URIs that nobody lists: something of each of these must reach one.
+    uris: Arc<[Box<[Reach]>]>,
+    /// What its groups call its tools.
+    aliases: Option<Arc<Aliases>>,
+    /// What is seen at the doors of groups, by their names, in order.
+    doors: Arc<[(Box<str>, GrantId)]>,
+    /// The group at whose door it counts; nothing where it counts at all others.
+    group: Option<Box<str>>,
+}
+
+/// Patterns of URIs, less those that are excluded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Reach {
+    patterns: Box<[Pattern]>,
+    excludes: Box<[Pattern]>,
+}
+
+impl Reach {
+    fn of(part: Part<'_>) -> Self {
+        Self { patterns: part.patterns.into(), excludes: part.excludes.into() }
+    }
+
+    fn covers(&self, server: &str, uri: &str) -> bool {
+        let part = Part { patterns: &self.patterns, excludes: &self.excludes, group: None };
+        part.covering(Sort::Resources, server, uri).is_some()
+    }
 }
 
 impl Grant {
@@ -43,7 +69,20 @@ impl Grant {
             servers: servers(),
             servers_of: Sort::ALL.map(|_| servers()),
             uris: Arc::default(),
+            aliases: None,
+            doors: Arc::default(),
+            group: None,
         }
+    }
+
+    fn add(&mut self, sort: Sort, covered: &Covered) {
+        self.servers_of[sort as usize].add(&covered.servers);
+        covered.lists.iter().for_each(|(kind, bits)| self.seen[*kind as usize].add(bits));
+    }
+
+    fn take(&mut self, sort: Sort, covered: &Covered) {
+        self.servers_of[sort as usize].take(&covered.servers);
+        covered.lists.iter().for_each(|(kind, bits)| self.seen[*kind as usize].take(bits));
     }
 
     /// Keeps of one sort what another grant has too.
@@ -94,7 +133,7 @@ impl Grant {
 
     /// Whether a server may be asked for a URI of its own, listed or not.
     pub fn covers_uri(&self, server: ServerId, name: &str, uri: &str) -> bool {
-        let covers = |list: &[Pattern]| list.iter().any(|pattern| pattern.covers_uri(name, uri));
+        let covers = |list: &[Reach]| list.iter().any(|reach| reach.covers(name, uri));
         self.admits_resources(server) && self.uris.iter().all(|list| covers(list))
     }
 
@@ -111,6 +150,38 @@ impl Grant {
     /// Whether some pattern speaks of this server's resources.
     pub fn admits_resources(&self, server: ServerId) -> bool {
         self.servers_of[Sort::Resources as usize].has(usize::from(server.0))
+    }
+
+    /// What is seen at the door of a group; nothing where that door is not there for the holder.
+    pub fn behind(&self, group: &str) -> Option<GrantId> {
+        let at = self.doors.binary_search_by(|(name, _)| (**name).cmp(group)).ok()?;
+        Some(self.doors[at].1)
+    }
+
+    /// The groups whose doors are there for the holder, by name.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.doors.iter().map(|(name, _)| &**name)
+    }
+
+    /// Says what is seen at the doors of groups.
+    pub(super) fn open_doors(&mut self, mut doors: Vec<(Box<str>, GrantId)>) {
+        doors.sort_unstable();
+        self.doors = doors.into();
+    }
+
+    /// The group at whose door it counts; nothing where it counts at all others.
+    pub fn group(&self) -> Option<&str> {
+        self.group.as_deref()
+    }
+
+    /// What its groups call its tools, where any does.
+    pub(super) fn aliases(&self) -> Option<&Aliases> {
+        self.aliases.as_deref()
+    }
+
+    /// What is said of a tool at a door in place of its description: a server's own door says the server's words.
+    pub fn description(&self, door: Door, id: ToolId) -> Option<&str> {
+        self.aliases().filter(|_| door == Door::All)?.description(id)
     }
 
     /// How many tools may be seen.
@@ -132,7 +203,7 @@ impl Grant {
     #[must_use]
     pub fn narrow(&self, narrowing: &Narrowing, catalog: &Catalog, door: Door) -> Self {
         let mut tools = Bits::with_room(catalog.tools().len());
-        for id in self.tools(catalog, door).filter(|id| narrowing.covers(catalog, door, *id)) {
+        for id in self.tools(catalog, door).filter(|id| narrowing.covers(catalog, door, (*id, self))) {
             tools.set(id.0 as usize);
         }
         let mut narrowed = self.clone();
@@ -141,52 +212,9 @@ impl Grant {
     }
 }
 
-/// What one pattern covers.
-#[derive(Debug)]
-struct Covered {
-    servers: Bits,
-    /// Of the lists that its sort speaks of.
-    lists: Vec<(ListKind, Bits)>,
-}
-
-impl Covered {
-    /// Only the entries of servers it speaks of are looked at.
-    fn by(pattern: &Pattern, sort: Sort, catalog: &Catalog) -> Self {
-        let kinds = lists_of(sort);
-        let mut servers = Bits::with_room(catalog.servers_end());
-        let room = |kind: &ListKind| (*kind, Bits::with_room(catalog.len(*kind)));
-        let mut lists: Vec<_> = kinds.iter().map(room).collect();
-        for server in catalog.servers().iter().filter(|server| pattern.covers_server(&server.name)) {
-            servers.set(usize::from(server.id.0));
-            for (kind, bits) in &mut lists {
-                let range = catalog.range(Door::Server(server.id), *kind);
-                range
-                    .filter(|at| covers(pattern, catalog, &server.name, (*kind, *at)))
-                    .for_each(|at| bits.set(at as usize));
-            }
-        }
-        Self { servers, lists }
-    }
-}
-
-/// The lists that patterns of a sort speak of.
-fn lists_of(sort: Sort) -> &'static [ListKind] {
-    match sort {
-        Sort::Tools => &[ListKind::Tools],
-        Sort::Prompts => &[ListKind::Prompts],
-        Sort::Resources => &[ListKind::Resources, ListKind::Templates, ListKind::Skills],
-    }
-}
-
-fn covers(pattern: &Pattern, catalog: &Catalog, server: &str, (kind, at): (ListKind, u32)) -> bool {
-    let (sort, name) = match kind {
-        ListKind::Tools => (Sort::Tools, catalog.tool(ToolId(at)).name()),
-        ListKind::Prompts => (Sort::Prompts, &*catalog.prompt(PromptId(at)).name),
-        ListKind::Resources => (Sort::Resources, &*catalog.resource(ResourceId(at)).uri),
-        ListKind::Templates => (Sort::Resources, &*catalog.template(TemplateId(at)).text),
-        ListKind::Skills => (Sort::Resources, &*catalog.skills()[at as usize].uri),
-    };
-    pattern.covers_as(sort, server, name)
+/// What reaches anything at all.
+fn reaches<'a>(parts: impl Iterator<Item = Part<'a>>) -> Box<[Reach]> {
+    parts.filter(|part| !part.patterns.is_empty()).map(Reach::of).collect()
 }
 
 /// Makes grants of one catalogue. What a pattern covers is worked out once, however many grants it is part of: keys
@@ -194,7 +222,7 @@ fn covers(pattern: &Pattern, catalog: &Catalog, server: &str, (kind, at): (ListK
 #[derive(Debug)]
 pub struct GrantCompiler<'a> {
     catalog: &'a Catalog,
-    covered: HashMap<(Sort, &'a Pattern), Covered>,
+    covered: HashMap<(Sort, Use, &'a Pattern), Covered>,
 }
 
 impl<'a> GrantCompiler<'a> {
@@ -212,10 +240,10 @@ impl<'a> GrantCompiler<'a> {
     pub fn compile_under(&mut self, rights: &'a Rights, ceilings: &[&'a Ceiling]) -> Grant {
         let mut grant = Grant::with_room(self.catalog);
         for sort in Sort::ALL {
-            self.add(&mut grant, sort, rights.of(sort));
-            for patterns in ceilings.iter().filter_map(|ceiling| ceiling.of(sort)) {
+            rights.parts(sort).for_each(|part| self.add(&mut grant, sort, part));
+            for parts in ceilings.iter().filter_map(|ceiling| ceiling.parts(sort)) {
                 let mut most = Grant::with_room(self.catalog);
-                self.add(&mut most, sort, patterns);
+                parts.for_each(|part| self.add(&mut most, sort, part));
                 grant.keep(&most, sort);
             }
             grant.servers.add(&grant.servers_of[sort as usize]);
@@ -224,20 +252,54 @@ impl<'a> GrantCompiler<'a> {
         grant.withheld.clone_from(&self.catalog.withheld_tools);
         grant.withheld.keep(tools);
         tools.take(&self.catalog.withheld_tools);
-        if !rights.resources.is_empty() {
-            let cuts = ceilings.iter().filter_map(|ceiling| ceiling.of(Sort::Resources));
-            grant.uris = std::iter::once(&*rights.resources).chain(cuts).map(Box::from).collect();
+        let gives: Box<[Reach]> = reaches(rights.parts(Sort::Resources));
+        if !gives.is_empty() {
+            let cuts = ceilings.iter().filter_map(|ceiling| ceiling.parts(Sort::Resources));
+            grant.uris = std::iter::once(gives).chain(cuts.map(reaches)).collect();
         }
+        grant.aliases = self.aliases(&grant, rights.groups.iter().map(|group| &**group));
         grant
     }
 
-    fn add(&mut self, grant: &mut Grant, sort: Sort, patterns: &'a [Pattern]) {
-        for pattern in patterns {
-            let covered = self.covered.entry((sort, pattern));
-            let covered = covered.or_insert_with(|| Covered::by(pattern, sort, self.catalog));
-            grant.servers_of[sort as usize].add(&covered.servers);
-            covered.lists.iter().for_each(|(kind, bits)| grant.seen[*kind as usize].add(bits));
+    /// What is left of a grant at the door of a group: what the group gives too, under the names that it gives.
+    pub fn behind(&mut self, grant: &Grant, group: &'a Group) -> Grant {
+        let mut behind = Grant { group: Some(group.name.clone()), doors: Arc::default(), ..grant.clone() };
+        behind.servers = Bits::with_room(self.catalog.servers_end());
+        for sort in Sort::ALL {
+            let mut given = Grant::with_room(self.catalog);
+            self.add(&mut given, sort, group.part(sort));
+            behind.keep(&given, sort);
+            if sort == Sort::Tools {
+                behind.withheld.keep(&given.seen[ListKind::Tools as usize]);
+            }
+            behind.servers.add(&behind.servers_of[sort as usize]);
         }
+        let given = std::iter::once(reaches(std::iter::once(group.part(Sort::Resources))));
+        behind.uris = grant.uris.iter().cloned().chain(given).collect();
+        behind.aliases = self.aliases(&behind, std::iter::once(group));
+        behind
+    }
+
+    fn aliases<'b>(&self, grant: &Grant, groups: impl Iterator<Item = &'b Group>) -> Option<Arc<Aliases>> {
+        let all = groups.flat_map(|group| &group.aliases);
+        Aliases::of(all, self.catalog, |id| grant.allows(id) || grant.withholds(id)).map(Arc::new)
+    }
+
+    fn add(&mut self, grant: &mut Grant, sort: Sort, part: Part<'a>) {
+        if part.excludes.is_empty() {
+            part.patterns.iter().for_each(|pattern| grant.add(sort, self.covered(pattern, (sort, Use::Gives))));
+            return;
+        }
+        let mut given = Grant::with_room(self.catalog);
+        part.patterns.iter().for_each(|pattern| given.add(sort, self.covered(pattern, (sort, Use::Gives))));
+        part.excludes.iter().for_each(|pattern| given.take(sort, self.covered(pattern, (sort, Use::Excludes))));
+        grant.servers_of[sort as usize].add(&given.servers_of[sort as usize]);
+        lists_of(sort).iter().for_each(|kind| grant.seen[*kind as usize].add(&given.seen[*kind as usize]));
+    }
+
+    fn covered(&mut self, pattern: &'a Pattern, (sort, usage): (Sort, Use)) -> &Covered {
+        let covered = self.covered.entry((sort, usage, pattern));
+        covered.or_insert_with(|| Covered::by(pattern, (sort, usage), self.catalog))
     }
 }
 
@@ -252,6 +314,23 @@ impl Grants {
     /// No grants yet.
     pub fn new() -> Self {
         Self { all: Vec::new(), ids: HashMap::new() }
+    }
+
+    /// The id of a grant with what of it is seen at the doors of these groups.
+    pub fn intern_with<'a>(
+        &mut self,
+        mut grant: Grant,
+        groups: impl Iterator<Item = &'a Group>,
+        compiler: &mut GrantCompiler<'a>,
+    ) -> GrantId {
+        let mut doors: Vec<(Box<str>, GrantId)> = Vec::new();
+        for group in groups {
+            if doors.iter().all(|(name, _)| *name != group.name) {
+                doors.push((group.name.clone(), self.intern(compiler.behind(&grant, group))));
+            }
+        }
+        grant.open_doors(doors);
+        self.intern(grant)
     }
 
     /// The id of a grant, a new one only if no equal grant is here.

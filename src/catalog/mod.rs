@@ -3,15 +3,18 @@
 //! A [`ServerList`] is what one server listed; a [`Catalog`] is all of them with names and maps; a [`Grant`] is the set
 //! of tools, prompts and resources somebody may see; a [`View`] is that set as the bytes of a list's answer.
 
+mod aliases;
 mod bits;
 mod canonical;
 #[allow(clippy::module_inception, reason = "the folder is named after its main type")]
 mod catalog;
+mod covered;
 pub mod detect;
 mod documents;
 pub mod drift;
 mod form;
 mod grant;
+mod group;
 mod header_params;
 mod kind;
 mod list;
@@ -34,6 +37,7 @@ mod view;
 pub use catalog::{Catalog, Door, ServerEntry, Warning};
 pub use documents::Owned;
 pub use grant::{Grant, GrantCompiler, Grants};
+pub use group::{Alias, Group, Lists, Part};
 pub use header_params::{HeaderKind, HeaderParam, HeaderParams};
 pub use kind::{ListKind, Offers};
 pub use list::{Leg, ServerList};

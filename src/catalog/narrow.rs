@@ -1,6 +1,6 @@
 //! The request header `x-tollgate-tools`: a client may ask to see less than its key allows, never more.
 
-use super::{Catalog, Door, Pattern};
+use super::{Catalog, Door, Grant, Pattern};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::ToolId;
 use crate::base::limits::NARROWING_ITEMS_MAX;
@@ -43,10 +43,11 @@ impl Narrowing {
         }
     }
 
-    /// Whether a tool was asked for at this door. Says nothing about whether it is granted.
-    pub fn covers(&self, catalog: &Catalog, door: Door, id: ToolId) -> bool {
+    /// Whether a tool was asked for at this door by those who have this grant. Says nothing about whether it is
+    /// granted.
+    pub fn covers(&self, catalog: &Catalog, door: Door, (id, grant): (ToolId, &Grant)) -> bool {
         let tool = catalog.tool(id);
-        let listed = catalog.listed_name(door, id);
+        let listed = catalog.listed_name(door, id, grant);
         let server = catalog.server_name(tool.server);
         self.names.iter().any(|name| **name == *listed)
             || self.patterns.iter().any(|pattern| pattern.covers(server, tool))

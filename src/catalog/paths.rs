@@ -23,6 +23,20 @@ pub(super) fn has_dot_segment(uri: &str) -> bool {
     is_dots(len, dots)
 }
 
+/// A URI in the one spelling of all that a server may read alike: decoded, in small letters, with single slashes. For
+/// what is excluded, where too much does no harm.
+pub(super) fn folded(uri: &str) -> Vec<u8> {
+    let (mut rest, mut out) = (uri.as_bytes(), Vec::with_capacity(uri.len()));
+    while let Some((byte, behind)) = take(rest) {
+        let byte = if byte == b'\\' { b'/' } else { byte.to_ascii_lowercase() };
+        if byte != b'/' || out.last() != Some(&b'/') {
+            out.push(byte);
+        }
+        rest = behind;
+    }
+    out
+}
+
 /// The first byte, decoded as often as it is encoded.
 fn take(text: &[u8]) -> Option<(u8, &[u8])> {
     let (first, mut rest) = text.split_first()?;

@@ -1,7 +1,7 @@
 //! Allow patterns: `server/tool`, `server/*`, `server/get_*`, `*/*`. They speak of the upstream's own names, or of the
 //! upstream's own URIs: `server/file:///docs/*`.
 
-use super::paths::has_dot_segment;
+use super::paths::{folded, has_dot_segment};
 use super::{Catalog, Sort, Tool};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::limits::{SERVER_NAME_MAX, UPSTREAM_TOOL_NAME_MAX, URI_MAX};
@@ -88,6 +88,23 @@ impl Pattern {
             Sort::Tools | Sort::Prompts => self.covers_name(server, name),
             Sort::Resources => self.covers_uri(server, name),
         }
+    }
+
+    /// Whether it keeps out, as a pattern of a sort, what bears this name or URI at this server. A URI is kept out
+    /// however it is written: one that walks up its path may end anywhere.
+    pub fn excludes_as(&self, sort: Sort, server: &str, name: &str) -> bool {
+        match sort {
+            Sort::Tools | Sort::Prompts => self.covers_name(server, name),
+            Sort::Resources => {
+                let reads_alike = || has_dot_segment(name) || glob(&folded(&self.name), &folded(name));
+                self.covers_server(server) && (&*self.name == "*" || reads_alike())
+            }
+        }
+    }
+
+    /// Whether it speaks of everything of this server.
+    pub fn covers_all_of(&self, server: &str) -> bool {
+        self.covers_server(server) && &*self.name == "*"
     }
 
     /// Whether it allows any tool known now. One that does not is worth a warning, not an error: its server may be

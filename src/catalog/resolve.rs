@@ -55,6 +55,16 @@ impl<I: Copy> NameMaps<I> {
         listed.copied().or_else(|| self.resolve_bare(door, name, allowed))
     }
 
+    /// The entry that is listed so at the door of all servers.
+    pub(super) fn listed(&self, name: &str) -> Option<I> {
+        self.exposed.get(name).copied()
+    }
+
+    /// The entry that a server knows by this name.
+    pub(super) fn of_server(&self, server: ServerId, upstream: &str) -> Option<I> {
+        self.bare.get(upstream)?.iter().find(|(own, _)| *own == server).map(|(_, id)| *id)
+    }
+
     fn resolve_bare(&self, door: Door, name: &str, allowed: impl Fn(I) -> bool) -> Option<I> {
         let here = |server: ServerId| door == Door::All || door == Door::Server(server);
         let mut bearers = self.bare.get(name)?.iter().filter(|(server, _)| here(*server)).map(|(_, id)| *id);

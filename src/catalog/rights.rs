@@ -1,6 +1,7 @@
 //! What a key's patterns allow, by what they speak of.
 
-use super::Pattern;
+use super::{Group, Part, Pattern};
+use std::sync::Arc;
 
 /// What a list of patterns speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +38,7 @@ impl Sort {
     }
 }
 
-/// The patterns of a key. No pattern, nothing allowed.
+/// The patterns of a key, and its groups. No pattern, nothing allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rights {
     /// Of tools.
@@ -46,6 +47,8 @@ pub struct Rights {
     pub prompts: Box<[Pattern]>,
     /// Of resources.
     pub resources: Box<[Pattern]>,
+    /// What it has beside them: everything these give.
+    pub groups: Box<[Arc<Group>]>,
 }
 
 impl Rights {
@@ -56,6 +59,11 @@ impl Rights {
             Sort::Prompts => &self.prompts,
             Sort::Resources => &self.resources,
         }
+    }
+
+    /// All that gives something of one sort.
+    pub fn parts(&self, sort: Sort) -> impl Iterator<Item = Part<'_>> {
+        std::iter::once(Part::own(self.of(sort))).chain(self.groups.iter().map(move |group| group.part(sort)))
     }
 
     /// The place of the patterns that speak of one sort of things.
@@ -69,23 +77,34 @@ impl Rights {
 }
 
 /// What the holders of keys may be granted at most: by a team, or by a customer. Nothing said, nothing cut; an empty
-/// list cuts everything.
+/// list cuts everything. Groups say something of every sort: what they do not give is cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ceiling([Option<Box<[Pattern]>>; Sort::ALL.len()]);
+pub struct Ceiling {
+    lists: [Option<Box<[Pattern]>>; Sort::ALL.len()],
+    /// What may be granted beside the lists.
+    pub groups: Box<[Arc<Group>]>,
+}
 
 impl Ceiling {
     /// Under which nothing is left.
     pub fn closed() -> Self {
-        Self(Sort::ALL.map(|_| Some(Box::default())))
+        Self { lists: Sort::ALL.map(|_| Some(Box::default())), groups: Box::default() }
     }
 
-    /// The patterns of one sort of things, where any were said.
+    /// The patterns of one sort of things; nothing where the sort is not cut.
     pub fn of(&self, sort: Sort) -> Option<&[Pattern]> {
-        self.0[sort as usize].as_deref()
+        let said = self.lists[sort as usize].as_deref();
+        if self.groups.is_empty() { said } else { said.or(Some(&[])) }
+    }
+
+    /// All that may be granted of one sort; nothing where the sort is not cut.
+    pub fn parts(&self, sort: Sort) -> Option<impl Iterator<Item = Part<'_>> + Clone> {
+        let own = Part::own(self.of(sort)?);
+        Some(std::iter::once(own).chain(self.groups.iter().map(move |group| group.part(sort))))
     }
 
     /// Says the patterns of one sort of things.
     pub fn set(&mut self, sort: Sort, patterns: Box<[Pattern]>) {
-        self.0[sort as usize] = Some(patterns);
+        self.lists[sort as usize] = Some(patterns);
     }
 }

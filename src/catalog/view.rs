@@ -35,6 +35,7 @@ pub struct Page {
 #[derive(Clone, Copy)]
 struct Source<'a> {
     catalog: &'a Catalog,
+    grant: &'a Grant,
     door: Door,
     kind: ListKind,
 }
@@ -42,7 +43,7 @@ struct Source<'a> {
 impl View {
     /// Renders what a grant sees of a list at a door.
     pub fn render(catalog: &Catalog, grant: &Grant, door: Door, kind: ListKind) -> Self {
-        let source = Source { catalog, door, kind };
+        let source = Source { catalog, grant, door, kind };
         let seen: Vec<u32> = catalog.range(door, kind).filter(|at| grant.sees(kind, *at)).collect();
         let mut pages: Vec<Page> = seen.chunks(LIST_PAGE_MAX).map(|part| source.page(part)).collect();
         if pages.is_empty() {
@@ -90,9 +91,13 @@ impl Source<'_> {
     }
 
     fn write(self, at: u32, leg: Leg, out: &mut Vec<u8>) {
-        let Self { catalog, door, kind } = self;
+        let Self { catalog, grant, door, kind } = self;
         match kind {
-            ListKind::Tools => catalog.tool(ToolId(at)).forms().write(catalog.listed_name(door, ToolId(at)), leg, out),
+            ListKind::Tools => {
+                let id = ToolId(at);
+                let shown = (catalog.listed_name(door, id, grant), grant.description(door, id));
+                catalog.tool(id).forms().write_described(shown, leg, out);
+            }
             ListKind::Prompts => {
                 let prompt = catalog.prompt(PromptId(at));
                 let name = if door == Door::All { &prompt.exposed } else { &prompt.unprefixed };
@@ -121,9 +126,14 @@ impl Source<'_> {
 
     /// About how many bytes [`Self::write`] appends, and the comma before them.
     fn room(self, at: u32) -> usize {
-        let Self { catalog, door, kind } = self;
+        let Self { catalog, grant, door, kind } = self;
         1 + match kind {
-            ListKind::Tools => catalog.tool(ToolId(at)).forms().len() + catalog.listed_name(door, ToolId(at)).len(),
+            ListKind::Tools => {
+                let id = ToolId(at);
+                let shown =
+                    catalog.listed_name(door, id, grant).len() + grant.description(door, id).map_or(0, str::len);
+                catalog.tool(id).forms().len() + shown
+            }
             ListKind::Prompts => {
                 let prompt = catalog.prompt(PromptId(at));
                 prompt.form.len() + prompt.exposed.len()
@@ -324,6 +334,7 @@ mod tests {
             tools: Box::default(),
             prompts: everything(Sort::Prompts),
             resources: everything(Sort::Resources),
+            ..Rights::default()
         };
         let grant = GrantCompiler::new(&catalog).compile(&rights);
         let at = |door, kind, member: &str| -> Vec<String> {

@@ -23,6 +23,9 @@ pub(crate) struct BoundFlags {
     /// Allowed resources, by URI: `server/file:///docs/*`, `server/*`, `*/*`; without a pattern, none
     #[arg(long, value_name = "PATTERN", num_args = 0..)]
     pub(crate) resource: Option<Vec<String>>,
+    /// Groups of tools, by their names in the configuration; without a name, none
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    pub(crate) group: Option<Vec<String>>,
     /// Most calls in a time, such as `600/minute`; one for each of second, minute, hour and day
     #[arg(long, value_name = "RATE", num_args = 1..)]
     pub(crate) rate: Option<Vec<String>>,
@@ -46,6 +49,8 @@ pub(crate) enum Field {
     Prompts,
     /// Allowed resources
     Resources,
+    /// Groups of tools
+    Groups,
     /// Rates
     Rates,
     /// Calls under way at once
@@ -63,6 +68,8 @@ pub(crate) enum Field {
 pub(crate) trait Bounded {
     /// Sets the patterns of a sort, or takes them away.
     fn set_list(&mut self, sort: Sort, patterns: Option<Vec<String>>);
+    /// Its groups.
+    fn groups(&mut self) -> &mut Vec<String>;
     /// Its rates.
     fn rates(&mut self) -> &mut Vec<String>;
     /// Its calls under way at once.
@@ -81,6 +88,9 @@ impl BoundFlags {
                 to.set_list(sort, Some(patterns.clone()));
             }
         }
+        if let Some(groups) = &self.group {
+            to.groups().clone_from(groups);
+        }
         if let Some(rates) = &self.rate {
             to.rates().clone_from(rates);
         }
@@ -96,9 +106,10 @@ impl BoundFlags {
         }
     }
 
-    /// Whether no pattern was given.
+    /// Whether no pattern and no group was given.
     pub(crate) fn grants_nothing(&self) -> bool {
-        [&self.allow, &self.prompt, &self.resource].into_iter().all(|list| list.as_ref().is_none_or(Vec::is_empty))
+        let lists = [&self.allow, &self.prompt, &self.resource, &self.group];
+        lists.into_iter().all(|list| list.as_ref().is_none_or(Vec::is_empty))
     }
 }
 
@@ -109,6 +120,7 @@ impl Field {
             Self::Allow => of.set_list(Sort::Tools, None),
             Self::Prompts => of.set_list(Sort::Prompts, None),
             Self::Resources => of.set_list(Sort::Resources, None),
+            Self::Groups => of.groups().clear(),
             Self::Rates => of.rates().clear(),
             Self::Concurrency => *of.concurrency() = None,
             Self::Budgets => {
@@ -136,6 +148,10 @@ macro_rules! bounded_level {
                     Sort::Prompts => self.prompts = patterns,
                     Sort::Resources => self.resources = patterns,
                 }
+            }
+
+            fn groups(&mut self) -> &mut Vec<String> {
+                &mut self.groups
             }
 
             fn rates(&mut self) -> &mut Vec<String> {
@@ -169,6 +185,10 @@ impl Bounded for Key {
             Sort::Resources => &mut self.resources,
         };
         *list = patterns.unwrap_or_default();
+    }
+
+    fn groups(&mut self) -> &mut Vec<String> {
+        &mut self.groups
     }
 
     fn rates(&mut self) -> &mut Vec<String> {

@@ -144,12 +144,12 @@ fn new(args: &NewArgs, compiled: &Compiled) -> std::result::Result<(), Failure> 
     args.bounds.apply(&mut key);
     Editor::new(compiled).create(&key.id, &key)?;
     if args.bounds.grants_nothing() {
-        output::complain("tollgate: warning: without --allow, --prompt or --resource the key sees nothing\n");
+        output::complain("tollgate: warning: without --allow, --prompt, --resource or --group the key sees nothing\n");
     }
     let told = tell_the_gate(state);
     if args.json {
         let line = json!({"key": token.reveal(), "id": key.id, "name": key.name, "allow": key.allow,
-            "prompts": key.prompts, "resources": key.resources, "team": key.team,
+            "prompts": key.prompts, "resources": key.resources, "groups": key.groups, "team": key.team,
             "rates": key.rates, "concurrency_max": key.concurrency_max, "budgets": key.budgets,
             "time_zone": key.time_zone, "expires": key.expires, "mac": key.mac});
         return output::print_json(&line);
@@ -233,14 +233,16 @@ fn list(compiled: &Compiled, json: bool) -> std::result::Result<(), Failure> {
     if json {
         return output::print_json(&keys.iter().map(|(key, source)| shown(key, word(key), *source)).collect());
     }
-    let head = ["ID", "NAME", "STATE", "SOURCE", "EXPIRES", "TEAM", "RATES", "ALLOW", "PROMPTS", "RESOURCES"];
+    let head = ["ID", "NAME", "STATE", "SOURCE", "EXPIRES", "TEAM", "RATES", "ALLOW", "PROMPTS", "RESOURCES", "GROUPS"];
     let row = |(key, source): &(Key, Source)| {
         let expires = key.expires.clone().unwrap_or_else(|| "never".into());
         let [name, id, team] =
             [&key.name, &key.id, key.team.as_ref().unwrap_or(&String::new())].map(|text| output::tame(text));
-        let [allow, prompts, resources, rates] =
-            [&key.allow, &key.prompts, &key.resources, &key.rates].map(|list| output::tame(&list.join(" ")));
-        vec![id, name, word(key).into(), source.name().into(), expires, team, rates, allow, prompts, resources]
+        let lists = [&key.rates, &key.allow, &key.prompts, &key.resources, &key.groups];
+        let lists = lists.map(|list| output::tame(&list.join(" ")));
+        let mut row = vec![id, name, word(key).into(), source.name().into(), expires, team];
+        row.extend(lists);
+        row
     };
     let rows: Vec<_> = std::iter::once(head.map(str::to_owned).to_vec()).chain(keys.iter().map(row)).collect();
     output::print(&output::table(&rows))
@@ -260,7 +262,7 @@ fn show(id: &str, compiled: &Compiled, json: bool) -> std::result::Result<(), Fa
 /// A key for a program to read; its hash stays where it is.
 fn shown(key: &Key, state: &str, source: Source) -> Value {
     let mut line = json!({"id": key.id, "name": key.name, "state": state, "allow": key.allow, "prompts": key.prompts,
-        "resources": key.resources, "team": key.team, "rates": key.rates, "concurrency_max": key.concurrency_max,
+        "resources": key.resources, "groups": key.groups, "team": key.team, "rates": key.rates, "concurrency_max": key.concurrency_max,
         "budgets": key.budgets, "time_zone": key.time_zone, "expires": key.expires, "created": key.created,
         "source": source.name()});
     if let Source::Store(revision) = source {
@@ -335,6 +337,7 @@ mod tests {
             allow: some(allow),
             prompt: some("a/*"),
             resource: some("a/file:///x/*"),
+            group: None,
             rate: some("5/minute"),
             concurrency: Some(2),
             budget: some("5/day"),

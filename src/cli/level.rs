@@ -107,8 +107,8 @@ trait Level: Checked + Bounded {
     fn stored(compiled: &Compiled) -> &BTreeMap<String, Self>;
     /// Sets what the flags say.
     fn apply(&mut self, flags: &Self::Flags);
-    /// Its patterns of tools, what it belongs to, and its rates.
-    fn cells(&self) -> [String; 3];
+    /// Its patterns of tools, its groups, what it belongs to, and its rates.
+    fn cells(&self) -> [String; 4];
 }
 
 impl Level for Team {
@@ -129,8 +129,9 @@ impl Level for Team {
         }
     }
 
-    fn cells(&self) -> [String; 3] {
-        [cell(self.allow.as_ref()), self.customer.clone().unwrap_or_default(), self.rates.join(" ")]
+    fn cells(&self) -> [String; 4] {
+        let above = self.customer.clone().unwrap_or_default();
+        [cell(self.allow.as_ref()), self.groups.join(" "), above, self.rates.join(" ")]
     }
 }
 
@@ -149,8 +150,8 @@ impl Level for Customer {
         flags.bounds.apply(self);
     }
 
-    fn cells(&self) -> [String; 3] {
-        [cell(self.allow.as_ref()), String::new(), self.rates.join(" ")]
+    fn cells(&self) -> [String; 4] {
+        [cell(self.allow.as_ref()), self.groups.join(" "), String::new(), self.rates.join(" ")]
     }
 }
 
@@ -206,10 +207,10 @@ fn list<T: Level>(compiled: &Compiled, json: bool) -> Result<(), Failure> {
         let file = written.iter().map(|(name, level)| to_json(name, level, Source::File));
         return output::print_json(&file.chain(stored.iter().map(entry_to_json)).collect());
     }
-    let mut rows = vec![["NAME", "SOURCE", "CUSTOMER", "RATES", "ALLOW"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["NAME", "SOURCE", "CUSTOMER", "RATES", "ALLOW", "GROUPS"].map(str::to_owned).to_vec()];
     let row = |name: &String, level: &T, source: Source| {
-        let [allow, above, rates] = level.cells();
-        vec![output::tame(name), source.name().into(), above, rates, allow]
+        let [allow, groups, above, rates] = level.cells();
+        vec![output::tame(name), source.name().into(), above, rates, allow, output::tame(&groups)]
     };
     rows.extend(written.iter().map(|(name, level)| row(name, level, Source::File)));
     rows.extend(stored.iter().map(|entry| row(&entry.name, &entry.object, Source::Store(entry.revision))));

@@ -21,6 +21,9 @@ pub struct ToolsArgs {
     /// Only what this key sees: its public half, or `anonymous`
     #[arg(long, value_name = "ID")]
     key: Option<String>,
+    /// Only what the key sees at the door of this group
+    #[arg(long, value_name = "NAME", requires = "key")]
+    group: Option<String>,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -29,6 +32,13 @@ pub struct ToolsArgs {
 pub(crate) fn run(args: &ToolsArgs, config: &Path) -> Result<(), Failure> {
     let Known { lists, snapshot, .. } = &Known::load(config)?;
     let grant = args.key.as_ref().map(|id| grant_of(id, snapshot)).transpose()?;
+    let grant = match (&args.group, grant) {
+        (Some(group), Some(grant)) => {
+            let missing = || Error::new(Kind::NotFound, format!("the key has no group {:.64}", output::tame(group)));
+            Some(snapshot.grant(grant.behind(group).ok_or_else(missing)?))
+        }
+        (_, grant) => grant,
+    };
     let shown: Vec<ToolId> = match grant {
         Some(grant) => grant.tools(&snapshot.catalog, Door::All).collect(),
         None => snapshot.catalog.behind(Door::All).collect(),
@@ -37,12 +47,12 @@ pub(crate) fn run(args: &ToolsArgs, config: &Path) -> Result<(), Failure> {
         output::complain(&format!("tollgate: warning: {}\n", output::tame(&warning.to_string())));
     }
     if args.json {
-        return output::print_json(&shown.iter().map(|id| as_json(*id, snapshot)).collect());
+        return output::print_json(&shown.iter().map(|id| as_json(*id, grant, snapshot)).collect());
     }
     if lists.is_empty() {
         output::complain("tollgate: no server has been listed yet; lists are kept when the gate has run\n");
     }
-    let rows: Vec<_> = shown.iter().map(|id| as_row(*id, snapshot)).collect();
+    let rows: Vec<_> = shown.iter().map(|id| as_row(*id, grant, snapshot)).collect();
     output::print(&output::table(&rows))?;
     tell_of_others(&snapshot.catalog, grant);
     Ok(())
@@ -73,28 +83,41 @@ fn grant_of<'a>(id: &str, snapshot: &'a Snapshot) -> Result<&'a Grant, Failure> 
     Ok(snapshot.grant(entry.ok_or_else(unknown)?.grant))
 }
 
-fn as_row(id: ToolId, snapshot: &Snapshot) -> Vec<String> {
+fn as_row(id: ToolId, grant: Option<&Grant>, snapshot: &Snapshot) -> Vec<String> {
     let tool = snapshot.catalog.tool(id);
     let server = snapshot.catalog.server_name(tool.server);
     let withheld = snapshot
         .catalog
         .withheld(id)
         .map(|withheld| if withheld.is_quarantined { "(quarantined) " } else { "(held) " });
-    let description = format!("{}{}", withheld.unwrap_or_default(), output::tame(&description(tool.definition())));
+    let description = output::tame(&described(id, grant, snapshot));
+    let description = format!("{}{description}", withheld.unwrap_or_default());
     let description: String = description.chars().take(DESCRIPTION_MAX).collect();
-    vec![tool.exposed().to_owned(), format!("{server}/{}", output::tame(tool.name())), description]
+    vec![listed(id, grant, snapshot).to_owned(), format!("{server}/{}", output::tame(tool.name())), description]
 }
 
-fn as_json(id: ToolId, snapshot: &Snapshot) -> Value {
+fn as_json(id: ToolId, grant: Option<&Grant>, snapshot: &Snapshot) -> Value {
     let tool = snapshot.catalog.tool(id);
     json!({
-        "name": tool.exposed(),
+        "name": listed(id, grant, snapshot),
         "server": snapshot.catalog.server_name(tool.server),
         "tool": tool.name(),
         "hash": state::hex(&tool.hash),
-        "description": description(tool.definition()),
+        "description": described(id, grant, snapshot),
         "withheld": snapshot.catalog.withheld(id).map(|withheld| &*withheld.why),
     })
+}
+
+/// Its name to whoever has this grant.
+fn listed<'a>(id: ToolId, grant: Option<&'a Grant>, snapshot: &'a Snapshot) -> &'a str {
+    let own = || snapshot.catalog.tool(id).exposed();
+    grant.map_or_else(own, |grant| snapshot.catalog.listed_name(Door::All, id, grant))
+}
+
+/// What is said of it to whoever has this grant.
+fn described(id: ToolId, grant: Option<&Grant>, snapshot: &Snapshot) -> String {
+    let said = grant.and_then(|grant| grant.description(Door::All, id));
+    said.map_or_else(|| description(snapshot.catalog.tool(id).definition()), str::to_owned)
 }
 
 /// The tool's description, or its title where it has none.

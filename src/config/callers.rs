@@ -1,9 +1,40 @@
-//! Who may call, exactly as written: customers, teams, keys, and limits of tools.
+//! Who may call, exactly as written: groups, customers, teams, keys, and limits of tools.
 //!
 //! What they have in common is written out in each: serde cannot flatten a shared part and refuse unknown fields too.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A group: a named set of tools, prompts and resources of any servers, served at `/mcp/g/NAME` too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Group {
+    /// Patterns of the tools in it: `server/tool`, `server/*`, `server/get_*`, `*/*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
+    /// Patterns of the prompts in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
+    /// Patterns of the resources in it, held against their URIs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// Patterns of tools that are not in it all the same: `server/delete_*`. What else a key has is not touched.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_tools: Vec<String>,
+    /// Patterns of prompts that are not in it all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_prompts: Vec<String>,
+    /// Patterns of resources that are not in it all the same, however their URIs are written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_resources: Vec<String>,
+    /// What tools are called through it, by `server/tool`: 1 to 64 of `A-Z`, `a-z`, `0-9`, `_` and `-`, without `__`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename: BTreeMap<String, String>,
+    /// What is said of tools in place of their descriptions, by `server/tool`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub describe: BTreeMap<String, String>,
+}
 
 /// A customer: teams with a common bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -19,6 +50,10 @@ pub struct Customer {
     /// Patterns of resources that its keys may be granted at most, held against their URIs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Vec<String>>,
+    /// Groups of tools that its keys may be granted beside these lists. With any, a list that is left out allows
+    /// nothing. Their doors are there for its keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Most calls in a time, such as `["10/second", "2000/day"]`: of `second`, `minute`, `hour` and `day`, one each.
     /// All of them hold. `0/day` lets nothing through.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -52,6 +87,10 @@ pub struct Team {
     /// Patterns of resources that its keys may be granted at most, held against their URIs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Vec<String>>,
+    /// Groups of tools that its keys may be granted beside these lists. With any, a list that is left out allows
+    /// nothing. Their doors are there for its keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Most calls in a time, such as `["10/second", "2000/day"]`: of `second`, `minute`, `hour` and `day`, one each.
     /// All of them hold. `0/day` lets nothing through.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -171,6 +210,9 @@ pub struct Key {
     /// nothing. A URI with a `..` in its path is covered by `server/*` alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<String>,
+    /// Groups that it has beside its patterns: all they give, under their names, and their doors at `/mcp/g/GROUP`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// The team it belongs to. It may do no more than the team may, and counts there too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,

@@ -27,6 +27,8 @@ pub struct Diff {
     pub keys_changed: Vec<KeyId>,
     /// Whether what a request without a key may use has changed.
     pub anonymous: bool,
+    /// Whether groups of tools have changed.
+    pub groups: bool,
     /// Whether teams, customers or limits of tools and servers have changed.
     pub levels: bool,
     /// Whether the rules of approvals have changed.
@@ -40,9 +42,9 @@ pub struct Diff {
 impl Diff {
     /// What changes when `new` takes the place of `old`.
     pub fn between(old: &Compiled, new: &Compiled) -> Self {
-        let (anonymous, levels) = (old.anonymous != new.anonymous, old.levels != new.levels);
-        let approvals = old.approvals != new.approvals;
-        let mut diff = Self { anonymous, levels, approvals, ..Self::default() };
+        let (anonymous, groups) = (old.anonymous != new.anonymous, old.levels.groups != new.levels.groups);
+        let (levels, approvals) = (!old.levels.bound_as(&new.levels), old.approvals != new.approvals);
+        let mut diff = Self { anonymous, groups, levels, approvals, ..Self::default() };
         diff.servers(old, new);
         diff.keys(old, new);
         diff.settings(&old.settings, &new.settings);
@@ -139,6 +141,7 @@ impl fmt::Display for Diff {
             ("keys removed", ids(&self.keys_removed)),
             ("keys changed", ids(&self.keys_changed)),
             ("anonymous", if self.anonymous { "changed".into() } else { String::new() }),
+            ("groups", if self.groups { "changed".into() } else { String::new() }),
             ("teams and limits", if self.levels { "changed".into() } else { String::new() }),
             ("approvals", if self.approvals { "changed".into() } else { String::new() }),
             ("settings changed", self.settings.join(", ")),

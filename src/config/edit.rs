@@ -56,7 +56,7 @@ pub trait Checked: Stored {
     fn users(name: &str, config: &Config, store: &Connection) -> Result<Option<String>>;
 }
 
-/// The teams and customers of the file and of the store.
+/// The groups of the file, and the teams and customers of the file and of the store.
 #[derive(Debug)]
 pub struct Surroundings(Levels);
 
@@ -247,8 +247,8 @@ fn with<T>(stored: Object, object: T) -> Entry<T> {
 impl Checked for Customer {
     const MAX: usize = LEVELS_MAX;
 
-    fn check(&self, name: &str, (config, _): (&Config, &Surroundings), notes: &mut Notes<'_>) {
-        levels::customer(name, self, (config, Home::Config), notes);
+    fn check(&self, name: &str, (config, around): (&Config, &Surroundings), notes: &mut Notes<'_>) {
+        levels::customer(name, self, &around.0.groups, (config, Home::Config), notes);
     }
 
     fn users(name: &str, config: &Config, store: &Connection) -> Result<Option<String>> {
@@ -263,7 +263,7 @@ impl Checked for Team {
     const MAX: usize = LEVELS_MAX;
 
     fn check(&self, name: &str, (config, around): (&Config, &Surroundings), notes: &mut Notes<'_>) {
-        levels::team(name, self, &around.0.customers, (config, Home::Config), notes);
+        levels::team(name, self, (&around.0.customers, &around.0.groups), (config, Home::Config), notes);
     }
 
     fn users(name: &str, config: &Config, store: &Connection) -> Result<Option<String>> {

@@ -6,7 +6,7 @@
 use crate::base::limits;
 pub use crate::config::admins::AdminToken;
 pub use crate::config::approval::{Approval, ApprovalRule, Need};
-pub use crate::config::callers::{Anonymous, Customer, Key, Team, ToolLimit, ToolPrice};
+pub use crate::config::callers::{Anonymous, Customer, Group, Key, Team, ToolLimit, ToolPrice};
 pub use crate::config::drift::{Drift, DriftMode};
 pub use crate::config::oauth::{Grant, Oauth, TokenEndpointAuth};
 use schemars::JsonSchema;
@@ -38,6 +38,10 @@ pub struct Config {
     /// What a request without a key may use. Leave it out to refuse such requests. Loopback listeners only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<Anonymous>,
+    /// Groups of tools, prompts and resources by name: 1 to 64 of `a-z`, `0-9` and `-`. Keys have them, and teams and
+    /// customers may let their keys have them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, Group>,
     /// Customers by name: 1 to 64 of `a-z`, `0-9` and `-`. Each bounds what all of its teams' keys may do together.
     /// `tollgate customer new` keeps its own in the store instead.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

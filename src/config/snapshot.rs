@@ -238,7 +238,10 @@ impl<'a> Interned<'a> {
             return *id;
         }
         let ceilings: Vec<_> = team.into_iter().flat_map(Team::ceilings).collect();
-        let id = self.grants.intern(self.compiler.compile_under(rights, &ceilings));
+        let grant = self.compiler.compile_under(rights, &ceilings);
+        let attached = ceilings.iter().flat_map(|ceiling| &ceiling.groups);
+        let groups = rights.groups.iter().chain(attached).map(|group| &**group);
+        let id = self.grants.intern_with(grant, groups, &mut self.compiler);
         self.known.insert(key, id);
         id
     }

@@ -7,7 +7,6 @@ use crate::base::clock::{Clock, WallTime};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{ApprovalId, ShardId};
 use crate::base::limits::{APPROVAL_LOOK_MS, APPROVAL_RECORD_MS, APPROVAL_REQUESTS_MAX};
-use crate::catalog::Door;
 use crate::config::Snapshot;
 use crate::config::state::StateDir;
 use crate::control::{Control, Fleet};
@@ -265,7 +264,7 @@ fn stands(snapshot: &Snapshot, approval: &Approval, now: WallTime) -> bool {
     let of = &approval.of;
     let Some(principal) = snapshot.keys.standing(of.key, now) else { return false };
     let (catalog, grant) = (&snapshot.catalog, snapshot.grant(principal.grant));
-    let tool = catalog.resolve(Door::All, &of.tool, grant).filter(|id| grant.allows(*id));
+    let tool = catalog.tool_listed(&of.tool).filter(|id| grant.allows(*id));
     tool.is_some_and(|id| catalog.tool(id).hash == of.definition) && *snapshot.approvals.version() == of.policy
 }
 

@@ -72,7 +72,7 @@ pub fn decide(question: &Question<'_>) -> Verdict {
             None => Reason::NotGranted,
         });
     }
-    let asked_for = |narrowing: &Narrowing| narrowing.covers(question.catalog, question.door, tool);
+    let asked_for = |narrowing: &Narrowing| narrowing.covers(question.catalog, question.door, (tool, question.grant));
     if !question.narrowing.is_none_or(asked_for) {
         return Verdict::Deny(Reason::Narrowed);
     }

@@ -12,7 +12,9 @@ use super::tree::Team;
 use crate::base::clock::{Instant, WallTime};
 use crate::base::ids::{GrantId, KeyId, ServerId, ToolId};
 use crate::catalog::drift::Withheld;
-use crate::catalog::{Catalog, Ceiling, Door, Grant, GrantCompiler, Grants, Owned, Pattern, Rights, ServerEntry, Sort};
+use crate::catalog::{
+    Catalog, Ceiling, Door, Grant, GrantCompiler, Grants, Group, Owned, Part, Pattern, Rights, ServerEntry, Sort,
+};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -120,8 +122,14 @@ pub struct Step<'a> {
     pub name: &'a str,
     /// Its patterns; nothing where it says none and so cuts nothing.
     pub patterns: Option<&'a [Pattern]>,
-    /// The first of them that covers it.
+    /// The first of them, or of its groups', that covers it.
     pub covered_by: Option<&'a Pattern>,
+    /// The group whose pattern that is, if it is one's.
+    pub group: Option<&'a str>,
+    /// Whether it has any groups.
+    pub has_groups: bool,
+    /// The first of its groups that would give it but for what it excludes, and by which pattern.
+    pub excluded: Option<(&'a str, &'a Pattern)>,
     /// Whether it is a team that the configuration does not have.
     pub gone: bool,
 }
@@ -191,7 +199,8 @@ impl<'a> Grounds<'a> {
         let found = match admission.tool {
             Some(id) => {
                 let tool = catalog.tool(id);
-                let (server, own, listed) = (tool.server, tool.name(), tool.exposed().into());
+                let (server, own) = (tool.server, tool.name());
+                let listed = catalog.listed_name(Door::All, id, grant).to_owned().into();
                 Found::One(Thing { server, tool: Some(id), own, listed })
             }
             None => {
@@ -265,17 +274,29 @@ impl<'a> Holder<'a> {
     fn steps(&self, sort: Sort, (server, own): (&str, &str)) -> Vec<Step<'a>> {
         let Some(rights) = self.rights else { return Vec::new() };
         let customer = self.team.and_then(|team| team.customer.as_deref());
-        let covering = |patterns: &'a [Pattern]| patterns.iter().find(|pattern| pattern.covers_as(sort, server, own));
-        let step = |level, name, patterns: Option<&'a [Pattern]>| {
-            let covered_by = patterns.and_then(covering);
-            Step { level, name, patterns, covered_by, gone: false }
+        let step = |level, name, patterns: Option<&'a [Pattern]>, groups: &'a [Arc<Group>]| {
+            let own_part = patterns.map(Part::own);
+            let mut parts = own_part.into_iter().chain(groups.iter().map(|group| group.part(sort)));
+            let covered = parts.clone().find_map(|part| Some((part.covering(sort, server, own)?, part.group)));
+            let name_of = |part: Part<'a>| part.group.map_or("", |group| &group.name);
+            let excluded = parts.find_map(|part| Some((name_of(part), part.excluding(sort, server, own)?)));
+            let has_groups = !groups.is_empty();
+            let (covered_by, group) = (covered.map(|(pattern, _)| pattern), covered.and_then(|(_, group)| group));
+            Step {
+                level,
+                name,
+                patterns,
+                covered_by,
+                has_groups,
+                group: group.map(|group| &*group.name),
+                excluded,
+                gone: false,
+            }
         };
-        let above = |ceiling: &'a Ceiling| ceiling.of(sort);
-        let mut steps = vec![step(Level::Key, self.name, Some(rights.of(sort)))];
-        steps.extend(
-            self.team.map(|team| Step { gone: team.gone, ..step(Level::Team, &team.name, above(&team.ceiling)) }),
-        );
-        steps.extend(customer.map(|customer| step(Level::Customer, &customer.name, above(&customer.ceiling))));
+        let above = |level, name, ceiling: &'a Ceiling| step(level, name, ceiling.of(sort), &ceiling.groups);
+        let mut steps = vec![step(Level::Key, self.name, Some(rights.of(sort)), &rights.groups)];
+        steps.extend(self.team.map(|team| Step { gone: team.gone, ..above(Level::Team, &team.name, &team.ceiling) }));
+        steps.extend(customer.map(|customer| above(Level::Customer, &customer.name, &customer.ceiling)));
         steps
     }
 }

@@ -3,12 +3,13 @@
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::phase::{Phase, Stamps};
-use crate::catalog::{Door, Narrowing};
+use crate::catalog::Narrowing;
 use crate::config::Snapshot;
 use crate::policy::{Credential, Familiar, Principal, Refusal};
 use crate::rt::stream::Stream;
 use crate::shard::doors;
 use crate::shard::doors::stream::After;
+use crate::shard::entrance::Entrance;
 use crate::shard::exchange::Exchange;
 use crate::shard::refuse;
 use crate::shard::{InForce, Shard};
@@ -22,10 +23,10 @@ pub(crate) const MCP_METHODS: &str = "GET, POST, DELETE, OPTIONS";
 /// Where a path leads.
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
-    /// An MCP door, by the name of its server where it is one server's.
-    Mcp(Option<&'a str>),
-    /// The event streams of HTTP+SSE, by the name of a server where it is one server's.
-    Events(Option<&'a str>),
+    /// An MCP door.
+    Mcp(Entrance<&'a str>),
+    /// The event streams of HTTP+SSE at a door.
+    Events(Entrance<&'a str>),
     /// Where messages of HTTP+SSE are posted.
     Messages,
     /// A bare sign of life for load balancers.
@@ -80,9 +81,9 @@ fn enter(shard: &Rc<Shard>, head: &RequestHead, familiar: &mut Familiar) -> Resu
         check_site(&in_force.snapshot, head)?;
     }
     match route(head.path()) {
-        Route::Mcp(server) => exchange(shard, in_force, stamps, (head, familiar), server).map(Entered::Mcp),
-        Route::Events(server) => exchange(shard, in_force, stamps, (head, familiar), server).map(Entered::Events),
-        Route::Messages => exchange(shard, in_force, stamps, (head, familiar), None).map(Entered::Messages),
+        Route::Mcp(at) => exchange(shard, in_force, stamps, (head, familiar), at).map(Entered::Mcp),
+        Route::Events(at) => exchange(shard, in_force, stamps, (head, familiar), at).map(Entered::Events),
+        Route::Messages => exchange(shard, in_force, stamps, (head, familiar), Entrance::All).map(Entered::Messages),
         Route::Alive => Ok(Entered::Alive),
         Route::Nowhere => Err(no_such_path()),
     }
@@ -90,21 +91,26 @@ fn enter(shard: &Rc<Shard>, head: &RequestHead, familiar: &mut Familiar) -> Resu
 
 fn route(path: &str) -> Route<'_> {
     match path.trim_end_matches('/') {
-        "/mcp" => Route::Mcp(None),
-        "/sse" => Route::Events(None),
+        "/mcp" => Route::Mcp(Entrance::All),
+        "/sse" => Route::Events(Entrance::All),
         "/messages" => Route::Messages,
         "/livez" => Route::Alive,
         other => match (below(other, "/mcp/"), below(other, "/sse/")) {
-            (Some(server), _) => Route::Mcp(Some(server)),
-            (_, Some(server)) => Route::Events(Some(server)),
+            (Some(at), _) => Route::Mcp(at),
+            (_, Some(at)) => Route::Events(at),
             (None, None) => Route::Nowhere,
         },
     }
 }
 
-/// The one segment of a path below another.
-fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
-    path.strip_prefix(folder).filter(|rest| !rest.is_empty() && !rest.contains('/'))
+/// The door that a path names below another: by one segment a server, by `g` and one more a group.
+fn below<'a>(path: &'a str, folder: &str) -> Option<Entrance<&'a str>> {
+    let rest = path.strip_prefix(folder)?;
+    let is_segment = |text: &&str| !text.is_empty() && !text.contains('/');
+    match rest.strip_prefix("g/") {
+        Some(group) => Some(group).filter(is_segment).map(Entrance::Group),
+        None => Some(rest).filter(is_segment).map(Entrance::Server),
+    }
 }
 
 /// `Host` against DNS rebinding, `Origin` against pages of other sites (docs/protocol.md 1, step 1).
@@ -122,17 +128,17 @@ fn check_site(snapshot: &Snapshot, head: &RequestHead) -> Result<()> {
     Ok(())
 }
 
-/// Finds out who asks and at which door, before any body is read. A key that may not see a server is told what it would
-/// be told if there were none of that name.
+/// Finds out who asks and at which door, before any body is read. A key that may not see a server, or that has not
+/// got a group, is told what it would be told if there were none of that name.
 fn exchange(
     shard: &Rc<Shard>,
     in_force: Rc<InForce>,
     mut stamps: Stamps,
     (head, familiar): (&RequestHead, &mut Familiar),
-    server: Option<&str>,
+    at: Entrance<&str>,
 ) -> Result<Exchange> {
     let principal = identify(shard, &in_force.snapshot, head, familiar)?;
-    let door = door(&in_force.snapshot, principal, server).ok_or_else(no_such_path)?;
+    let (principal, door) = at.enter(&in_force.snapshot, principal).ok_or_else(no_such_path)?;
     let narrowing = Narrowing::parse(head.values(Header::TollgateTools))?;
     stamps.end(Phase::Identify);
     Ok(Exchange { shard: shard.clone(), in_force, principal, door, narrowing, cleared: None, stamps })
@@ -157,13 +163,6 @@ fn identify(shard: &Shard, snapshot: &Snapshot, head: &RequestHead, familiar: &m
     Ok(principal)
 }
 
-/// The door of a server that a principal may see.
-pub(crate) fn door(snapshot: &Snapshot, principal: Principal, server: Option<&str>) -> Option<Door> {
-    let Some(name) = server else { return Some(Door::All) };
-    let id = snapshot.catalog.server_id(name)?;
-    snapshot.grant(principal.grant).admits(id).then_some(Door::Server(id))
-}
-
 async fn by_method<S: Stream>(exchange: &mut Exchange, conn: &mut ServerConn<S>, head: &RequestHead) -> Result<After> {
     let answered = match head.method() {
         Method::Post if head.content_type_is_json() => return doors::mcp::post(exchange, conn, head).await,
@@ -184,7 +183,7 @@ async fn by_method<S: Stream>(exchange: &mut Exchange, conn: &mut ServerConn<S>,
 }
 
 fn no_such_path() -> Error {
-    Error::new(Kind::NotFound, "nothing is served at this path: use /mcp, or /mcp/<server> for one server")
+    Error::new(Kind::NotFound, "nothing is served at this path: use /mcp, /mcp/<server> or /mcp/g/<group>")
 }
 
 #[cfg(test)]
@@ -193,16 +192,21 @@ mod tests {
 
     #[test]
     fn paths_lead_to_doors() {
-        assert_eq!(route("/mcp"), Route::Mcp(None));
-        assert_eq!(route("/mcp/"), Route::Mcp(None));
-        assert_eq!(route("/mcp/github"), Route::Mcp(Some("github")));
+        assert_eq!(route("/mcp"), Route::Mcp(Entrance::All));
+        assert_eq!(route("/mcp/"), Route::Mcp(Entrance::All));
+        assert_eq!(route("/mcp/github"), Route::Mcp(Entrance::Server("github")));
         assert_eq!(route("/livez"), Route::Alive);
-        assert_eq!(route("/sse"), Route::Events(None));
-        assert_eq!(route("/sse/github/"), Route::Events(Some("github")));
+        assert_eq!(route("/sse"), Route::Events(Entrance::All));
+        assert_eq!(route("/sse/github/"), Route::Events(Entrance::Server("github")));
+        assert_eq!(route("/mcp/g/dev/"), Route::Mcp(Entrance::Group("dev")));
+        assert_eq!(route("/sse/g/dev"), Route::Events(Entrance::Group("dev")));
+        assert_eq!(route("/mcp/g"), Route::Mcp(Entrance::Server("g")));
         assert_eq!(route("/messages"), Route::Messages);
         for lost in [
             "/",
             "/mcp/a/b",
+            "/mcp/g/a/b",
+            "/mcp/g//a",
             "/mcpx",
             "/.well-known/oauth-authorization-server",
             "*",

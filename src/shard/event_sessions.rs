@@ -10,6 +10,7 @@ use crate::mcp::session::Session;
 use crate::rt::local::{self, Notify};
 use crate::rt::{random, time};
 use crate::shard::Shard;
+use crate::shard::entrance::Entrance;
 use crate::shard::messages::{Posted, ToShard};
 use crate::shard::session::SessionKey;
 use foldhash::HashMap;
@@ -37,8 +38,8 @@ pub(crate) struct EventSessions {
 pub(crate) struct EventSession {
     /// The key that opened it.
     pub(crate) key: KeyId,
-    /// The server at whose door it was opened; nothing for the door of all.
-    pub(crate) server: Option<Box<str>>,
+    /// Where it was opened.
+    pub(crate) entrance: Entrance<Box<str>>,
     /// What the request that opened it narrowed its rights to.
     pub(crate) narrowing: Option<Narrowing>,
     state: RefCell<Rc<Session>>,
@@ -71,10 +72,10 @@ pub(crate) fn unknown() -> Refusal {
 
 impl EventSession {
     /// A session of a key that nobody has spoken in yet.
-    pub(crate) fn new(state: Session, server: Option<Box<str>>, narrowing: Option<Narrowing>) -> Self {
+    pub(crate) fn new(state: Session, entrance: Entrance<Box<str>>, narrowing: Option<Narrowing>) -> Self {
         Self {
             key: state.key,
-            server,
+            entrance,
             narrowing,
             state: RefCell::new(Rc::new(state)),
             initialized: Cell::new(false),

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `start.rs` | what a shard is given, and its life from start to drain |
 //! | `connection.rs` | accept, TLS, request after request |
-//! | `dispatch.rs` | a head → its door: path, site, key |
+//! | `dispatch.rs`, `entrance.rs` | a head → its door: path, site, key |
 //! | `doors/` | what each door understands: both MCP eras, event streams |
 //! | `call.rs` | the one way a tool is executed |
 //! | `approve.rs` | calls that wait for somebody's approval |
@@ -28,6 +28,7 @@ mod connection;
 mod converse;
 mod dispatch;
 mod doors;
+mod entrance;
 mod event_sessions;
 mod exchange;
 mod fanout;

@@ -32,6 +32,7 @@ mod fakes;
 mod forged;
 mod full_disk;
 mod gate;
+mod groups;
 mod http;
 mod inputs;
 mod keys;

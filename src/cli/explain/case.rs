@@ -146,6 +146,8 @@ impl<'a> Case<'a> {
             "gone": step.gone,
             "patterns": step.patterns.map(|patterns: &[crate::catalog::Pattern]| texts(patterns)),
             "covered_by": step.covered_by.map(ToString::to_string),
+            "group": step.group,
+            "excluded_by": step.excluded.map(|(group, by)| json!({"group": group, "pattern": by.to_string()})),
             "nearest": if step.passes() { None } else { self.nearest_pattern(step) },
         })
     }

@@ -134,7 +134,16 @@ impl Case<'_> {
         let what = match (step.patterns, step.covered_by) {
             _ if step.gone => "the configuration has no such team: its keys see nothing".to_owned(),
             (None, _) => format!("has no `{field}`, so cuts nothing"),
+            (Some(_), Some(pattern)) if step.group.is_some() => {
+                let group = tame(step.group.unwrap_or_default());
+                format!("`{}` in group {group} covers it", tame(&pattern.to_string()))
+            }
+            (Some(_), None) if step.excluded.is_some() => {
+                let (group, pattern) = step.excluded.map_or(("", String::new()), |(name, by)| (name, by.to_string()));
+                format!("group {} excludes it by `{}`", tame(group), tame(&pattern))
+            }
             (Some(_), Some(pattern)) => format!("`{}` in `{field}` covers it", tame(&pattern.to_string())),
+            (Some(_), None) if step.has_groups => format!("no pattern in `{field}` and no group covers it"),
             (Some([]), None) => format!("no pattern in `{field}`, so nothing is allowed"),
             (Some(_), None) => {
                 let near = self.nearest_pattern(step);

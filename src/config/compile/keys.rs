@@ -1,5 +1,6 @@
 //! Keys and what they allow.
 
+use super::groups;
 use super::levels::{Levels, allowance, bounds, near};
 use crate::base::clock::{Clock, WallTime};
 use crate::base::ids::KeyId;
@@ -25,7 +26,7 @@ pub(crate) enum Home {
 
 impl Home {
     /// How bad it is to name what is not there.
-    fn level(self) -> Level {
+    pub(super) fn level(self) -> Level {
         match self {
             Self::Config => Level::Error,
             Self::State => Level::Warning,
@@ -109,9 +110,12 @@ impl<'a> KeyCompiler<'a> {
             Some(known) => known.clone(),
             None => {
                 let (parent, before) = ([Step::Key("keys"), Step::Index(at)], notes.count());
-                let rights = Arc::new(rights(lists, &parent, self.around.config, self.around.home, notes));
+                let mut rights = rights(lists, &parent, self.around.config, self.around.home, notes);
+                let known_groups = (&self.around.levels.groups, self.around.config, self.around.home.level());
+                rights.groups = groups::of_key(&key.groups, &parent, known_groups, notes);
+                let rights = Arc::new(rights);
                 if notes.count() == before {
-                    self.known.insert(OwnLists(lists.0.map(<[String]>::to_vec)), rights.clone());
+                    self.known.insert(OwnLists(lists.0.map(<[String]>::to_vec), lists.1.to_vec()), rights.clone());
                 }
                 rights
             }
@@ -122,27 +126,27 @@ impl<'a> KeyCompiler<'a> {
 
 /// The lists of one key, kept.
 #[derive(PartialEq, Eq, Hash)]
-struct OwnLists([Vec<String>; Sort::ALL.len()]);
+struct OwnLists([Vec<String>; Sort::ALL.len()], Vec<String>);
 
 impl hashbrown::Equivalent<OwnLists> for Lists<'_> {
     fn equivalent(&self, own: &OwnLists) -> bool {
-        self.0 == own.0.each_ref().map(Vec::as_slice)
+        self.0 == own.0.each_ref().map(Vec::as_slice) && self.1 == own.1
     }
 }
 
-/// The lists of patterns of one key as written, by [`Sort`]. Many keys share few of them.
+/// The lists of patterns of one key as written, by [`Sort`], and its groups. Many keys share few of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Lists<'a>([&'a [String]; Sort::ALL.len()]);
+struct Lists<'a>([&'a [String]; Sort::ALL.len()], &'a [String]);
 
 impl<'a> From<&'a Key> for Lists<'a> {
     fn from(key: &'a Key) -> Self {
-        Self([&key.allow, &key.prompts, &key.resources])
+        Self([&key.allow, &key.prompts, &key.resources], &key.groups)
     }
 }
 
 impl<'a> From<&'a Anonymous> for Lists<'a> {
     fn from(anonymous: &'a Anonymous) -> Self {
-        Self([&anonymous.allow, &anonymous.prompts, &anonymous.resources])
+        Self([&anonymous.allow, &anonymous.prompts, &anonymous.resources], &[])
     }
 }
 

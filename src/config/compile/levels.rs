@@ -1,5 +1,6 @@
 //! Customers, teams, and what each level may do: names that are there, patterns that read, rates that hold.
 
+use super::groups::{self, Groups};
 use super::keys::{Home, patterns};
 use super::prices;
 use crate::base::limits::{BUDGETED_TOOL_LIMITS_MAX, LEVEL_NAME_MAX, LEVELS_MAX};
@@ -8,6 +9,7 @@ use crate::config::document::Step;
 use crate::config::file::{self, Config};
 use crate::config::notes::{About, Notes};
 use crate::config::objects::{Objects, Stored};
+use crate::config::report::Level;
 use crate::config::words;
 use crate::policy::{Allowance, Customer, Price, Rate, Team, Terms, Zone};
 use std::collections::BTreeMap;
@@ -27,6 +29,8 @@ pub(crate) struct ToolsLimit {
 /// Everything above and beside the keys that bounds a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Levels {
+    /// Groups of tools.
+    pub(crate) groups: Groups,
     /// Customers.
     pub(crate) customers: BTreeMap<Box<str>, Arc<Customer>>,
     /// Teams, each with its customer.
@@ -41,10 +45,20 @@ pub(crate) struct Levels {
     pub(crate) anonymous: Allowance,
 }
 
+impl Levels {
+    /// Whether both bound calls alike, whatever groups there are.
+    pub(crate) fn bound_as(&self, other: &Self) -> bool {
+        (&self.customers, &self.teams, &self.tools) == (&other.customers, &other.teams, &other.tools)
+            && (&self.servers, &self.anonymous) == (&other.servers, &other.anonymous)
+    }
+}
+
 /// What all levels of a configuration file and of the store may do.
 pub(crate) fn compile(written: &Config, stored: &Objects, notes: &mut Notes<'_>) -> Levels {
-    let customers = customers(written, stored, notes);
-    let mut levels = Levels { teams: teams(written, stored, &customers, notes), ..Levels::default() };
+    let groups = groups::compile(written, notes);
+    let customers = customers(written, stored, &groups, notes);
+    let teams = teams(written, stored, (&customers, &groups), notes);
+    let mut levels = Levels { customers, teams, groups, ..Levels::default() };
     levels.tools = tools(written, notes);
     levels.prices = prices::compile(written, notes);
     for (name, server) in &written.servers {
@@ -56,20 +70,25 @@ pub(crate) fn compile(written: &Config, stored: &Objects, notes: &mut Notes<'_>)
     if let Some(anonymous) = &written.anonymous {
         levels.anonymous = allowance(&bounds!(anonymous), &["anonymous".into()], notes);
     }
-    levels.customers = customers;
     levels
 }
 
-fn customers(written: &Config, stored: &Objects, notes: &mut Notes<'_>) -> BTreeMap<Box<str>, Arc<Customer>> {
+fn customers(
+    written: &Config,
+    stored: &Objects,
+    groups: &Groups,
+    notes: &mut Notes<'_>,
+) -> BTreeMap<Box<str>, Arc<Customer>> {
     check_count("customers", written.customers.len() + stored.customers.len(), notes);
     let mut out = BTreeMap::new();
     for (name, customer) in &written.customers {
-        out.insert(name.as_str().into(), Arc::new(self::customer(name, customer, (written, Home::Config), notes)));
+        let customer = self::customer(name, customer, groups, (written, Home::Config), notes);
+        out.insert(name.as_str().into(), Arc::new(customer));
     }
     for (name, customer) in &stored.customers {
         refuse_both::<file::Customer>(name, written, stored, notes);
         let mut notes = notes.about(about::<file::Customer>(name, stored));
-        let customer = self::customer(name, customer, (written, Home::State), &mut notes);
+        let customer = self::customer(name, customer, groups, (written, Home::State), &mut notes);
         let customer = if notes.faults() == 0 { customer } else { Customer::gone(name) };
         out.insert(name.as_str().into(), Arc::new(customer));
     }
@@ -80,13 +99,14 @@ fn customers(written: &Config, stored: &Objects, notes: &mut Notes<'_>) -> BTree
 pub(crate) fn customer(
     name: &str,
     customer: &file::Customer,
+    groups: &Groups,
     (config, home): (&Config, Home),
     notes: &mut Notes<'_>,
 ) -> Customer {
     check_name("customers", name, notes);
     let parent: [Step<'_>; 2] = ["customers".into(), name.into()];
     let lists = [&customer.allow, &customer.prompts, &customer.resources];
-    let ceiling = ceiling(lists, &parent, (config, home), notes);
+    let ceiling = ceiling(lists, (&customer.groups, groups), &parent, (config, home), notes);
     let allowance = allowance(&bounds!(customer), &parent, notes);
     Customer { name: name.into(), ceiling, allowance }
 }
@@ -94,19 +114,19 @@ pub(crate) fn customer(
 fn teams(
     written: &Config,
     stored: &Objects,
-    customers: &BTreeMap<Box<str>, Arc<Customer>>,
+    above: (&BTreeMap<Box<str>, Arc<Customer>>, &Groups),
     notes: &mut Notes<'_>,
 ) -> BTreeMap<Box<str>, Arc<Team>> {
     check_count("teams", written.teams.len() + stored.teams.len(), notes);
     let mut out = BTreeMap::new();
     for (name, team) in &written.teams {
-        let team = self::team(name, team, customers, (written, Home::Config), notes);
+        let team = self::team(name, team, above, (written, Home::Config), notes);
         out.insert(name.as_str().into(), Arc::new(team));
     }
     for (name, team) in &stored.teams {
         refuse_both::<file::Team>(name, written, stored, notes);
         let mut notes = notes.about(about::<file::Team>(name, stored));
-        let team = self::team(name, team, customers, (written, Home::State), &mut notes);
+        let team = self::team(name, team, above, (written, Home::State), &mut notes);
         let team = if notes.faults() == 0 { team } else { Team::gone(name) };
         out.insert(name.as_str().into(), Arc::new(team));
     }
@@ -117,13 +137,14 @@ fn teams(
 pub(crate) fn team(
     name: &str,
     team: &file::Team,
-    customers: &BTreeMap<Box<str>, Arc<Customer>>,
+    (customers, groups): (&BTreeMap<Box<str>, Arc<Customer>>, &Groups),
     (config, home): (&Config, Home),
     notes: &mut Notes<'_>,
 ) -> Team {
     check_name("teams", name, notes);
     let parent: [Step<'_>; 2] = ["teams".into(), name.into()];
-    let ceiling = ceiling([&team.allow, &team.prompts, &team.resources], &parent, (config, home), notes);
+    let lists = [&team.allow, &team.prompts, &team.resources];
+    let ceiling = ceiling(lists, (&team.groups, groups), &parent, (config, home), notes);
     let allowance = allowance(&bounds!(team), &parent, notes);
     let customer = team.customer.as_ref().and_then(|asked| {
         let known = customers.get(asked.as_str()).cloned();
@@ -181,11 +202,14 @@ fn tools(written: &Config, notes: &mut Notes<'_>) -> Vec<ToolsLimit> {
 
 fn ceiling(
     lists: [&Option<Vec<String>>; Sort::ALL.len()],
+    (named, groups): (&[String], &Groups),
     parent: &[Step<'_>],
     (config, home): (&Config, Home),
     notes: &mut Notes<'_>,
 ) -> Ceiling {
     let mut ceiling = Ceiling::default();
+    // One that is not there never warns alone: a ceiling without its groups could let more through.
+    ceiling.groups = groups::named(named, parent, (groups, config, Level::Error), notes);
     for (sort, written) in Sort::ALL.into_iter().zip(lists) {
         if let Some(written) = written {
             ceiling.set(sort, patterns(written, (sort, sort.field(), parent), config, home, notes).into());
@@ -279,7 +303,7 @@ fn is_name(name: &str) -> bool {
     (1..=LEVEL_NAME_MAX).contains(&name.len()) && name.bytes().all(sane)
 }
 
-fn check_name(table: &'static str, name: &str, notes: &mut Notes<'_>) {
+pub(super) fn check_name(table: &'static str, name: &str, notes: &mut Notes<'_>) {
     if !is_name(name) {
         notes.key_error(&[table.into()], name, "this name cannot be used", NAME_HELP);
     }

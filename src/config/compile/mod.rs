@@ -1,6 +1,7 @@
 //! As written → checked: references read, every value looked at, all findings at once.
 
 mod approval;
+pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod levels;
 mod listen;

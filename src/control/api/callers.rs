@@ -30,6 +30,8 @@ pub(super) struct Bounds {
     /// The same of resources.
     #[serde(skip_serializing_if = "Option::is_none")]
     resources: Option<Vec<String>>,
+    /// Groups of tools that its keys may be granted beside these; with any, what is absent allows nothing.
+    groups: Vec<String>,
     /// Most calls in a time, such as `600/minute`.
     rates: Vec<String>,
     /// Most calls under way at once.
@@ -79,13 +81,14 @@ impl Level for Team {
     }
 
     fn bounds(&self) -> Bounds {
-        let Self { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone } = self.clone();
-        Bounds { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone }
+        let Self { customer, allow, prompts, resources, groups, rates, concurrency_max, budgets, time_zone } =
+            self.clone();
+        Bounds { customer, allow, prompts, resources, groups, rates, concurrency_max, budgets, time_zone }
     }
 
     fn of(bounds: Bounds) -> Result<Self, Problem> {
-        let Bounds { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone } = bounds;
-        Ok(Self { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone })
+        let Bounds { customer, allow, prompts, resources, groups, rates, concurrency_max, budgets, time_zone } = bounds;
+        Ok(Self { customer, allow, prompts, resources, groups, rates, concurrency_max, budgets, time_zone })
     }
 }
 
@@ -95,16 +98,16 @@ impl Level for Customer {
     }
 
     fn bounds(&self) -> Bounds {
-        let Self { allow, prompts, resources, rates, concurrency_max, budgets, time_zone } = self.clone();
-        Bounds { customer: None, allow, prompts, resources, rates, concurrency_max, budgets, time_zone }
+        let Self { allow, prompts, resources, groups, rates, concurrency_max, budgets, time_zone } = self.clone();
+        Bounds { customer: None, allow, prompts, resources, groups, rates, concurrency_max, budgets, time_zone }
     }
 
     fn of(bounds: Bounds) -> Result<Self, Problem> {
-        let Bounds { customer, allow, prompts, resources, rates, concurrency_max, budgets, time_zone } = bounds;
+        let Bounds { customer, allow, prompts, resources, groups, rates, concurrency_max, budgets, time_zone } = bounds;
         if customer.is_some() {
             return Err(Problem::bad("customer: a customer belongs to no other"));
         }
-        Ok(Self { allow, prompts, resources, rates, concurrency_max, budgets, time_zone })
+        Ok(Self { allow, prompts, resources, groups, rates, concurrency_max, budgets, time_zone })
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct KeyView {
     prompts: Vec<String>,
     /// Patterns of allowed resources.
     resources: Vec<String>,
+    /// Its groups of tools.
+    groups: Vec<String>,
     /// Its team.
     #[serde(skip_serializing_if = "Option::is_none")]
     team: Option<String>,
@@ -77,6 +79,7 @@ fn shown(snapshot: &Snapshot, entry: &KeyEntry, now: WallTime) -> KeyView {
         allow: patterns(Sort::Tools),
         prompts: patterns(Sort::Prompts),
         resources: patterns(Sort::Resources),
+        groups: key.rights.groups.iter().map(|group| group.name.to_string()).collect(),
         team: key.team.as_ref().map(|team| team.name.to_string()),
         rates: allowance.iter().flat_map(|allowed| allowed.rates.iter().map(ToString::to_string)).collect(),
         concurrency_max: allowance.and_then(|allowed| allowed.at_once),
@@ -127,6 +130,9 @@ pub(super) struct NewKey {
     /// Patterns of allowed resources; nothing is allowed where absent.
     #[serde(default)]
     resources: Vec<String>,
+    /// Groups of tools, by their names in the configuration.
+    #[serde(default)]
+    groups: Vec<String>,
     /// Its team.
     team: Option<String>,
     /// Most calls in a time, such as `600/minute`.
@@ -160,22 +166,11 @@ pub(super) async fn create(State(desk): State<Desk>, Said(new): Said<NewKey>) ->
     let state = desk.view().compiled.settings.state.clone();
     let made = change(&desk, move |editor| {
         let (token, mac) = edit::mint(&state)?;
-        let key = Key {
-            id: token.id().to_string(),
-            name: new.name,
-            mac,
-            allow: new.allow,
-            prompts: new.prompts,
-            resources: new.resources,
-            team: new.team,
-            rates: new.rates,
-            concurrency_max: new.concurrency_max,
-            budgets: new.budgets,
-            time_zone: new.time_zone,
-            expires: new.expires,
-            created: Some(rfc3339(Clock::wall())),
-            revoked: false,
-        };
+        let NewKey { name, allow, prompts, resources, groups, team, rates, .. } = new;
+        let NewKey { concurrency_max, budgets, time_zone, expires, .. } = new;
+        let (id, created) = (token.id().to_string(), Some(rfc3339(Clock::wall())));
+        let rights = Key { allow, prompts, resources, groups, team, ..Key::default() };
+        let key = Key { id, name, mac, expires, created, rates, concurrency_max, budgets, time_zone, ..rights };
         let entry = editor.create(&key.id, &key)?;
         Ok((MadeKey { id: key.id, key: token.reveal().to_owned() }, entry.revision))
     });
@@ -196,6 +191,8 @@ pub(super) struct KeyChange {
     prompts: Option<Vec<String>>,
     /// Patterns of allowed resources.
     resources: Option<Vec<String>>,
+    /// Groups of tools.
+    groups: Option<Vec<String>>,
     /// Its team.
     team: Option<String>,
     /// Most calls in a time.
@@ -221,6 +218,7 @@ impl KeyChange {
         set(&mut key.allow, self.allow);
         set(&mut key.prompts, self.prompts);
         set(&mut key.resources, self.resources);
+        set(&mut key.groups, self.groups);
         set(&mut key.rates, self.rates);
         set(&mut key.budgets, self.budgets);
         set(&mut key.time_zone, self.time_zone.map(Some));

@@ -15,6 +15,7 @@ use crate::rt::stream::Stream;
 use crate::rt::task::spawn;
 use crate::shard::Shard;
 use crate::shard::doors::notices::visited;
+use crate::shard::entrance::Entrance;
 use crate::shard::event_sessions::Registered;
 use crate::shard::interests::Topic;
 use crate::shard::relay::framed;
@@ -44,8 +45,8 @@ pub(crate) struct Held {
 pub(crate) struct Kept {
     /// Whose it is.
     pub(crate) key: KeyId,
-    /// The server at whose door it was opened; nothing for the door of all.
-    pub(crate) server: Option<Box<str>>,
+    /// Where it was opened.
+    pub(crate) entrance: Entrance<Box<str>>,
     /// The legacy session it belongs to, where it belongs to one.
     pub(crate) session: Option<SessionKey>,
     /// The raw id of the listen request it answers, where it answers one.
@@ -190,15 +191,16 @@ impl Held {
         matches!(&self.kept.voice, Voice::Kept(teller) if teller.stream().is_taken())
     }
 
-    /// What the key sees now; nothing once the key is no longer valid, the session has ended or the server is gone.
+    /// What the key sees now; nothing once the key is no longer valid, the session has ended, or server or group is
+    /// gone.
     fn marks(&self, shard: &Shard) -> Option<Marks> {
         if self.kept.session.is_some_and(|session| shard.ended.has(&session)) {
             return None;
         }
         let in_force = shard.in_force();
         let snapshot = &in_force.snapshot;
-        let principal = snapshot.keys.standing(self.kept.key, Clock::recent_wall())?;
-        Some(marks(snapshot, principal.grant, self.door(snapshot)?, self.kept.listen))
+        let (grant, door) = self.entered(snapshot)?;
+        Some(marks(snapshot, grant, door, self.kept.listen))
     }
 
     /// The notices of all lists whose marks differ from these.
@@ -224,8 +226,8 @@ impl Held {
 
     /// Whether its key may use a server of this name.
     fn admits(&self, now: &Snapshot, server: &str) -> bool {
-        let principal = now.keys.standing(self.kept.key, Clock::recent_wall());
-        let admitted = |id| principal.is_some_and(|principal| now.grant(principal.grant).admits(id));
+        let entered = self.entered(now);
+        let admitted = |id| entered.is_some_and(|(grant, _)| now.grant(grant).admits(id));
         now.catalog.server_id(server).is_some_and(admitted)
     }
 
@@ -242,11 +244,10 @@ impl Held {
 
     /// The URI by which the client knows a resource, where it still may read it.
     fn known_as(&self, now: &Snapshot, (server, own): (&str, &str)) -> Option<String> {
-        let (catalog, door) = (&now.catalog, self.door(now)?);
-        let principal = now.keys.standing(self.kept.key, Clock::recent_wall())?;
+        let (catalog, (grant, door)) = (&now.catalog, self.entered(now)?);
         let server = catalog.server_id(server)?;
         let uri = catalog.listed_uri(door, server, own);
-        let owned = catalog.resolve_resource(door, &uri, now.grant(principal.grant))?;
+        let owned = catalog.resolve_resource(door, &uri, now.grant(grant))?;
         (owned.server == server && owned.uri == own).then(|| uri.clone().into_owned())
     }
 
@@ -288,12 +289,10 @@ impl Held {
         self.spoken().is_some_and(|spoken| spoken.session.owes())
     }
 
-    /// Its door in this snapshot; nothing where its server is gone.
-    fn door(&self, now: &Snapshot) -> Option<Door> {
-        match &self.kept.server {
-            None => Some(Door::All),
-            Some(name) => now.catalog.server_id(name).map(Door::Server),
-        }
+    /// What its key sees in this snapshot, and at which door; nothing where it may not be there any more.
+    fn entered(&self, now: &Snapshot) -> Option<(GrantId, Door)> {
+        let principal = now.keys.standing(self.kept.key, Clock::recent_wall())?;
+        self.kept.entrance.now(now, principal.grant)
     }
 }
 

@@ -8,7 +8,6 @@ use crate::base::buf::Piece;
 use crate::base::clock::{Clock, WallTime};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::phase::Stamps;
-use crate::catalog::Door;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::handshake::Initialize;
 use crate::mcp::headers::HeaderValue;
@@ -27,11 +26,12 @@ use crate::shard::doors::held::Voice;
 use crate::shard::doors::notices::tell;
 use crate::shard::doors::stream::{self, After, Script};
 use crate::shard::doors::{legacy, replies};
+use crate::shard::entrance::Entrance;
 use crate::shard::event_sessions::{self, EventSession, Registered, Taken, UnderWay, unknown};
 use crate::shard::exchange::Exchange;
 use crate::shard::messages::{Posted, Ticket, ToShard};
 use crate::shard::session::SessionKey;
-use crate::shard::{Busy, Shard, dispatch, refuse};
+use crate::shard::{Busy, Shard, refuse};
 use crate::upstream::said::{Said, Sink};
 use crate::wire::http::{Body, Method, RequestHead, ServerConn};
 use crate::wire::{rpc, sse};
@@ -69,11 +69,7 @@ async fn open<S: Stream>(exchange: &Exchange, conn: &mut ServerConn<S>) -> Resul
     let endpoint = format!("/messages?session={}", session::seal(&shard.sealing, &state));
     let mut first = Vec::new();
     sse::encode(&mut first, Some("endpoint"), None, endpoint.as_bytes());
-    let server = match exchange.door {
-        Door::All => None,
-        Door::Server(id) => Some(exchange.catalog().server_name(id).into()),
-    };
-    let session = EventSession::new(state, server, exchange.narrowing.clone());
+    let session = EventSession::new(state, Entrance::of(exchange), exchange.narrowing.clone());
     let voice = Voice::Spoken(Registered::new(shard, id, session));
     let script = Script { session: Some(id), first: Some(first), listen: Listen::ALL, voice, ..Script::default() };
     stream::begin(exchange, conn, script).await
@@ -187,11 +183,11 @@ fn too_many() -> Refusal {
     Refusal::new(Error::new(Kind::Overloaded, words), None)
 }
 
-/// The exchange of a message, under the snapshot in force now; nothing where the key or the server is gone.
+/// The exchange of a message, under the snapshot in force now; nothing where the key, server or group is gone.
 fn exchange_of(shard: &Rc<Shard>, session: &EventSession, posted: &Posted) -> Option<Exchange> {
     let in_force = shard.in_force();
     let principal = in_force.snapshot.keys.standing(session.key, Clock::recent_wall())?;
-    let door = dispatch::door(&in_force.snapshot, principal, session.server.as_deref())?;
+    let (principal, door) = session.entrance.named().enter(&in_force.snapshot, principal)?;
     let narrowing = posted.narrowing.clone().or_else(|| session.narrowing.clone());
     Some(Exchange {
         shard: shard.clone(),

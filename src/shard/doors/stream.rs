@@ -4,7 +4,6 @@
 //! A stream may be open for days and thousands of them at once. So a door only begins it; `held.rs` keeps it open.
 
 use crate::base::error::{Error, Kind, Result};
-use crate::catalog::Door;
 use crate::mcp::caps::ClientCaps;
 use crate::mcp::refusal::Refusal;
 use crate::mcp::session::Session;
@@ -12,6 +11,7 @@ use crate::mcp::subscribe::Listen;
 use crate::rt::stream::Stream;
 use crate::shard::doors::held::{Held, Kept, Voice};
 use crate::shard::doors::resume::{self, Reading};
+use crate::shard::entrance::Entrance;
 use crate::shard::exchange::Exchange;
 use crate::shard::interests::Topic;
 use crate::shard::relay::{SSE_HEADERS, framed};
@@ -146,13 +146,10 @@ pub(crate) async fn begin<S: Stream>(
     }
     // What happened since the request came, or before the stream was entered, called on nobody.
     open.look();
-    let server = match exchange.door {
-        Door::All => None,
-        Door::Server(id) => Some(exchange.catalog().server_name(id).into()),
-    };
+    let entrance = Entrance::of(exchange);
     let (tasks, subscription) = (script.tasks(), script.subscription.map(Box::from));
     let Script { session, listen, caps, voice, missed, .. } = script;
-    let kept = Kept { key, server, session, subscription, listen, tasks, caps, voice };
+    let kept = Kept { key, entrance, session, subscription, listen, tasks, caps, voice };
     let known = (!missed).then(|| (exchange.snapshot(), exchange.principal.grant, exchange.door));
     Ok(After::Stream(Box::new(Held::new(open, kept, known))))
 }
