@@ -262,8 +262,9 @@ fn show(id: &str, compiled: &Compiled, json: bool) -> std::result::Result<(), Fa
 /// A key for a program to read; its hash stays where it is.
 fn shown(key: &Key, state: &str, source: Source) -> Value {
     let mut line = json!({"id": key.id, "name": key.name, "state": state, "allow": key.allow, "prompts": key.prompts,
-        "resources": key.resources, "groups": key.groups, "team": key.team, "rates": key.rates, "concurrency_max": key.concurrency_max,
-        "budgets": key.budgets, "time_zone": key.time_zone, "expires": key.expires, "created": key.created,
+        "resources": key.resources, "groups": key.groups, "team": key.team, "rates": key.rates,
+        "concurrency_max": key.concurrency_max, "budgets": key.budgets, "time_zone": key.time_zone,
+        "expires": key.expires, "created": key.created,
         "source": source.name()});
     if let Source::Store(revision) = source {
         line["revision"] = revision.into();

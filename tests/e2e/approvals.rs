@@ -358,10 +358,13 @@ fn nothing_is_approved_or_made_after_its_time() {
     gate.stop();
 }
 
+/// Changed definitions are served, so that it is the approval that notices.
+const AS_IT_CHANGES: &str = "[drift]\nmode = \"off\"\n";
+
 #[test]
 fn what_changes_after_the_approval_needs_another() {
     let fake = Fake::serve(Wire::Modern, dangerous());
-    let site = Site::new(&fake, "");
+    let site = Site::new(&fake, AS_IT_CHANGES);
     let gate = site.home.start();
     let client = site.client();
     wait_for_tools(&client, 3);
@@ -382,13 +385,13 @@ fn what_changes_after_the_approval_needs_another() {
     let refused = last(&mut stream, head);
     assert!(text(&refused).contains(&format!("approval {flying} no longer fits")), "{refused}");
     site.approve(&other);
-    site.home.configure(&Site::text(&fake, "[approval]\nexpires_s = 601\n"));
+    site.home.configure(&Site::text(&fake, &format!("{AS_IT_CHANGES}[approval]\nexpires_s = 601\n")));
     gate.signal("HUP");
     eventually("the rules have changed", SOON, || site.home.log_tail().contains("approvals: changed"));
     sleep(Duration::from_millis(300));
     assert_ne!(held(&client.call("one__wipe", json!({})).answer()), other, "the rules have changed");
     assert_eq!(calls(&fake), 0);
-    site.home.configure(&Site::text(&fake, "[approval]\ndestructive = \"free\"\n"));
+    site.home.configure(&Site::text(&fake, &format!("{AS_IT_CHANGES}[approval]\ndestructive = \"free\"\n")));
     gate.signal("HUP");
     eventually("nothing is held any more", SOON, || is_made(&client.call("one__wipe", json!({"n": 1})).answer()));
     gate.stop();

@@ -25,7 +25,7 @@ fn every_tool_of_sixteen_servers_is_listed_and_called() {
     let fakes = serve(&listed);
     let tables: String =
         fakes.iter().map(|(name, fake)| format!("[servers.{name}]\nurl = \"{}\"\n", fake.url())).collect();
-    let home = Home::new(&format!("{ANYONE}{tables}"));
+    let home = Home::new(&format!("[approval]\ndestructive = \"free\"\n{ANYONE}{tables}"));
     let gate = home.start();
     let client = Client::new(home.listen);
     eventually("all tools are listed", Duration::from_secs(30), || client.tools().len() == catalogue::TOOLS);
@@ -80,7 +80,7 @@ fn one_server_is_served_without_prefixes_on_its_own_path() {
     let fake = Fake::plain(Wire::Modern, &["alpha", "beta"]);
     let other = Fake::plain(Wire::Stateless, &["alpha", "gamma"]);
     let tables = format!("[servers.one]\nurl = \"{}\"\n[servers.two]\nurl = \"{}\"\n", fake.url(), other.url());
-    let home = Home::new(&format!("{ANYONE}{tables}"));
+    let home = Home::new(&format!("[approval]\ndestructive = \"free\"\n{ANYONE}{tables}"));
     let gate = home.start();
     let client = Client::new(home.listen);
     eventually("both are listed", Duration::from_secs(20), || client.tools().len() == 4);

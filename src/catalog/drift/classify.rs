@@ -330,11 +330,7 @@ mod tests {
             (r#""readOnlyHint":true"#, r#""readOnlyHint":true,"destructiveHint":true"#, &["hint"]),
             (r#"{"n":{"#, r#"{"m":{},"n":{"#, &["output_field"]),
             (r#"{"name":"t","#, r#"{"name":"t","_meta":{},"#, &["other"]),
-            (
-                r#"{"type":"object","properties":{"q""#,
-                r#"{"type":"object","default":{},"properties":{"q""#,
-                &["schema"],
-            ),
+            (r#""inputSchema":{"#, r#""inputSchema":{"default":{},"#, &["schema"]),
         ] {
             assert_eq!(kinds(from, to), expected, "{from} -> {to}");
         }
