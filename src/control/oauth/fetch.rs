@@ -47,10 +47,12 @@ pub(super) struct Got {
 pub(super) struct Fetch {
     ca_file: Option<PathBuf>,
     tls: OnceLock<Arc<ClientConfig>>,
-    /// Hosts that the operator names himself.
-    named: Vec<Box<str>>,
-    /// Whether the server itself is at an address that is not public: then so may be what it names.
+    /// Origins that the operator names himself, which may be anywhere.
+    named: Vec<Target>,
+    /// Whether all addresses of the server itself are not public: then so may be what it names.
     inside: bool,
+    /// Whether the operator himself names clear text on this machine.
+    clear: bool,
 }
 
 impl Fetch {
@@ -60,10 +62,16 @@ impl Fetch {
     /// Its host cannot be found.
     pub(super) async fn new(http: &HttpSpec, issuer: Option<&str>) -> Result<Self> {
         let target = Target::parse(&http.url)?;
-        let inside = addresses(&target).await?.iter().any(|address| !is_public(address.ip()));
+        let own = addresses(&target).await?;
+        let inside = !own.is_empty() && own.iter().all(|address| !is_public(address.ip()));
         let issuer = issuer.and_then(|issuer| Target::parse(issuer).ok());
-        let named = [Some(target), issuer].into_iter().flatten().map(|target| target.host).collect();
-        Ok(Self { ca_file: http.ca_file.clone(), tls: OnceLock::new(), named, inside })
+        let mut clear = is_clear_here(&target, &own);
+        if let Some(issuer) = issuer.as_ref().filter(|issuer| !issuer.tls) {
+            clear |= is_clear_here(issuer, &addresses(issuer).await?);
+        }
+        // A public server's own name may lead inside later: whoever runs it rules that name.
+        let named = [Some(target).filter(|_| inside), issuer].into_iter().flatten().collect();
+        Ok(Self { ca_file: http.ca_file.clone(), tls: OnceLock::new(), named, inside, clear })
     }
 
     /// Reads a document.
@@ -90,13 +98,13 @@ impl Fetch {
     /// It may not.
     pub(super) async fn admit(&self, url: &str) -> Result<(Target, SocketAddr)> {
         let target = Target::parse(url).map_err(|error| refused(url, &error.context))?;
-        let may_be_inside = self.inside || self.named.contains(&target.host);
+        let may_be_inside = self.inside || self.named.iter().any(|named| is_same_origin(named, &target));
         let found = addresses(&target).await?;
         let Some(address) = found.first().copied() else { return Err(fault(url, "has no address")) };
         if !may_be_inside && found.iter().any(|address| !is_public(address.ip())) {
             return Err(refused(url, "it leads into a private network, and the server itself is not in one"));
         }
-        if !target.tls && !found.iter().all(|address| address.ip().is_loopback()) {
+        if !target.tls && !(self.clear && is_clear_here(&target, &found)) {
             return Err(refused(url, "tokens go over https only"));
         }
         Ok((target, address))
@@ -123,6 +131,15 @@ impl Fetch {
         let config = tls::client_config(self.ca_file.as_deref())?;
         Ok(self.tls.get_or_init(|| config).clone())
     }
+}
+
+fn is_same_origin(one: &Target, other: &Target) -> bool {
+    (one.tls, &one.host, one.port) == (other.tls, &other.host, other.port)
+}
+
+/// Whether this is clear text that does not leave this machine.
+fn is_clear_here(target: &Target, found: &[SocketAddr]) -> bool {
+    !target.tls && !found.is_empty() && found.iter().all(|address| address.ip().is_loopback())
 }
 
 async fn addresses(target: &Target) -> Result<Vec<SocketAddr>> {
@@ -284,6 +301,22 @@ mod tests {
                 let error = inside.send(url, Body::None).await.err().expect(url);
                 assert!(error.context.contains("not asked"), "{error}");
             }
+        });
+    }
+
+    #[test]
+    fn only_the_origin_that_was_named_is_exempt() {
+        run(async {
+            let named = Fetch::new(&http("https://1.1.1.1/mcp"), Some("https://127.0.0.1:8443")).await.unwrap();
+            assert!(named.admit("https://127.0.0.1:8443/token").await.is_ok());
+            for url in ["https://127.0.0.1/token", "http://127.0.0.1:8443/token", "http://127.0.0.1:9/token"] {
+                assert!(named.admit(url).await.is_err(), "{url}");
+            }
+            let over_tls = Fetch::new(&http("https://127.0.0.1/mcp"), None).await.unwrap();
+            assert!(over_tls.admit("https://127.0.0.1:2/token").await.is_ok());
+            assert!(over_tls.admit("http://127.0.0.1/token").await.is_err(), "clear text was never named");
+            let public = Fetch::new(&http("https://1.1.1.1/mcp"), None).await.unwrap();
+            assert!(public.named.is_empty() && !public.inside && !public.clear);
         });
     }
 
