@@ -259,10 +259,11 @@ async fn execute(
     };
     let server = exchange.shard.upstream(&exchange.in_force, admitted.server, &spec.name)?;
     let running = pin!(converse::call(&exchange.shard, &server, &upstream, call.caller.revision, sink));
-    match select(running, select(cancelled, pin!(under_way.stopped()))).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right((Either::Left(((), _)), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),
-        Either::Right((Either::Right((stopped, _)), _)) => Err(stopped.answer()),
+    // What ends a call is looked at first: what was ended while it waited for its turn is not sent.
+    match select(select(pin!(under_way.stopped()), cancelled), running).await {
+        Either::Right((answer, _)) => answer,
+        Either::Left((Either::Right(((), _)), _)) => Err(Error::new(Kind::Cancelled, "the client cancelled the call")),
+        Either::Left((Either::Left((stopped, _)), _)) => Err(stopped.answer()),
     }
 }
 
