@@ -72,7 +72,7 @@ impl Approvals {
     }
 
     fn may_wait(&self, hold: &Hold, pending: &Pending) -> bool {
-        !pending.is_new && !hold.wait.is_zero() && self.waiters.len() < APPROVAL_REQUESTS_MAX
+        !pending.is_unheld && !hold.wait.is_zero() && self.waiters.len() < APPROVAL_REQUESTS_MAX
     }
 
     fn held(&mut self, hold: &Hold) -> Result<Standing> {
@@ -100,7 +100,7 @@ impl Approvals {
             Ok(table::find_used(store, &hold.of.binding)?.map(|used| used.id))
         })?;
         self.look_soon();
-        Ok(Standing::Pending(Pending { approval, expires, is_new: true, used_before }))
+        Ok(Standing::Pending(Pending { approval, expires, is_unheld: true, used_before }))
     }
 
     /// Uses an approval up, if the call may still be made as it was asked for.
@@ -167,8 +167,8 @@ impl<F: Fleet> Control<F> {
                 Some(claimed.unwrap_or_else(failed))
             }
             Wish::Held(id, place) => {
-                log_failure(approvals.store.change(|store| table::note_held(store, id, place)));
-                None
+                let kept = approvals.store.change(|store| table::note_held(store, id, place));
+                Some(kept.map_or_else(failed, |()| Standing::Held))
             }
             Wish::Unheld(id) => {
                 log_failure(approvals.store.change(|store| table::withdraw(store, id)));
@@ -250,7 +250,7 @@ fn standing(found: Approval, now: WallTime) -> Standing {
         State::Approved if found.recorded.is_some() => Standing::Approved(id),
         State::Pending | State::Approved => {
             let expires = found.expires;
-            Standing::Pending(Pending { approval: id, expires, is_new: false, used_before: None })
+            Standing::Pending(Pending { approval: id, expires, is_unheld: found.held.is_none(), used_before: None })
         }
         State::Denied => Standing::Refused(id, Refusal::Denied(found.reason)),
         State::Used => Standing::Refused(id, Refusal::Used),
@@ -315,13 +315,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let mut approvals = Approvals::open(&StateDir::new(dir.path())).expect("store");
         let first = pending(approvals.hold(WHO, &hold(None)).expect("new ones do not wait"));
-        assert!(first.is_new && first.used_before.is_none());
+        assert!(first.is_unheld && first.used_before.is_none());
+        let again = pending(approvals.hold(WHO, &hold(None)).expect("nobody waits for what nobody can decide"));
+        assert!(again.is_unheld && again.approval == first.approval, "its entry is asked for once more");
+        let place = Place { shard: ShardId(0), seq: Seq(9) };
+        approvals.store.change(|store| table::note_held(store, first.approval, place)).expect("held");
         assert_eq!(approvals.hold(WHO, &hold(None)), None, "the second waits");
         let hurried = Hold { wait: Duration::ZERO, ..hold(None) };
-        assert!(!pending(approvals.hold(WHO, &hurried).expect("told at once")).is_new);
+        assert!(!pending(approvals.hold(WHO, &hurried).expect("told at once")).is_unheld);
         assert_eq!(approvals.waiters[0].pending.approval, first.approval);
         let other = Hold { of: Suggestion { binding: [8; 32], ..hold(None).of }, ..hold(Some(first.approval)) };
-        assert!(pending(approvals.hold(WHO, &other).expect("new")).is_new, "what was brought does not fit");
+        assert!(pending(approvals.hold(WHO, &other).expect("new")).is_unheld, "what was brought does not fit");
         assert_eq!(approvals.ready(Some(first.approval)).len(), 1);
         assert!(approvals.ready(None).is_empty());
     }
@@ -345,6 +349,6 @@ mod tests {
         let used = approvals.hold(WHO, &hold(Some(id)));
         assert_eq!(used, Some(Standing::Refused(id, Refusal::Used)));
         let again = pending(approvals.hold(WHO, &hold(None)).expect("new"));
-        assert_eq!((again.is_new, again.used_before), (true, Some(id)));
+        assert_eq!((again.is_unheld, again.used_before), (true, Some(id)));
     }
 }

@@ -55,6 +55,8 @@ pub struct Hold {
 /// How an approval stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
+    /// The store knows the entry that it is held by.
+    Held,
     /// Nobody has decided.
     Pending(Pending),
     /// The call may be made once it has used this up.
@@ -74,8 +76,8 @@ pub struct Pending {
     pub approval: ApprovalId,
     /// When it ends.
     pub expires: WallTime,
-    /// Whether this very call has asked for it.
-    pub is_new: bool,
+    /// Whether the store knows of no entry yet that it is held by.
+    pub is_unheld: bool,
     /// An approval with which the same call was made before.
     pub used_before: Option<ApprovalId>,
 }

@@ -200,7 +200,7 @@ async fn settle(
     let hold = hold(exchange, call, admitted, (brought, if waits { WAIT } else { Duration::ZERO }))?;
     let standing = shard.approvals.ask(Wish::Hold(Box::new(hold.clone())), WAIT).await?;
     let Standing::Pending(pending) = standing else { return settled(exchange, call, admitted, standing) };
-    record_held(exchange, call, admitted, &pending)?;
+    record_held(exchange, call, admitted, &pending).await?;
     let expires = stamp(pending.expires);
     let held = HeldCall { approval: pending.approval, tool: &hold.of.tool, expires: &expires, page };
     let wait_over = || Ok(Settled::Told(told(held.result(pending.used_before))));
@@ -224,7 +224,9 @@ fn settled(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted, standing: 
             Ok(Settled::Told(told(approval::refused(approval, &why))))
         }
         Standing::Failed(error) => Err(error),
-        Standing::Pending(_) | Standing::Claimed(_) => Err(Error::new(Kind::Internal, "an approval stands oddly")),
+        Standing::Pending(_) | Standing::Held | Standing::Claimed(_) => {
+            Err(Error::new(Kind::Internal, "an approval stands oddly"))
+        }
     }
 }
 
@@ -267,25 +269,27 @@ fn suggestion(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted) -> Resu
     })
 }
 
-/// Records that the call is held; where it is the first with this approval, the entry is the approval's.
-fn record_held(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted, pending: &Pending) -> Result<()> {
+/// Records that the call is held; where the approval has no entry yet, this is its own, and its client is told of it
+/// only once the store knows: else nobody could decide it after a crash.
+async fn record_held(exchange: &Exchange, call: &Call<'_>, admitted: &Admitted, pending: &Pending) -> Result<()> {
     let (shard, catalog) = (&exchange.shard, exchange.catalog());
     let name = admitted.recorded(catalog, &call.wanted);
     let what = (catalog.server_name(admitted.server), &*name, admitted.tool(catalog));
     let call = call::intent(exchange, call, what, "hold");
     let entry = HeldEntry { call, approval: pending.approval.as_str(), expires_ms: pending.expires.0 };
-    match (shard.journal.held(&entry), pending.is_new) {
-        (Ok(seq), is_new) => {
+    match (shard.journal.held(&entry), pending.is_unheld) {
+        (Ok(seq), is_unheld) => {
             let slot = exchange.in_force.slot(admitted.server);
             shard.metrics.calls(slot).outcome(CallOutcome::Held).inc();
-            if is_new {
+            if is_unheld {
                 shard.metrics.approvals(ApprovalStep::Held).inc();
-                shard.approvals.tell(Wish::Held(pending.approval, Place { shard: shard.id, seq }));
+                let wish = Wish::Held(pending.approval, Place { shard: shard.id, seq });
+                shard.approvals.ask(wish, Duration::ZERO).await?;
             }
             Ok(())
         }
-        (Err(error), is_new) => {
-            if is_new {
+        (Err(error), is_unheld) => {
+            if is_unheld {
                 shard.approvals.tell(Wish::Unheld(pending.approval));
             }
             Err(error)
