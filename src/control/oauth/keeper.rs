@@ -26,7 +26,8 @@ const NOTES_MAX: u32 = 16;
 
 /// What a piece of work came to.
 pub(in crate::control) struct Done {
-    server: Box<str>,
+    /// The server as it was configured when the work began.
+    spec: Arc<ServerSpec>,
     /// What it began with.
     before: Account,
     /// Whether the server has refused the token that there was.
@@ -90,6 +91,10 @@ impl Held {
         let tell = |trouble, keeps_token, again| Step::Tell { trouble, keeps_token, again };
         let has_token = self.standing.header.is_some();
         let (by_itself, demanded) = (self.grant() == Grant::ClientCredentials, &refused.challenge.scopes);
+        if has_token && self.renewed[1].is_some_and(|at| now.duration_since(at) < SPACING) {
+            let why = wrong("the server refuses one fresh token after the other; it is asked again soon".into());
+            return tell(why.retry(Retry::Safe), false, true);
+        }
         if refused.challenge.insufficient && has_token {
             let text = demanded.text().unwrap_or_else(|| "more".into());
             return match self.account.token() {
@@ -101,16 +106,21 @@ impl Held {
                 _ => tell(self.ask_person(&format!("the server demands more scopes ({text})")), true, false),
             };
         }
-        if has_token && self.renewed[1].is_some_and(|at| now.duration_since(at) < SPACING) {
-            let why = wrong("the server refuses one fresh token after the other; it is asked again soon".into());
-            return tell(why.retry(Retry::Safe), false, true);
-        }
         match (self.renews_itself(), has_token) {
             (true, _) => Step::Renew,
             (false, true) => tell(self.ask_person("the server no longer takes the gate's token"), false, false),
             (false, false) => tell(self.ask_person("the server wants a token, and the gate has none"), false, false),
         }
     }
+}
+
+/// An account without the token of an issuer that is not the one configured.
+fn pinned(spec: &ServerSpec, mut account: Account) -> Account {
+    let wanted = spec.oauth().and_then(|(_, oauth)| oauth.issuer.as_deref());
+    if wanted.is_some_and(|wanted| account.issuer.as_deref() != Some(wanted)) {
+        account.issuer = None;
+    }
+    account
 }
 
 fn wrong(context: String) -> Error {
@@ -138,6 +148,7 @@ impl Keeper {
                 tracing::error!(server = &*spec.name, %error, "the kept token is not used");
                 Account::new(&url)
             });
+            let account = pinned(spec, account);
             let known = before.remove(&spec.name);
             let same = known.filter(|held| held.spec == *spec && held.account.token() == account.token());
             let is_new = same.is_none();
@@ -221,14 +232,16 @@ impl Keeper {
                 None => return,
             };
             // Control ends before this does only when the process ends.
-            let _ = done.send(Done { server: spec.name.clone(), before, was_refused, outcome }).await;
+            let _ = done.send(Done { spec, before, was_refused, outcome }).await;
         });
     }
 
     /// Takes what a piece of work came to.
     pub(in crate::control) fn settle(&mut self, done: Done, fleet: &impl Fleet) {
-        let Done { server, before, was_refused, outcome } = done;
-        let Some(held) = self.held.get_mut(&server) else { return };
+        let Done { spec, before, was_refused, outcome } = done;
+        let server = spec.name.clone();
+        // What was begun under other words of the operator is not used under these.
+        let Some(held) = self.held.get_mut(&server).filter(|held| held.spec == spec) else { return };
         held.is_busy = false;
         if held.account.url != before.url || held.account.token() != before.token() {
             // A reload has brought another token meanwhile; who waits is told of that.
@@ -238,7 +251,7 @@ impl Keeper {
             Ok(Obtained { issuer, client, token }) => {
                 let keep = |account: &mut Account| {
                     // A command may have put another there since.
-                    if account.token() == before.token() {
+                    if pinned(&spec, account.clone()).token() == before.token() {
                         account.take(&issuer, client.clone(), token.clone());
                     }
                 };
@@ -247,7 +260,7 @@ impl Keeper {
                 events::token_taken(&server);
                 self.tell(&server, fleet, |held| {
                     match kept {
-                        Ok(account) => held.account = account,
+                        Ok(account) => held.account = pinned(&spec, account),
                         Err(error) => {
                             tracing::error!(server = &*server, %error, "the token is not kept for the next start");
                             keep(&mut held.account);
@@ -384,6 +397,18 @@ mod tests {
         let own = held(Grant::ClientCredentials, Some(("read", false)));
         assert_eq!(own.step(&refused("write", true), now()), Step::Renew);
         assert!(told(own.step(&refused("read", true), now())).1);
+    }
+
+    #[test]
+    fn a_token_of_another_issuer_is_not_sent() {
+        let mut held = held(Grant::ClientCredentials, Some(("a", false)));
+        assert!(pinned(&held.spec, held.account.clone()).token().is_some(), "none is configured");
+        for (issuer, is_sent) in [("https://as", true), ("https://other", false)] {
+            let oauth = Some(Box::new(OauthSpec { issuer: Some(issuer.into()), ..OauthSpec::default() }));
+            let http = HttpSpec { url: "https://h/mcp".into(), headers: vec![], ca_file: None, oauth };
+            held.spec = Arc::new(ServerSpec::new("api", TransportSpec::Http(http)));
+            assert_eq!(pinned(&held.spec, held.account.clone()).token().is_some(), is_sent, "{issuer}");
+        }
     }
 
     #[test]
