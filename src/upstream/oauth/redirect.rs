@@ -80,6 +80,12 @@ impl Pending {
             return Ok(Returned::Foreign);
         }
         let ours = &self.issuer;
+        let named = query.split('&').filter(|pair| pair.split('=').next().and_then(decode).as_deref() == Some("iss"));
+        if named.count() != fields.iter().filter(|(own, _)| own == "iss").take(1).count() {
+            return Err(wrong(format!(
+                "the answer says more than once, or unreadably, whose it is, not {ours}; not used"
+            )));
+        }
         match field("iss") {
             Some(theirs) if theirs != ours => {
                 let theirs = printable(theirs, 200);
