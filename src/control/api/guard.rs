@@ -45,9 +45,11 @@ struct Who {
 
 /// Lets a request through if whoever sends it may, and records what changes something.
 pub(super) async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Response {
-    match pass(&desk, request, next).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
+    // A client that hangs up ends what waits for it: what it has begun is done and recorded all the same.
+    match tokio::spawn(async move { pass(&desk, request, next).await }).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(problem)) => problem.into_response(),
+        Err(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the request broke off: see the log").into_response(),
     }
 }
 
