@@ -78,11 +78,13 @@ pub(crate) fn run_settled(compiled: Compiled, settled: impl FnOnce(&Serving) + '
     runtime.block_on(serve(compiled, settled))
 }
 
-async fn serve(compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> Result<()> {
+async fn serve(mut compiled: Compiled, settled: impl FnOnce(&Serving) + 'static) -> Result<()> {
     let settings = compiled.settings.clone();
     let signals = Signals::listen()?;
     settings.state.create()?;
     let _held = settings.state.hold()?;
+    // A command may have switched something since the configuration was read; from here on it asks this gate.
+    compiled.switches = Arc::new(settings.state.switches()?);
     let admin =
         TcpListener::bind(settings.admin).await.map_err(|e| cannot_listen("admin.address", settings.admin, &e))?;
     let socket = listen_admin(&settings.state)?;

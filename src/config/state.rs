@@ -148,15 +148,20 @@ impl StateDir {
     /// # Errors
     /// `Kind::Config` where another gate runs on it; `Kind::Io` where it cannot be taken.
     pub fn hold(&self) -> Result<File> {
+        // A command that changes what is switched off looks for a gate at the same time.
+        let _lock = self.lock_switches()?;
+        let what = "is the state of another gate that runs; stop it, or name another `state.directory`";
+        self.take_gate_lock()?.ok_or_else(|| bad(&self.0, what))
+    }
+
+    /// Takes the lock of a running gate; nothing where one has it.
+    pub(super) fn take_gate_lock(&self) -> Result<Option<File>> {
         let path = self.0.join("gate.lock");
         let in_place = |error: std::io::Error| Error::from(error).at(&path.display().to_string());
         let lock = disk::open_private(&path, OpenOptions::new().create(true).truncate(false)).map_err(in_place)?;
         match file::lock(&lock) {
-            Ok(()) => Ok(lock),
-            Err(TryLockError::WouldBlock) => {
-                let what = "is the state of another gate that runs; stop it, or name another `state.directory`";
-                Err(bad(&self.0, what))
-            }
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(in_place(error)),
         }
     }

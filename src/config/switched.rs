@@ -6,7 +6,7 @@ use crate::config::state::StateDir;
 use crate::policy::Switches;
 use crate::rt::disk::{self, replace};
 use serde::{Deserialize, Serialize};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -87,17 +87,31 @@ impl StateDir {
     /// where no gate runs: one that does holds them itself.
     ///
     /// # Errors
-    /// As [`Self::switches`] and [`Self::write_switches`], and whatever `change` says.
+    /// As [`Self::switches`] and [`Self::write_switches`], and whatever `change` says; [`Kind::Overloaded`] where a gate
+    /// has just begun to run.
     pub fn change_switches<T>(&self, change: impl FnOnce(&mut Switches) -> Result<T>) -> Result<T> {
         self.create()?;
-        let path = self.path().join("switches.lock");
-        let in_place = |error: std::io::Error| Error::from(error).at(&path.display().to_string());
-        let lock = disk::open_private(&path, OpenOptions::new().create(true).truncate(false)).map_err(in_place)?;
-        lock.lock().map_err(in_place)?;
+        let _lock = self.lock_switches()?;
+        if self.take_gate_lock()?.is_none() {
+            let what = "a gate is starting on this state directory, or runs and cannot be asked: try again";
+            return Err(Error::new(Kind::Overloaded, what).at(&self.path().display().to_string()));
+        }
         let mut switches = self.switches()?;
         let out = change(&mut switches)?;
         self.write_switches(&switches)?;
         Ok(out)
+    }
+
+    /// Keeps commands from changing what is switched off, as long as what comes back is kept.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] where it cannot be taken.
+    pub(super) fn lock_switches(&self) -> Result<File> {
+        let path = self.path().join("switches.lock");
+        let in_place = |error: std::io::Error| Error::from(error).at(&path.display().to_string());
+        let lock = disk::open_private(&path, OpenOptions::new().create(true).truncate(false)).map_err(in_place)?;
+        lock.lock().map_err(in_place)?;
+        Ok(lock)
     }
 }
 
@@ -105,6 +119,19 @@ impl StateDir {
 mod tests {
     use super::*;
     use crate::policy::Switch;
+
+    #[test]
+    fn no_command_writes_beside_a_gate_that_starts() {
+        let dir = tempfile::tempdir().expect("dir");
+        let state = StateDir::new(dir.path().join("s"));
+        let off = || state.change_switches(|switches| switches.set(&Switch::Server("b".into()), true));
+        state.create().expect("created");
+        let held = state.hold().expect("held");
+        let error = off().expect_err("a gate has it");
+        assert!(error.context.contains("a gate is starting"), "{error}");
+        drop(held);
+        assert_eq!(off(), Ok(true));
+    }
 
     #[test]
     fn what_is_off_is_kept_and_what_is_not_ours_is_refused() {
