@@ -16,7 +16,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// A key. Its secret is nowhere.
@@ -178,33 +178,53 @@ pub(super) async fn create(State(desk): State<Desk>, Said(new): Said<NewKey>) ->
     Ok(Tagged(StatusCode::CREATED, made, Some(revision)))
 }
 
-/// What changes of a key: what is absent stays.
+/// What changes of a key: what is absent stays, and `null` takes a team, a limit, a time zone or an end away.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyChange {
     /// What people call it: 1 to 128 characters on one line.
     #[schema(min_length = 1, max_length = 128)]
+    #[serde(default, deserialize_with = "there")]
     name: Option<String>,
     /// Patterns of allowed tools.
+    #[serde(default, deserialize_with = "there")]
     allow: Option<Vec<String>>,
     /// Patterns of allowed prompts.
+    #[serde(default, deserialize_with = "there")]
     prompts: Option<Vec<String>>,
     /// Patterns of allowed resources.
+    #[serde(default, deserialize_with = "there")]
     resources: Option<Vec<String>>,
     /// Groups of tools.
+    #[serde(default, deserialize_with = "there")]
     groups: Option<Vec<String>>,
     /// Its team.
-    team: Option<String>,
+    #[serde(default, deserialize_with = "there")]
+    #[schema(value_type = Option<String>)]
+    team: Option<Option<String>>,
     /// Most calls in a time.
+    #[serde(default, deserialize_with = "there")]
     rates: Option<Vec<String>>,
     /// Most calls under way at once.
-    concurrency_max: Option<u32>,
+    #[serde(default, deserialize_with = "there")]
+    #[schema(value_type = Option<u32>)]
+    concurrency_max: Option<Option<u32>>,
     /// Most money in a time, in US dollars.
+    #[serde(default, deserialize_with = "there")]
     budgets: Option<Vec<String>>,
     /// Time zone of its days and months.
-    time_zone: Option<String>,
+    #[serde(default, deserialize_with = "there")]
+    #[schema(value_type = Option<String>)]
+    time_zone: Option<Option<String>>,
     /// When it ends.
-    expires: Option<String>,
+    #[serde(default, deserialize_with = "there")]
+    #[schema(value_type = Option<String>)]
+    expires: Option<Option<String>>,
+}
+
+/// What is there is said, `null` too: it takes away what may be missing, and is refused of anything else.
+fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 impl KeyChange {
@@ -221,10 +241,10 @@ impl KeyChange {
         set(&mut key.groups, self.groups);
         set(&mut key.rates, self.rates);
         set(&mut key.budgets, self.budgets);
-        set(&mut key.time_zone, self.time_zone.map(Some));
-        set(&mut key.team, self.team.map(Some));
-        set(&mut key.concurrency_max, self.concurrency_max.map(Some));
-        set(&mut key.expires, self.expires.map(Some));
+        set(&mut key.time_zone, self.time_zone);
+        set(&mut key.team, self.team);
+        set(&mut key.concurrency_max, self.concurrency_max);
+        set(&mut key.expires, self.expires);
     }
 }
 
@@ -291,4 +311,18 @@ fn rfc3339(at: WallTime) -> String {
 
 fn no_key(id: &str) -> Problem {
     Problem::not_found(format!("no key has the id {id:.40}: see /v1/keys"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_takes_away_what_may_be_missing_and_is_refused_of_the_rest() {
+        let mut key = Key { team: Some("t".into()), expires: Some("2027-02-20T00:00:00Z".into()), ..Key::default() };
+        let said: KeyChange = serde_json::from_str(r#"{"expires":null}"#).expect("said");
+        said.apply(&mut key);
+        assert_eq!((key.expires, key.team.as_deref()), (None, Some("t")));
+        assert!(serde_json::from_str::<KeyChange>(r#"{"allow":null}"#).is_err());
+    }
 }
