@@ -69,8 +69,7 @@ impl HeldCall<'_> {
         });
         told(&format!(
             "held for approval: {tool} is called only once somebody approves it. Approval {approval} waits until \
-             {expires}: have it looked at (`tollgate approval show {approval}`) and approved \
-             (`tollgate approval approve {approval}`), then make the very same call again.{before}"
+             {expires}: have a person look at it and approve it, then make the very same call again.{before}"
         ))
     }
 }
