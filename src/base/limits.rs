@@ -330,6 +330,9 @@ pub const CONFIG_FINDINGS_MAX: usize = 100;
 pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Time a program waits for another that holds the store, in milliseconds.
 pub const STORE_BUSY_MS: u64 = 5_000;
+
+/// How long the gate's control waits for whoever holds the store, as all else that it does waits meanwhile.
+pub const STORE_BUSY_CONTROL_MS: u64 = 20;
 /// Longest file of stored keys read or written, in bytes.
 pub const KEYS_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest name that people give a stored key, in characters.

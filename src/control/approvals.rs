@@ -20,7 +20,9 @@ use tokio::time::Instant;
 
 /// The approvals of one gate.
 pub struct Approvals {
-    store: Store,
+    state: StateDir,
+    /// Open only while something waits: else whoever copies, locks or replaces the store would meet an idle gate.
+    store: Option<Store>,
     waiters: Vec<Waiter>,
     /// Decisions that a shard was told to record, and when.
     told: HashMap<ApprovalId, Instant>,
@@ -51,7 +53,21 @@ impl Approvals {
     pub fn open(state: &StateDir) -> Result<Self> {
         let mut store = state.store()?;
         store.change(table::forget_unheld)?;
-        Ok(Self { store, waiters: Vec::new(), told: HashMap::new(), due: Some(Instant::now()) })
+        Ok(Self {
+            state: state.clone(),
+            store: None,
+            waiters: Vec::new(),
+            told: HashMap::new(),
+            due: Some(Instant::now()),
+        })
+    }
+
+    fn store(&mut self) -> Result<&mut Store> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => Store::hurried(self.state.path())?,
+        };
+        Ok(self.store.insert(store))
     }
 
     /// When the store is to be looked at.
@@ -78,7 +94,7 @@ impl Approvals {
     fn held(&mut self, hold: &Hold) -> Result<Standing> {
         let (now, binding) = (Clock::wall(), &hold.of.binding);
         self.expire(now)?;
-        let found = self.store.read(|store| {
+        let found = self.store()?.read(|store| {
             let brought = hold.brought.map_or(Ok(None), |id| table::get(store, id))?;
             // One that no longer fits is not spoken of: the call is another one now.
             match brought.filter(|approval| approval.of.binding == *binding) {
@@ -95,7 +111,7 @@ impl Approvals {
         let approval = ApprovalId::from_entropy(entropy);
         let span = u64::try_from(hold.expires.as_millis()).unwrap_or(u64::MAX);
         let expires = WallTime(now.0.saturating_add(span));
-        let used_before = self.store.change(|store| {
+        let used_before = self.store()?.change(|store| {
             table::suggest(store, approval, &hold.of, (now, expires))?;
             Ok(table::find_used(store, &hold.of.binding)?.map(|used| used.id))
         })?;
@@ -106,7 +122,7 @@ impl Approvals {
     /// Uses an approval up, if the call may still be made as it was asked for.
     fn claim(&mut self, snapshot: &Snapshot, (id, binding): (ApprovalId, &[u8; 32]), round: u32) -> Result<Standing> {
         let now = Clock::wall();
-        let Some(found) = self.store.read(|store| table::get(store, id))? else {
+        let Some(found) = self.store()?.read(|store| table::get(store, id))? else {
             return Ok(Standing::Refused(id, Refusal::Expired));
         };
         if found.of.binding != *binding || !stands(snapshot, &found, now) {
@@ -114,7 +130,7 @@ impl Approvals {
         }
         let recorded = found.recorded.filter(|_| round == 0 || found.state == State::Used);
         if let Some(place) = recorded
-            && self.store.change(|store| table::claim(store, id, binding, round, now))?
+            && self.store()?.change(|store| table::claim(store, id, binding, round, now))?
         {
             return Ok(Standing::Claimed(place));
         }
@@ -127,15 +143,15 @@ impl Approvals {
     }
 
     fn expire(&mut self, now: WallTime) -> Result<()> {
-        if self.store.read(|store| table::has_expired(store, now))? {
-            self.store.change(|store| table::expire(store, now))?;
+        if self.store()?.read(|store| table::has_expired(store, now))? {
+            self.store()?.change(|store| table::expire(store, now))?;
         }
         Ok(())
     }
 
     fn look(&mut self) -> Result<Look> {
         self.expire(Clock::wall())?;
-        self.store.read(|store: &Connection| {
+        self.store()?.read(|store: &Connection| {
             Ok(Look { decided: table::unrecorded(store)?, pending: table::count_pending(store, None)? })
         })
     }
@@ -167,16 +183,16 @@ impl<F: Fleet> Control<F> {
                 Some(claimed.unwrap_or_else(failed))
             }
             Wish::Held(id, place) => {
-                let kept = approvals.store.change(|store| table::note_held(store, id, place));
+                let kept = approvals.store().and_then(|it| it.change(|store| table::note_held(store, id, place)));
                 Some(kept.map_or_else(failed, |()| Standing::Held))
             }
             Wish::Unheld(id) => {
-                log_failure(approvals.store.change(|store| table::withdraw(store, id)));
+                log_failure(approvals.store().and_then(|it| it.change(|store| table::withdraw(store, id))));
                 self.answer(Some(id));
                 None
             }
             Wish::Recorded(id, place) => {
-                log_failure(approvals.store.change(|store| table::note_recorded(store, id, place)));
+                log_failure(approvals.store().and_then(|it| it.change(|store| table::note_recorded(store, id, place))));
                 approvals.told.remove(&id);
                 self.answer(Some(id));
                 None
@@ -200,10 +216,13 @@ impl<F: Fleet> Control<F> {
                 self.answer(None);
                 if look.pending > 0 || !look.decided.is_empty() || !self.approvals.waiters.is_empty() {
                     self.approvals.look_soon();
+                } else {
+                    self.approvals.store = None;
                 }
             }
             Err(error) => {
                 tracing::error!(%error, "the approvals cannot be looked at");
+                self.approvals.store = None;
                 self.approvals.due = Some(Instant::now() + Duration::from_millis(APPROVAL_RECORD_MS));
             }
         }
@@ -230,7 +249,7 @@ impl<F: Fleet> Control<F> {
     fn answer(&mut self, of: Option<ApprovalId>) {
         for waiter in self.approvals.ready(of) {
             let id = waiter.pending.approval;
-            let read = self.approvals.store.read(|store| table::get(store, id));
+            let read = self.approvals.store().and_then(|it| it.read(|store| table::get(store, id)));
             let standing = match read {
                 Ok(Some(found)) => standing(found, Clock::wall()),
                 Ok(None) => Standing::Refused(id, Refusal::Expired),
@@ -319,7 +338,7 @@ mod tests {
         let again = pending(approvals.hold(WHO, &hold(None)).expect("nobody waits for what nobody can decide"));
         assert!(again.is_unheld && again.approval == first.approval, "its entry is asked for once more");
         let place = Place { shard: ShardId(0), seq: Seq(9) };
-        approvals.store.change(|store| table::note_held(store, first.approval, place)).expect("held");
+        approvals.store().expect("store").change(|store| table::note_held(store, first.approval, place)).expect("held");
         assert_eq!(approvals.hold(WHO, &hold(None)), None, "the second waits");
         let hurried = Hold { wait: Duration::ZERO, ..hold(None) };
         assert!(!pending(approvals.hold(WHO, &hurried).expect("told at once")).is_unheld);
@@ -337,7 +356,7 @@ mod tests {
         let id = pending(approvals.hold(WHO, &hold(None)).expect("new")).approval;
         let place = Place { shard: ShardId(0), seq: Seq(9) };
         let change = |approvals: &mut Approvals, change: &dyn Fn(&crate::store::Transaction<'_>) -> Result<()>| {
-            approvals.store.change(change).expect("changed");
+            approvals.store().expect("store").change(change).expect("changed");
         };
         change(&mut approvals, &|store| table::note_held(store, id, place));
         change(&mut approvals, &|store| table::decide(store, id, true, ("cli", ""), Clock::wall()).map(drop));

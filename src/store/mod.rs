@@ -10,7 +10,7 @@ mod migrate;
 pub mod objects;
 
 use crate::base::error::{Error, Kind, Result, Retry};
-use crate::base::limits::STORE_BUSY_MS;
+use crate::base::limits::{STORE_BUSY_CONTROL_MS, STORE_BUSY_MS};
 use crate::rt::{disk, random};
 pub use rusqlite::{Connection, Transaction};
 use rusqlite::{ErrorCode, OpenFlags, TransactionBehavior};
@@ -47,7 +47,7 @@ impl Store {
         if !exists(&path)? {
             make(directory, &path).map_err(|error| error.at(&path.display().to_string()))?;
         }
-        let mut store = Self::attach(path)?;
+        let mut store = Self::attach(path, STORE_BUSY_MS)?;
         migrate::migrate(&mut store.connection).map_err(|error| store.placed(error))?;
         Ok(store)
     }
@@ -58,7 +58,16 @@ impl Store {
     /// As [`Self::open`].
     pub fn look(directory: &Path) -> Result<Option<Self>> {
         let path = directory.join(STORE_FILE);
-        if exists(&path)? { Self::attach(path).map(Some) } else { Ok(None) }
+        if exists(&path)? { Self::attach(path, STORE_BUSY_MS).map(Some) } else { Ok(None) }
+    }
+
+    /// Opens a store that is there, to read and to change, for one who may not wait long: it makes none and leaves the
+    /// schema alone.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and `Kind::Io` where there is none.
+    pub fn hurried(directory: &Path) -> Result<Self> {
+        Self::attach(directory.join(STORE_FILE), STORE_BUSY_CONTROL_MS)
     }
 
     /// The file itself.
@@ -90,14 +99,14 @@ impl Store {
     }
 
     /// Opens a file that is there, and looks whether it is a store that this program understands.
-    fn attach(path: PathBuf) -> Result<Self> {
+    fn attach(path: PathBuf, busy_ms: u64) -> Result<Self> {
         let placed = |error: Error| error.at(&path.display().to_string());
         // SQLite says of a file it may not read only that it cannot be opened, and takes an empty one for a new one.
         let length = File::open(&path).and_then(|file| file.metadata()).map_err(|error| placed(error.into()))?.len();
         if length == 0 {
             return Err(placed(damaged("it is empty")));
         }
-        let connection = connect(&path).and_then(|connection| {
+        let connection = connect(&path, busy_ms).and_then(|connection| {
             let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
             if application != APPLICATION_ID {
                 return Err(Error::new(Kind::Config, NOT_OURS));
@@ -144,7 +153,7 @@ fn make(directory: &Path, path: &Path) -> Result<()> {
 fn fill(temporary: &Path) -> Result<()> {
     // The file belongs to the owner of its directory, and so do those that SQLite lays beside it.
     drop(disk::open_private(temporary, OpenOptions::new().create_new(true))?);
-    let mut connection = connect(temporary)?;
+    let mut connection = connect(temporary, STORE_BUSY_MS)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     let _: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     migrate::migrate(&mut connection)?;
@@ -154,10 +163,10 @@ fn fill(temporary: &Path) -> Result<()> {
 }
 
 /// A connection to a file that is there. Also a look may write: whoever comes first after a crash mends the file.
-fn connect(path: &Path) -> Result<Connection> {
+fn connect(path: &Path, busy_ms: u64) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_millis(STORE_BUSY_MS))?;
+    connection.busy_timeout(Duration::from_millis(busy_ms))?;
     for (name, value) in [("synchronous", "full"), ("foreign_keys", "on"), ("trusted_schema", "off")] {
         connection.pragma_update(None, name, value)?;
     }
@@ -174,10 +183,7 @@ impl From<rusqlite::Error> for Error {
         let code = error.sqlite_error_code();
         match code {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                let what = format!(
-                    "the store is locked by another program for longer than {STORE_BUSY_MS} ms: try again, or end \
-                     what holds it"
-                );
+                let what = "the store is locked by another program: try again, or end what holds it";
                 Self::new(Kind::Overloaded, what).retry(Retry::Safe)
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(&error.to_string()),
@@ -266,8 +272,7 @@ mod tests {
     fn a_store_that_another_holds_is_said_to_be_locked() {
         let dir = tempfile::tempdir().expect("dir");
         let mut holder = Store::open(dir.path()).expect("store");
-        let mut waiter = Store::open(dir.path()).expect("store");
-        waiter.connection.busy_timeout(Duration::from_millis(20)).expect("timeout");
+        let mut waiter = Store::hurried(dir.path()).expect("store");
         let held = holder.change(|tx| {
             put(tx, "team", "a", "{}", Expected::Absent)?;
             let error = waiter.change(|tx| put(tx, "team", "b", "{}", Expected::Absent)).expect_err("locked");
