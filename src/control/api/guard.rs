@@ -56,6 +56,7 @@ pub(super) async fn guard(State(desk): State<Desk>, request: Request, next: Next
 async fn pass(desk: &Desk, request: Request, next: Next) -> Result<Response, Problem> {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|peer| peer.0);
     let who = identify(desk, peer, request.headers())?;
+    refuse_pages(peer, request.headers())?;
     let method = request.method().clone();
     // A GET route answers HEAD too, and to ask for less is no more than to ask.
     let asked = if method == Method::HEAD { "GET" } else { method.as_str() };
@@ -76,6 +77,23 @@ async fn pass(desk: &Desk, request: Request, next: Next) -> Result<Response, Pro
         desk.record(Act { who, role, action: action.into(), object: object.into(), status }).await?;
     }
     Ok(response)
+}
+
+/// Web pages have no business here, whoever forwards the socket to a port that they can reach.
+fn refuse_pages(peer: Option<Peer>, headers: &HeaderMap) -> Result<(), Problem> {
+    let is_local = matches!(peer, Some(Peer::Local(_)));
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    if headers.contains_key(header::ORIGIN) || is_local && !host.is_some_and(is_own_host) {
+        let what = "the admin API is not for web pages: send no `Origin`, and `Host: localhost` over the socket";
+        return Err(Problem::new(StatusCode::FORBIDDEN, what));
+    }
+    Ok(())
+}
+
+fn is_own_host(host: &str) -> bool {
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    name.eq_ignore_ascii_case("localhost") || ["tollgate", "127.0.0.1", "[::1]"].contains(&name)
 }
 
 fn wrong_method(methods: &[&str]) -> Response {
@@ -118,4 +136,29 @@ fn by_token(desk: &Desk, headers: &HeaderMap) -> Result<Who, Problem> {
 fn unknown() -> Problem {
     let what = "no valid admin token: send \"Authorization: Bearer tg_…\", or use the socket in the state directory";
     Problem::new(StatusCode::UNAUTHORIZED, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_pages_are_refused() {
+        for (name, is_own) in [
+            ("localhost:8081", true),
+            ("tollgate", true),
+            ("[::1]:80", true),
+            ("[::1]", true),
+            ("127.0.0.1", true),
+            ("evil.example:80", false),
+            ("localhost.evil.example", false),
+            ("", false),
+        ] {
+            assert_eq!(is_own_host(name), is_own, "{name}");
+        }
+        let mut headers = HeaderMap::new();
+        assert!(refuse_pages(Some(Peer::Tcp), &headers).is_ok());
+        headers.insert(header::ORIGIN, header::HeaderValue::from_static("http://localhost"));
+        assert!(refuse_pages(Some(Peer::Tcp), &headers).is_err());
+    }
 }
