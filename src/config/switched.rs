@@ -87,8 +87,8 @@ impl StateDir {
     /// where no gate runs: one that does holds them itself.
     ///
     /// # Errors
-    /// As [`Self::switches`] and [`Self::write_switches`], and whatever `change` says; [`Kind::Overloaded`] where a gate
-    /// has just begun to run.
+    /// As [`Self::switches`] and [`Self::write_switches`], and whatever `change` says; [`Kind::Overloaded`] where a
+    /// gate has just begun to run.
     pub fn change_switches<T>(&self, change: impl FnOnce(&mut Switches) -> Result<T>) -> Result<T> {
         self.create()?;
         let _lock = self.lock_switches()?;

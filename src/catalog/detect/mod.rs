@@ -185,8 +185,17 @@ impl Findings {
     /// Takes one finding of a rule and place; `range` is where it stands in the text.
     fn add(&mut self, rule: Rule, at: &str, text: &str, range: std::ops::Range<usize>) {
         let is_known = self.0.iter().any(|known| known.rule == rule && *known.at == *at);
-        if self.0.len() < FINDINGS_MAX && !is_known {
-            self.0.push(Finding { rule, at: at.into(), excerpt: excerpt(text, range).into() });
+        if is_known {
+            return;
+        }
+        let finding = || Finding { rule, at: at.into(), excerpt: excerpt(text, range).into() };
+        if self.0.len() < FINDINGS_MAX {
+            self.0.push(finding());
+        } else if rule.blocks()
+            && let Some(weaker) = self.0.iter_mut().find(|known| !known.rule.blocks())
+        {
+            // However much is merely flagged, it does not hide what blocks.
+            *weaker = finding();
         }
     }
 }

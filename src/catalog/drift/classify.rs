@@ -170,7 +170,7 @@ impl Side {
                 ("properties", Some(old), Some(new)) => self.fields(&at, old, new, after, change),
                 ("properties", None, Some(new)) => self.fields(&at, &Node::Object(Vec::new()), new, after, change),
                 ("$defs" | "definitions", Some(old), Some(new)) => self.definitions(&at, old, new, change),
-                ("items" | "additionalProperties" | "not" | "contains", ..) => self.schema(&at, old, new, change),
+                ("items" | "additionalProperties", ..) => self.schema(&at, old, new, change),
                 ("required", ..) => required(&at, (old, new), &added, change),
                 ("type" | "enum", Some(old), Some(new)) => values(&at, old, new, change),
                 ("anyOf" | "oneOf" | "allOf" | "prefixItems", Some(Node::Array(old)), Some(Node::Array(new)))

@@ -5,7 +5,7 @@ mod sides;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind};
 use crate::base::hex::hex;
-use crate::catalog::drift::{Judged, Origin, Standing};
+use crate::catalog::drift::{Cause, Judged, Origin, Standing};
 use crate::catalog::names;
 use crate::cli::bounds::tell_the_gate;
 use crate::cli::known::Known;
@@ -198,7 +198,13 @@ fn approve_all(known: &Known, server: &str) -> Result<(), Failure> {
     let of_it = known.judged.iter().find(|(name, _)| **name == *server);
     let (name, judged) = of_it
         .ok_or_else(|| Error::new(Kind::NotFound, format!("no server {:.40} has been listed", output::tame(server))))?;
-    let held: Vec<&Judged> = judged.0.iter().filter(|tool| tool.standing == Standing::Held).collect();
+    // What somebody refused, what cannot be read and what is suspicious are each decided by name.
+    let is_plain = |tool: &&Judged| {
+        tool.standing == Standing::Held
+            && matches!(tool.cause, Cause::Changed | Cause::FirstSight)
+            && !tool.findings.iter().any(|finding| finding.rule.blocks())
+    };
+    let held: Vec<&Judged> = judged.0.iter().filter(is_plain).collect();
     settle(known, name, &held, true)
 }
 
