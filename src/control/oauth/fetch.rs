@@ -104,7 +104,7 @@ impl Fetch {
         if !may_be_inside && found.iter().any(|address| !is_public(address.ip())) {
             return Err(refused(url, "it leads into a private network, and the server itself is not in one"));
         }
-        if !target.tls && !(self.clear && is_clear_here(&target, &found)) {
+        if !(target.tls || self.clear && is_clear_here(&target, &found)) {
             return Err(refused(url, "tokens go over https only"));
         }
         Ok((target, address))
