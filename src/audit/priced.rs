@@ -57,7 +57,7 @@ impl Journal {
     }
 
     /// Records the outcome of a call that has a price: with what it cost, and the number of what that rests on in
-    /// [`BASES`](BASES).
+    /// [`BASES`].
     ///
     /// # Errors
     /// As [`Journal::outcome`]: the call stays charged with what was reserved.
