@@ -4,7 +4,8 @@
 use crate::eras::wait_for_tools;
 use crate::fakes::{Fake, Wire};
 use crate::gate::{Home, eventually};
-use crate::http::{self, Connection, Response};
+use crate::http::Connection;
+use crate::limits::{AT_ONCE, all_at_once, good, meter};
 use crate::mcp::{Client, LEGACY};
 use crate::peers::tests;
 use serde_json::{Value, json};
@@ -13,8 +14,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Connections that ask at once.
-const AT_ONCE: usize = 64;
 /// JSON-RPC code of a call that a budget refuses.
 const SPENT: i64 = -31027;
 /// Kills of the gate while calls are under way.
@@ -28,23 +27,6 @@ fn key(home: &Home, more: &[&str]) -> (String, String) {
     let arguments = [&["key", "new", "k", "--allow", "*/*", "--json"], more].concat();
     let made: Value = serde_json::from_str(&home.run_well(&arguments)).unwrap();
     ["id", "key"].map(|field| made[field].as_str().unwrap().to_owned()).into()
-}
-
-fn all_at_once(client: &Client, tool: &str, arguments: &Value) -> Vec<Response> {
-    let request = client.modern_bytes(1, "tools/call", json!({"name": tool, "arguments": arguments}));
-    let mut connections: Vec<_> = (0..AT_ONCE).map(|_| Connection::open(client.address)).collect();
-    connections.iter_mut().for_each(|connection| assert!(connection.send(&request)));
-    connections.iter_mut().map(|connection| connection.read().unwrap()).collect()
-}
-
-fn good(answers: &[Response]) -> usize {
-    answers.iter().filter(|answer| answer.status == 200 && answer.answer().get("result").is_some()).count()
-}
-
-fn meter(home: &Home, name: &str) -> u64 {
-    let text = http::get(home.admin, "/metrics").text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
 /// What `budget list` says of one budget.

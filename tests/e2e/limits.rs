@@ -7,12 +7,12 @@ use crate::gate::{ANYONE, Home, eventually};
 use crate::http::{self, Connection, Response};
 use crate::mcp::{Client, LEGACY};
 use crate::peers::tests;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Connections that ask at once.
-const AT_ONCE: usize = 64;
+pub(crate) const AT_ONCE: usize = 64;
 /// JSON-RPC code of a call that a limit refuses.
 const LIMITED: i64 = -31028;
 
@@ -21,18 +21,20 @@ fn one(fake: &Fake, more: &str) -> String {
 }
 
 /// What came of one call on each of many connections, all sent before any is read.
-fn all_at_once(client: &Client, tool: &str) -> Vec<Response> {
-    let request = client.modern_bytes(1, "tools/call", json!({"name": tool, "arguments": {}}));
+pub(crate) fn all_at_once(client: &Client, tool: &str, arguments: &Value) -> Vec<Response> {
+    let request = client.modern_bytes(1, "tools/call", json!({"name": tool, "arguments": arguments}));
     let mut connections: Vec<_> = (0..AT_ONCE).map(|_| Connection::open(client.address)).collect();
     connections.iter_mut().for_each(|connection| assert!(connection.send(&request)));
     connections.iter_mut().map(|connection| connection.read().unwrap()).collect()
 }
 
-fn good(answers: &[Response]) -> usize {
+/// How many of them are results.
+pub(crate) fn good(answers: &[Response]) -> usize {
     answers.iter().filter(|answer| answer.status == 200 && answer.answer().get("result").is_some()).count()
 }
 
-fn meter(home: &Home, name: &str) -> u64 {
+/// One meter, as the admin listener gives it.
+pub(crate) fn meter(home: &Home, name: &str) -> u64 {
     let text = http::get(home.admin, "/metrics").text();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
@@ -47,12 +49,12 @@ fn exactly_the_limit_passes_over_all_shards() {
     let fake = Fake::plain(Wire::Modern, &["alpha"]);
     let home = Home::new(&one(&fake, ""));
     let key = home.run_well(&["key", "new", "ten", "--allow", "*/*", "--rate", "10/day", "--json"]);
-    let key = serde_json::from_str::<serde_json::Value>(&key).unwrap()["key"].as_str().unwrap().to_owned();
+    let key = serde_json::from_str::<Value>(&key).unwrap()["key"].as_str().unwrap().to_owned();
     let free = home.new_key("free", &["*/*"]);
     let gate = home.start();
     let client = Client::new(home.listen).with_key(&key);
     wait_for_tools(&client, 1);
-    let answers = all_at_once(&client, "one__alpha");
+    let answers = all_at_once(&client, "one__alpha", &json!({}));
     assert_eq!((good(&answers), fake.counts.calls.load(Ordering::Relaxed)), (10, 10));
     let refused = answers.iter().find(|answer| answer.status != 200).unwrap();
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
@@ -63,7 +65,7 @@ fn exactly_the_limit_passes_over_all_shards() {
     let words = error["message"].as_str().unwrap();
     assert!(words.starts_with("limit of key ") && words.contains("10 calls a day: try again in "), "{words}");
     assert_eq!(limited(&home, "key"), (AT_ONCE - 10) as u64);
-    assert_eq!(good(&all_at_once(&client.with_key(&free), "one__alpha")), AT_ONCE, "a key without a limit");
+    assert_eq!(good(&all_at_once(&client.with_key(&free), "one__alpha", &json!({}))), AT_ONCE, "a key without a limit");
     let denied = home.run_well(&["audit", "show"]);
     assert_eq!(denied.matches("rate_limited").count(), AT_ONCE - 10, "every refusal is recorded");
     gate.stop();
@@ -83,23 +85,23 @@ fn every_level_counts_and_a_reload_forgets_nothing() {
     let home = Home::new(&config("20", "40"));
     let keys = ["a", "b"].map(|name| {
         let made = home.run_well(&["key", "new", name, "--allow", "*/*", "--team", "research", "--json"]);
-        serde_json::from_str::<serde_json::Value>(&made).unwrap()["key"].as_str().unwrap().to_owned()
+        serde_json::from_str::<Value>(&made).unwrap()["key"].as_str().unwrap().to_owned()
     });
     let gate = home.start();
     let clients = keys.each_ref().map(|key| Client::new(home.listen).with_key(key));
     wait_for_tools(&clients[0], 2);
-    assert_eq!(good(&all_at_once(&clients[0], "one__beta")), 3, "of the tool");
-    assert_eq!(good(&all_at_once(&clients[0], "one__alpha")), 17, "what the tool refused did not count");
-    assert_eq!(good(&all_at_once(&clients[1], "one__alpha")), 0, "the team is one");
+    assert_eq!(good(&all_at_once(&clients[0], "one__beta", &json!({}))), 3, "of the tool");
+    assert_eq!(good(&all_at_once(&clients[0], "one__alpha", &json!({}))), 17, "what the tool refused did not count");
+    assert_eq!(good(&all_at_once(&clients[1], "one__alpha", &json!({}))), 0, "the team is one");
     assert_eq!((limited(&home, "tools"), limited(&home, "team")), ((AT_ONCE - 3) as u64, (2 * AT_ONCE - 17) as u64));
     home.configure(&config("1000", "40"));
     gate.signal("HUP");
     let mut through = 0;
     eventually("the team may do more", Duration::from_secs(20), || {
-        through = good(&all_at_once(&clients[1], "one__alpha"));
+        through = good(&all_at_once(&clients[1], "one__alpha", &json!({})));
         through > 0
     });
-    let more = good(&all_at_once(&clients[0], "one__alpha"));
+    let more = good(&all_at_once(&clients[0], "one__alpha", &json!({})));
     assert_eq!(through + more, 20, "the customer has forty, of which twenty were used before the reload");
     assert!(limited(&home, "customer") > 0);
     gate.stop();
@@ -147,7 +149,7 @@ fn a_team_cuts_what_its_keys_see_and_call() {
     };
     let home = Home::new(&config("[\"one/alpha\", \"one/beta\"]"));
     let made = home.run_well(&["key", "new", "k", "--allow", "one/*", "--team", "t", "--json"]);
-    let key = serde_json::from_str::<serde_json::Value>(&made).unwrap()["key"].as_str().unwrap().to_owned();
+    let key = serde_json::from_str::<Value>(&made).unwrap()["key"].as_str().unwrap().to_owned();
     let gate = home.start();
     let client = Client::new(home.listen).with_key(&key);
     wait_for_tools(&client, 2);
